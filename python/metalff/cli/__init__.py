@@ -1,0 +1,38 @@
+"""The ``metalff`` command: one file per sub-command; each defines ``register(app)``."""
+
+import importlib
+import sys
+
+COMMANDS = ["train", "deploy", "inspect", "check", "sweep", "validate", "report", "potentials", "data", "env", "doctor"]
+
+
+def build_app():
+    import typer
+
+    app = typer.Typer(
+        name="metalff",
+        help="Machine-learned force fields for metals: train, deploy, run in LAMMPS and ASE, compare with DFT.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name in COMMANDS:
+        importlib.import_module(f"metalff.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point: user errors become one sentence on stderr and exit status 1, Ctrl-C exits with 130."""
+    from metalff.errors import MetalffError
+
+    try:
+        build_app()()
+    except MetalffError as error:
+        sys.exit(f"metalff: error: {error}")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        sys.exit(f"metalff: error: {error.strerror or error}{where}")
+    except KeyboardInterrupt:
+        print("metalff: interrupted", file=sys.stderr)
+        sys.exit(130)

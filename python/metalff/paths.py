@@ -1,0 +1,49 @@
+"""Where installed files, the cache and the environments are; atomic writes."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+SOURCE = PACKAGE.parents[1]
+
+
+def shared(*parts: str) -> Path:
+    """A file that ships with MetalFF (``potentials/…``, ``lammps_inputs/…``), installed or in the source tree."""
+    installed = PACKAGE / "share"
+    return (installed if installed.is_dir() else SOURCE).joinpath(*parts)
+
+
+def cache_dir() -> Path:
+    """``$METALFF_CACHE``, else ``$XDG_CACHE_HOME/metalff``, else ``~/.cache/metalff``."""
+    if "METALFF_CACHE" in os.environ:
+        return Path(os.environ["METALFF_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metalff"
+
+
+def data_dir() -> Path:
+    """``$METALFF_HOME``, else ``$XDG_DATA_HOME/metalff``, else ``~/.local/share/metalff``."""
+    if "METALFF_HOME" in os.environ:
+        return Path(os.environ["METALFF_HOME"])
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "metalff"
+
+
+@contextmanager
+def atomic_write(path, mode: str = "w"):
+    """Open a temporary file beside ``path`` and rename it into place when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, mode) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(tmp, 0o666 & ~umask)
+        os.replace(tmp, path)
+    except BaseException:
+        Path(tmp).unlink(missing_ok=True)
+        raise
