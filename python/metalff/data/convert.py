@@ -1,0 +1,79 @@
+"""Make the bundled sets again from the raw files: ``python -m metalff.data.convert SOURCE [OUT]``.
+
+SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz`` of materialsvirtuallab/mlearn.
+Structures, energies and forces come from the former; stress, group and temperature from the latter where it has the frame.
+The training frames of Cu and Ni have no entry there: they carry no stress and no temperature, and their group follows from
+the structure, a rule that gives the source's own group for every frame of the sets that have one.
+"""
+
+import argparse
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from metalff.data.bundled import SETS, pack
+from metalff.data.extxyz import read_extxyz
+from metalff.data.mlearn import CITATION, read_mlearn
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+
+ELEMENTS = ("Cu", "Ni", "Li", "Mo")
+SPLITS = {"train": "training", "test": "test"}
+BULK_ATOMS = {"Cu": 108, "Ni": 108}
+POSITION_TOLERANCE = 1e-6
+NOTE = "Group inferred from the structure, no stress and no temperature where the source describes no frame (train of Cu, Ni)."
+
+
+def convert(source: Path, out: Path) -> None:
+    """Write ``out/zuo2020-<El>.npz`` for every element."""
+    for element in ELEMENTS:
+        frames, split = [], []
+        for name, long_name in SPLITS.items():
+            described = source / "mlearn" / f"{element}_{long_name}.json.gz"
+            raw = read_extxyz(source / "zuo2020" / f"{element}_{name}.xyz.gz").frames
+            frames += merge(raw, read_mlearn(described).frames) if described.exists() else infer_groups(raw, element)
+            split += [name] * len(raw)
+        with atomic_write(out / f"zuo2020-{element}.npz", "wb") as stream:
+            np.savez_compressed(stream, **pack(frames, split, CITATION, "BSD-3-Clause", NOTE))
+
+
+def merge(raw, described):
+    """``raw`` with stress, group and temperature of ``described``, which must be the same frames in the same order."""
+    if len(raw) != len(described):
+        raise MetalffError(f"{raw[0].source}: {len(raw)} frames, but {described[0].source} describes {len(described)}")
+    merged = []
+    for frame, other in zip(raw, described, strict=True):
+        same = len(frame) == len(other) and np.array_equal(frame.forces, other.forces)
+        if not same or np.abs(frame.positions - other.positions).max() > POSITION_TOLERANCE:
+            raise MetalffError(f"{frame.source}: frame {frame.index} is not the frame that {other.source} describes")
+        merged.append(replace(frame, stress=other.stress, group=other.group, temperature=other.temperature))
+    return merged
+
+
+def infer_groups(raw, element):
+    """Groups of the fcc sets from atom count and cell.
+
+    One atom less than the bulk cell: ``vacancy``; another count: ``surface``. Bulk cells: those of the trajectory share one
+    cell, so the most frequent is ``aimd``; the rest is ``strain``, and ``ground`` when the cell is a cube.
+    """
+    bulk = BULK_ATOMS[element]
+    trajectory = Counter(frame.cell.tobytes() for frame in raw if len(frame) == bulk).most_common(1)[0][0]
+
+    def group(frame):
+        if len(frame) != bulk:
+            return "vacancy" if len(frame) == bulk - 1 else "surface"
+        if frame.cell.tobytes() == trajectory:
+            return "aimd"
+        return "ground" if np.array_equal(frame.cell, frame.cell[0, 0] * np.eye(3)) else "strain"
+
+    return [replace(frame, group=group(frame)) for frame in raw]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=SETS)
+    arguments = parser.parse_args()
+    convert(arguments.source, arguments.out)

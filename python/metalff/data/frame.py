@@ -1,0 +1,140 @@
+"""The one in-memory type for reference structures: ``Frame``, and a ``Dataset`` of them."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from metalff.errors import MetalffError, nearest
+
+GROUPS = ("aimd", "vacancy", "surface", "strain", "ground")
+"""Names of ``Frame.group`` that the bundled sets use; other sources may use others, or an empty string."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One structure with its reference energy and forces.
+
+    Attributes:
+        numbers: [N] atomic numbers.
+        positions: [N,3] Å.
+        cell: [3,3] Å, rows are the vectors; zero when there is none.
+        pbc: [3] bool.
+        energy: eV, of the whole structure.
+        forces: [N,3] eV/Å.
+        stress: [3,3] eV/Å³ in ASE's sign (compressed is negative), or None.
+        temperature: K, or None where the source gives none.
+        group: kind of structure, '' where unknown (see ``GROUPS``).
+        source: name of the set or file that the frame comes from; ``name:split`` for bundled sets.
+        index: position in the source, from 0.
+    """
+
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray | None = None
+    temperature: float | None = None
+    group: str = ""
+    source: str = ""
+    index: int = 0
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def elements(self) -> list[str]:
+        """Chemical symbols in the frame, sorted by atomic number."""
+        return [chemical_symbols[z] for z in np.unique(self.numbers)]
+
+    def to_atoms(self):
+        """The structure as ``ase.Atoms``, without the reference values."""
+        from ase import Atoms
+
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Frames with the name, citation and licence of where they come from."""
+
+    name: str
+    frames: tuple[Frame, ...] = field(repr=False)
+    citation: str = ""
+    licence: str = ""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self):
+        return iter(self.frames)
+
+    @property
+    def elements(self) -> list[str]:
+        """Chemical symbols in the set, sorted by atomic number."""
+        return [chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the numbers in the frames (structures and reference values), in order, whatever file they came from."""
+        digest = hashlib.sha256()
+        for frame in self.frames:
+            digest.update(np.asarray(frame.numbers, "<i8").tobytes())
+            digest.update(np.asarray(frame.pbc, "u1").tobytes())
+            stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
+            for array in (frame.positions, frame.cell, frame.energy, frame.forces, stress):
+                digest.update((np.asarray(array, "<f8") + 0.0).tobytes())
+        return digest.hexdigest()
+
+    def filter(self, *, element=None, split=None, group=None, temperature=None) -> "Dataset":
+        """The frames that contain ``element``, come from ``…:split``, and have this ``group`` and ``temperature``.
+
+        Raises:
+            MetalffError: nothing is left.
+        """
+        kept = tuple(
+            frame
+            for frame in self.frames
+            if (element is None or element in frame.elements)
+            and (split is None or frame.source.endswith(f":{split}"))
+            and (group is None or frame.group == group)
+            and (temperature is None or frame.temperature == temperature)
+        )
+        asked = {"element": element, "split": split, "group": group, "temperature": temperature}
+        words = " ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
+        if not kept:
+            hint = nearest(group, {frame.group for frame in self.frames}) if group else ""
+            raise MetalffError(f"{self.name} has no frame with {words}{hint}")
+        return replace(self, name=f"{self.name}[{words}]" if words else self.name, frames=kept)
+
+
+def hold_out(dataset: Dataset, fraction: float, seed: int, block: int = 4) -> tuple[Dataset, Dataset]:
+    """Split off a validation part in blocks of consecutive frames.
+
+    Neighbouring frames of a trajectory are correlated, so frames drawn one by one would leak into the validation part.
+
+    Args:
+        fraction: of the frames that are held out, between 0 and 1; at least one block is held out.
+        seed: of the choice of blocks.
+        block: consecutive frames that stay together.
+    Returns:
+        (training part, validation part), both in the order of ``dataset``.
+    Raises:
+        MetalffError: ``fraction`` is not between 0 and 1, or there are too few frames for two parts.
+    """
+    if not 0 < fraction < 1:
+        raise MetalffError(f"the held-out fraction must lie between 0 and 1, not {fraction}")
+    blocks = -(-len(dataset) // block)
+    if blocks < 2:
+        raise MetalffError(f"{dataset.name} has {len(dataset)} frames, too few to hold out a block of {block}")
+    count = min(max(round(blocks * fraction), 1), blocks - 1)
+    chosen = set(np.random.default_rng(seed).permutation(blocks)[:count].tolist())
+    parts = ([], [])
+    for position, frame in enumerate(dataset.frames):
+        parts[position // block in chosen].append(frame)
+    train, valid = (replace(dataset, frames=tuple(part)) for part in parts)
+    return replace(train, name=f"{dataset.name}[fit]"), replace(valid, name=f"{dataset.name}[held out]")
