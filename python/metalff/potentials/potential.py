@@ -1,0 +1,60 @@
+"""``Potential``: what LAMMPS and ASE need to run a force field, and what a report says about it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A force field bound to a list of elements (the atom types 1, 2, … in that order).
+
+    Attributes:
+        name: as the user wrote it, ``Cu/eam`` or the file's name.
+        kind: ``eam``, ``meam``, ``snap``, ``qsnap`` or ``mlff``.
+        label: for tables and plots.
+        elements: chemical symbols in the order of the atom types.
+        files: parameter files, absolute paths.
+        sha256: of the files, one after the other.
+        pair_style, pair_coeff: LAMMPS arguments after these words, with absolute paths.
+        citation, doi, licence: of the parameters; '' when unknown.
+        cutoff: Å, or None.
+        crystal, lattice_constant: structure and Å at 0 K; None when unknown.
+    """
+
+    name: str
+    kind: str
+    label: str
+    elements: tuple[str, ...]
+    files: tuple[Path, ...]
+    sha256: str
+    pair_style: str
+    pair_coeff: tuple[str, ...]
+    citation: str = ""
+    doi: str = ""
+    licence: str = ""
+    cutoff: float | None = None
+    crystal: str | None = None
+    lattice_constant: float | None = None
+
+    def lammps_commands(self) -> list[str]:
+        """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script."""
+        return [f"pair_style {self.pair_style}", *(f"pair_coeff {line}" for line in self.pair_coeff)]
+
+    def calculator(self):
+        """A new ASE calculator: the engine for ``.mlff`` files, LAMMPS as a library for everything else."""
+        if self.kind == "mlff":
+            from metalff.calculator import MLFFCalculator
+
+            return MLFFCalculator(self.files[0])
+        from metalff.lammps import LammpsCalculator
+
+        return LammpsCalculator(self.lammps_commands(), self.elements)
+
+
+def sha256_of(*files: Path) -> str:
+    """Hash of the contents of the files, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()

