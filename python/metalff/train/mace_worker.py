@@ -107,13 +107,19 @@ def predict(model, frames, training):
     return energy, forces, virial
 
 
-def fit_e0(frames, n_types):
-    """Least-squares energy per atom of each element, the zero of the model's interaction energy (eV)."""
+def zero_of_energy(e0, frames, n_types):
+    """E0 of each element (eV): as given, or ``"average"``, the least-squares energy per atom.
+
+    With energies of free atoms (0 where the DFT code already subtracts them) the model knows that fewer neighbours
+    bind less, and learns surfaces and vacancies from few frames; with averages it must find that out.
+    """
+    if e0 != "average":
+        return np.array(e0, float)
     counts = np.array([np.bincount(f.types, minlength=n_types) for f in frames], float)
     return np.linalg.lstsq(counts, np.array([float(f.energy) for f in frames]), rcond=None)[0]
 
 
-def build(cfg, e0, avg_num_neighbors, force_rms):
+def build(cfg, e0, avg_num_neighbors, scale):
     irreps = " + ".join(f"{cfg['channels']}x{l}{'e' if l % 2 == 0 else 'o'}" for l in range(cfg["max_L"] + 1))
     return modules.ScaleShiftMACE(
         r_max=cfg["r_max"],
@@ -134,7 +140,7 @@ def build(cfg, e0, avg_num_neighbors, force_rms):
         radial_type="bessel",
         radial_MLP=cfg["radial_mlp"],
         pair_repulsion=cfg["zbl"],
-        atomic_inter_scale=force_rms,
+        atomic_inter_scale=scale,
         atomic_inter_shift=0.0,
     )
 
@@ -154,11 +160,15 @@ def errors(model, frames, e0, batch_size):
 
 
 def loss_of(model, part, e0, energy_weight, stress_weight):
-    """Force MSE (eV²/Å²) + weighted squared errors of energy per atom (eV²) and of virial per atom (eV²)."""
+    """Force MSE (eV²/Å²) + weighted squared errors of energy per atom (eV²) and of virial per atom (eV²).
+
+    Every frame counts the same: averaged over atoms, the few small surface cells would never be learnt.
+    """
     energy, forces, virial = predict(model, part, training=True)
     sizes = torch.tensor([len(f.types) for f in part], dtype=torch.float64)
     reference = torch.stack([f.energy - e0[f.types].sum() for f in part])
-    loss = ((forces - torch.cat([f.forces for f in part])) ** 2).mean()
+    per_atom = ((forces - torch.cat([f.forces for f in part])) ** 2).mean(1)
+    loss = torch.cat([chunk.mean().reshape(1) for chunk in per_atom.split([len(f.types) for f in part])]).mean()
     loss = loss + energy_weight * (((energy - reference) / sizes) ** 2).mean().to(loss.dtype)
     known = torch.stack([f.virial for f in part])
     has = ~torch.isnan(known[:, 0, 0])
@@ -185,17 +195,18 @@ class Run:
         numbers = [ase.data.atomic_numbers[e] for e in cfg["elements"]]
         self.train = read_frames(cfg["train_file"], numbers, cfg["r_max"], self.dtype)
         self.valid = read_frames(cfg["valid_file"], numbers, cfg["r_max"], self.dtype)
-        e0 = fit_e0(self.train, len(numbers))
+        e0 = zero_of_energy(cfg["e0"], self.train, len(numbers))
         force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
+        binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
         self.e0 = torch.tensor(e0)
-        self.model = build(cfg, e0, neighbours, force_rms)
+        self.model = build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         self.ema = copy.deepcopy(self.model)
         decay = [p for n, p in self.model.named_parameters() if "linear" in n and "products" not in n]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
         self.optimizer = torch.optim.Adam(
-            [{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"], amsgrad=True
+            [{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"]
         )
         self.epoch, self.step, self.elapsed = 0, 0, 0.0
         self.best = math.inf
@@ -238,16 +249,20 @@ class Run:
         self.energy_weight = first * (last / first) ** progress
         return lr
 
+    def batches(self):
+        """Frames of one epoch: each batch draws one from every stratum of energy per atom, so none lacks a kind."""
+        order = np.argsort([float(f.energy) / len(f.types) for f in self.train])
+        count = math.ceil(len(order) / self.cfg["batch_size"])
+        strata = [self.rng.permutation(order[k : k + count]) for k in range(0, len(order), count)]
+        return [[self.train[s[k]] for s in strata if k < len(s)] for k in range(count)]
+
     def train_epoch(self, stop):
-        order = self.rng.permutation(len(self.train))
-        size = self.cfg["batch_size"]
-        for k in range(0, len(order), size):
+        for part in self.batches():
             t0 = time.monotonic()
             progress = self.progress()
             if progress >= 1.0 or stop.is_set:
                 break
             self.set_rates(progress)
-            part = [self.train[i] for i in order[k : k + size]]
             self.optimizer.zero_grad(set_to_none=True)
             loss = loss_of(self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"])
             if not torch.isfinite(loss):

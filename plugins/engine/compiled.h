@@ -1,0 +1,21 @@
+// The user's cache of payloads compiled for this machine.
+#pragma once
+
+#include "artifact.h"
+#include "model.h"
+
+#include <string>
+
+namespace metalff {
+
+/// Name of the portable payload that `options` select. Throws Error when the artefact has none for that precision.
+std::string payload_name(const Artifact &artifact, const Options &options);
+
+/// Fingerprint of all that a compiled payload depends on: payload, instruction set, torch version, device.
+std::string cache_key(const Artifact &artifact, const Options &options);
+
+/// Path of the shared library compiled from the artefact. Compiles it first, in a subprocess, when this machine has not
+/// yet done so; concurrent calls of several processes compile once. Throws Error with the compiler's own words.
+std::string compiled_library(const Artifact &artifact, const Options &options);
+
+}    // namespace metalff

@@ -1,0 +1,271 @@
+#include "pair_mlff.h"
+
+#include "atom.h"
+#include "citeme.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+using metalff::reserve_for;
+
+// Below this fraction of the shortest distance in its training data a model's energy means nothing.
+static constexpr double OVERLAP = 0.6;
+
+PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp)
+{
+  single_enable = 0;
+  restartinfo = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  respa_enable = 0;
+  no_virial_fdotr_compute = 1;    // the virial is summed over edges
+  centroidstressflag = CENTROID_NOTAVAIL;
+  comm_forward = 1;
+}
+
+PairMLFF::~PairMLFF()
+{
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+    memory->destroy(cutghost);
+  }
+}
+
+void PairMLFF::allocate()
+{
+  const int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "pair:setflag");
+  memory->create(cutsq, n, n, "pair:cutsq");
+  memory->create(cutghost, n, n, "pair:cutghost");
+  std::fill_n(&setflag[0][0], n * n, 0);
+  std::fill_n(&cutsq[0][0], n * n, 0.0);
+  std::fill_n(&cutghost[0][0], n * n, 0.0);
+  allocated = 1;
+}
+
+void PairMLFF::settings(int narg, char **arg)
+{
+  if (strcmp(update->unit_style, "metal") != 0)
+    error->all(FLERR, "pair_style mlff works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {}'",
+               update->unit_style);
+  options_ = metalff::Options();
+  for (int k = 0; k < narg; k += 2) {
+    const std::string key = arg[k];
+    if (key != "precision" && key != "device" && key != "threads")
+      error->all(FLERR, "unknown keyword '{}' of pair_style mlff: valid are precision, device, threads", key);
+    if (k + 1 == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs a value", key);
+    const std::string value = arg[k + 1];
+    if (key == "precision") {
+      if (value != "double" && value != "single")
+        error->all(FLERR, "precision of pair_style mlff must be double or single, not '{}'", value);
+      options_.single = value == "single";
+    } else if (key == "device") {
+      if (value != "cpu" && !utils::strmatch(value, "^cuda:\\d+$"))
+        error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", value);
+      options_.device = value;
+    } else {
+      options_.threads = utils::inumeric(FLERR, value, false, lmp);
+      if (options_.threads < 1) error->all(FLERR, "threads of pair_style mlff must be at least 1");
+    }
+  }
+}
+
+void PairMLFF::coeff(int narg, char **arg)
+{
+  const int ntypes = atom->ntypes;
+  if (narg < 4)
+    error->all(FLERR, "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type");
+  if (strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "pair_coeff of pair_style mlff must start with '* *': one model describes all atom types");
+  if (narg - 3 != ntypes)
+    error->all(FLERR, "pair_coeff of pair_style mlff names {} element(s) but there are {} atom type(s): give one per type",
+               narg - 3, ntypes);
+  if (!allocated) allocate();
+
+  open(arg[2]);
+  const std::vector<int> element = elements_of_types(ntypes, arg + 3);
+  for (int i = 1; i <= ntypes; ++i)
+    for (int j = i; j <= ntypes; ++j) setflag[i][j] = element[i] >= 0 && element[j] >= 0;
+  neighborhood_ = std::make_unique<Neighborhood>(lmp, element, artifact_.r_max, artifact_.layers);
+}
+
+/// Index into the model's elements by LAMMPS type (entry 0 is unused); NULL is -1.
+std::vector<int> PairMLFF::elements_of_types(int count, char **names) const
+{
+  std::vector<int> element(count + 1, -1);
+  for (int k = 0; k < count; ++k) {
+    if (strcmp(names[k], "NULL") == 0) continue;
+    const auto &known = artifact_.elements;
+    const auto at = std::find(known.begin(), known.end(), names[k]);
+    if (at == known.end()) {
+      std::string list;
+      for (const auto &name : known) list += " " + name;
+      error->all(FLERR, "'{}' does not describe element {}: it was trained on{}", artifact_.path, names[k], list);
+    }
+    element[k + 1] = int(at - known.begin());
+  }
+  return element;
+}
+
+/// Every rank reads the file; the first compiles it if need be, and says what went wrong for all.
+void PairMLFF::open(const std::string &path)
+{
+  std::string failure;
+  auto attempt = [&] {
+    try {
+      artifact_ = metalff::Artifact::open(path);
+      model_ = metalff::open_model(artifact_, options_);
+    } catch (const std::exception &e) {
+      failure = e.what();
+    }
+  };
+  if (comm->me == 0) attempt();
+  int length = int(failure.size());
+  MPI_Bcast(&length, 1, MPI_INT, 0, world);
+  failure.resize(length);
+  MPI_Bcast(failure.data(), length, MPI_CHAR, 0, world);
+  if (length) error->all(FLERR, failure);
+  if (comm->me != 0) attempt();
+  if (!failure.empty()) error->one(FLERR, failure);
+
+  if (comm->me == 0)
+    utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), precision {}, manifest sha256 {:.12}\n",
+                   path, artifact_.name, artifact_.family, artifact_.r_max, artifact_.layers,
+                   options_.single ? "single" : "double", artifact_.sha256);
+  if (lmp->citeme && !artifact_.citation.empty())
+    lmp->citeme->add("pair_style mlff, model " + artifact_.name + ":\n\n" + artifact_.citation + "\n\n");
+}
+
+void PairMLFF::init_style()
+{
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style mlff needs forces on ghost atoms: use 'newton on' (or leave the newton command out)");
+
+  const bool wide = comm->nprocs > 1 && artifact_.layers > 1;
+  ghostneigh = wide;
+  if (wide) {
+    if (comm->mode != Comm::SINGLE)
+      error->all(FLERR, "a message-passing model on several ranks needs 'comm_modify mode single'");
+    // messages come from as far as layers * r_max; init_one() would widen every neighbour list instead
+    comm->cutghostuser = std::max(comm->cutghostuser, artifact_.layers * artifact_.r_max + neighbor->skin);
+  }
+  neighbor->add_request(this, wide ? NeighConst::REQ_FULL | NeighConst::REQ_GHOST : NeighConst::REQ_FULL);
+}
+
+double PairMLFF::init_one(int i, int j)
+{
+  cutghost[i][j] = cutghost[j][i] = artifact_.r_max;
+  return artifact_.r_max;
+}
+
+void PairMLFF::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  if (comm->nprocs == 1) {
+    if (neighbor->ago == 0) update_owners();
+    neighborhood_->fold(*list, owner_);
+  } else {
+    neighborhood_->unfold(*list);
+  }
+  const metalff::Graph &graph = neighborhood_->graph;
+  if (graph.n_owned == 0) return;
+  check_distances();
+
+  reserve_for(atomic_energy_, graph.n_nodes);
+  reserve_for(edge_grad_, 3 * graph.n_edges());
+  try {
+    model_->evaluate(graph, atomic_energy_.data(), edge_grad_.data());
+  } catch (const std::exception &e) {
+    error->one(FLERR, "'{}' could not be evaluated: {}", artifact_.path, e.what());
+  }
+  scatter();
+}
+
+void PairMLFF::scatter()
+{
+  const metalff::Graph &graph = neighborhood_->graph;
+  const std::vector<int> &atom_of = neighborhood_->atom_of;
+
+  double energy = 0.0;
+  for (int node = 0; node < graph.n_owned; ++node) energy += atomic_energy_[node];
+  if (!std::isfinite(energy))
+    error->one(FLERR, "pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
+               "positions or too long a timestep", update->ntimestep);
+  eng_vdwl += energy;
+  if (eflag_atom)
+    for (int node = 0; node < graph.n_owned; ++node) eatom[atom_of[node]] += atomic_energy_[node];
+
+  double **f = atom->f;
+  double w[6] = {};    // Σ r ⊗ dE/dr over edges: xx yy zz xy xz yz
+  for (int node = 0; node < graph.n_nodes; ++node) {
+    double *fi = f[atom_of[node]];
+    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+      const double *r = &graph.edge_vec[3 * edge], *g = &edge_grad_[3 * edge];
+      const int j = atom_of[graph.neighbor[edge]];
+      double *fj = f[j];
+      for (int c = 0; c < 3; ++c) fi[c] += g[c], fj[c] -= g[c];
+      const double v[6] = {r[0] * g[0], r[1] * g[1], r[2] * g[2], r[0] * g[1], r[0] * g[2], r[1] * g[2]};
+      for (int c = 0; c < 6; ++c) w[c] += v[c];
+      if (vflag_atom)
+        for (int c = 0; c < 6; ++c) vatom[atom_of[node]][c] -= 0.5 * v[c], vatom[j][c] -= 0.5 * v[c];
+    }
+  }
+  if (vflag_global)
+    for (int c = 0; c < 6; ++c) virial[c] -= w[c];
+}
+
+/// On one rank every ghost is an image of an owned atom: send each atom's own index along with it.
+void PairMLFF::update_owners()
+{
+  reserve_for(owner_, atom->nlocal + atom->nghost);
+  for (int i = 0; i < atom->nlocal; ++i) owner_[i] = i;
+  comm->forward_comm(this);
+}
+
+int PairMLFF::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/)
+{
+  for (int k = 0; k < n; ++k) buf[k] = ubuf(owner_[list[k]]).d;
+  return n;
+}
+
+void PairMLFF::unpack_forward_comm(int n, int first, double *buf)
+{
+  for (int k = 0; k < n; ++k) owner_[first + k] = int(ubuf(buf[k]).i);
+}
+
+void PairMLFF::check_distances()
+{
+  const double known = artifact_.shortest_distance, shortest = std::sqrt(neighborhood_->shortest_squared);
+  if (shortest >= known) return;
+  if (shortest < OVERLAP * known)
+    error->one(FLERR, "two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' is "
+               "{:.3f} A: mend the starting structure or use a shorter timestep", shortest, update->ntimestep,
+               artifact_.path, known);
+  if (warned_of_distance_) return;
+  warned_of_distance_ = true;
+  error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A): "
+                 "the model extrapolates", shortest, update->ntimestep, artifact_.path, known);
+}
+
+double PairMLFF::memory_usage()
+{
+  double bytes = Pair::memory_usage();
+  bytes += double(owner_.capacity()) * sizeof(int);
+  bytes += double(atomic_energy_.capacity() + edge_grad_.capacity()) * sizeof(double);
+  if (neighborhood_) {
+    const metalff::Graph &g = neighborhood_->graph;
+    bytes += double(g.edge_vec.capacity()) * sizeof(double) + double(g.neighbor.capacity()) * sizeof(int32_t);
+  }
+  return bytes;
+}
