@@ -17,10 +17,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_all() -> None:
-    from metalff.potentials import names, registry
+    from metalff.potentials import entries, names
 
     for name in names():
-        entry = registry().get(name)
+        entry = entries().get(name)
         detail = f"{entry.label:<28}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
         typer.echo(f"{name:<12}{detail}")
 

@@ -3,7 +3,11 @@
 SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz`` of materialsvirtuallab/mlearn.
 Structures, energies and forces come from the former; stress, group and temperature from the latter where it has the frame.
 The training frames of Cu and Ni have no entry there: they carry no stress and no temperature, and their group follows from
-the structure, a rule that gives the source's own group for every frame of the sets that have one.
+the structure, a rule that gives the source's own group for every test frame of the two.
+
+The temperatures of the vacancy frames are left out: the source's labels cannot be right. Frames labelled 300 K and 907 K (Li)
+or 300 K and 3000 K (Cu, Ni) have the same mean energy and RMS force within their scatter, while the bulk AIMD frames of
+these temperatures lie ten and more standard deviations apart; for Mo the two labels are mixed in the test split.
 """
 
 import argparse
@@ -23,7 +27,10 @@ ELEMENTS = ("Cu", "Ni", "Li", "Mo")
 SPLITS = {"train": "training", "test": "test"}
 BULK_ATOMS = {"Cu": 108, "Ni": 108}
 POSITION_TOLERANCE = 1e-6
-NOTE = "Group inferred from the structure, no stress and no temperature where the source describes no frame (train of Cu, Ni)."
+NOTE = (
+    "Train of Cu and Ni: no description in the source, so group inferred from the structure, no stress, no temperature. "
+    "Vacancy: the source's temperatures are inconsistent and left out."
+)
 
 
 def convert(source: Path, out: Path) -> None:
@@ -48,7 +55,8 @@ def merge(raw, described):
         same = len(frame) == len(other) and np.array_equal(frame.forces, other.forces)
         if not same or np.abs(frame.positions - other.positions).max() > POSITION_TOLERANCE:
             raise MetalffError(f"{frame.source}: frame {frame.index} is not the frame that {other.source} describes")
-        merged.append(replace(frame, stress=other.stress, group=other.group, temperature=other.temperature))
+        temperature = None if other.group == "vacancy" else other.temperature
+        merged.append(replace(frame, stress=other.stress, group=other.group, temperature=temperature))
     return merged
 
 

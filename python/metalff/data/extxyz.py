@@ -1,12 +1,12 @@
 """Extended XYZ, plain or gzipped: the usual exchange format of training data."""
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
-from ase.io.extxyz import key_val_str_to_dict
 
 from metalff.data.frame import Dataset, Frame
 from metalff.errors import MetalffError
@@ -16,6 +16,8 @@ ENERGY_KEYS = ("energy", "REF_energy", "free_energy")
 FORCE_KEYS = ("forces", "force", "REF_forces")
 STRESS_KEYS = ("stress", "REF_stress")
 VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
+PAIR = re.compile(r'([^\s=]+)\s*=\s*("[^"]*"|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)')
+"""``key=value`` in a header, where a value is a word or is enclosed in quotes, braces or brackets."""
 
 
 def read_extxyz(path) -> Dataset:
@@ -66,44 +68,60 @@ def text_lines(path: Path) -> list[str]:
 
 
 def _frame(where, header, body, source, index) -> Frame:
+    info = {key: value.strip('"{}') for key, value in PAIR.findall(header)}
     try:
-        info = key_val_str_to_dict(header)
-        columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), body)
+        columns = _columns(info.get("Properties", "species:S:1:pos:R:3"), body)
     except (ValueError, KeyError, IndexError):
-        raise MetalffError(f"{where}: the header or an atom line does not match its Properties; is the file damaged?") from None
+        raise MetalffError(f"{where}: an atom line does not match the Properties of the header; is the file damaged?") from None
     energy = next((info[key] for key in ENERGY_KEYS if key in info), None)
     forces = next((columns[key] for key in FORCE_KEYS if key in columns), None)
     if energy is None:
         raise MetalffError(f"{where}: no energy in the header; one of {', '.join(ENERGY_KEYS)} is needed")
     if forces is None:
         raise MetalffError(f"{where}: no forces among the columns; one of {', '.join(FORCE_KEYS)} is needed")
-    cell = np.asarray(info["Lattice"], float).T if "Lattice" in info else np.zeros((3, 3))
-    pbc = np.broadcast_to(np.asarray(info.get("pbc", "Lattice" in info), bool), 3).copy()
-    stress = _stress(where, info, cell)
-    for name, value in {"energy": energy, "forces": forces, "positions": columns["pos"], "cell": cell, "stress": stress}.items():
-        if value is not None and not _finite(value):
+    cell = _values(where, info, "Lattice", 9).reshape(3, 3) if "Lattice" in info else np.zeros((3, 3))
+    flags = _words(info.get("pbc", "T T T" if "Lattice" in info else "F F F"))
+    if len(flags) != 3 or not {flag.lower() for flag in flags} <= {"t", "f", "true", "false", "1", "0"}:
+        raise MetalffError(f"{where}: pbc must be three of T and F, not {info['pbc']!r}")
+    read = {
+        "energy": _values(where, {"energy": energy}, "energy", 1),
+        "forces": forces,
+        "positions": columns["pos"],
+        "cell": cell,
+        "stress": _stress(where, info, cell),
+        "temperature": _values(where, info, "temperature", 1) if "temperature" in info else None,
+    }
+    for name, value in read.items():
+        if value is not None and not np.isfinite(value).all():
             raise MetalffError(f"{where}: {name} is not a finite number")
-    temperature = info.get("temperature")
     return Frame(
         numbers=columns["numbers"],
         positions=columns["pos"],
         cell=cell,
-        pbc=pbc,
-        energy=float(energy),
+        pbc=np.array([flag.lower() in ("t", "true", "1") for flag in flags]),
+        energy=float(read["energy"][0]),
         forces=forces,
-        stress=stress,
-        temperature=None if temperature is None else float(temperature),
-        group=str(info.get("group", info.get("config_type", ""))),
+        stress=read["stress"],
+        temperature=float(read["temperature"][0]) if "temperature" in info else None,
+        group=info.get("group", info.get("config_type", "")),
         source=source,
         index=index,
     )
 
 
-def _finite(value) -> bool:
+def _words(text: str) -> list[str]:
+    return re.sub(r"[\[\],]", " ", text).split()
+
+
+def _values(where, info, key, *counts) -> np.ndarray:
+    """The numbers of a header entry; their count must be one of ``counts``."""
     try:
-        return bool(np.isfinite(np.asarray(value, float)).all())
-    except (TypeError, ValueError):
-        return False
+        values = np.array(_words(info[key]), float)
+    except ValueError:
+        raise MetalffError(f"{where}: {key} is not a finite number") from None
+    if values.size not in counts:
+        raise MetalffError(f"{where}: {key} must have {' or '.join(map(str, counts))} numbers, not {values.size}")
+    return values
 
 
 def _columns(properties: str, body: list[str]) -> dict[str, np.ndarray]:
@@ -129,11 +147,8 @@ def _stress(where, info, cell):
     key = next((key for key in (*STRESS_KEYS, "virial") if key in info), None)
     if key is None:
         return None
-    try:
-        value = np.asarray(info[key], float).ravel()
-        value = value[VOIGT] if value.size == 6 else value.reshape(3, 3)
-    except ValueError:
-        raise MetalffError(f"{where}: {key} must have 9 or 6 numbers") from None
+    value = _values(where, info, key, 9, 6)
+    value = value[VOIGT] if value.size == 6 else value.reshape(3, 3)
     return -value / abs(np.linalg.det(cell)) if key == "virial" else value
 
 

@@ -34,7 +34,7 @@ class Entry(BaseModel):
 
 
 @lru_cache
-def registry() -> dict[str, Entry]:
+def entries() -> dict[str, Entry]:
     """The entries of ``registry.yaml``, checked."""
     text = (package_files("metalff.potentials") / "registry.yaml").read_text("utf-8")
     return TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(text))
@@ -47,7 +47,7 @@ def bundled_models() -> dict[str, Path]:
 
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
-    return sorted([*registry(), *bundled_models()])
+    return sorted([*entries(), *bundled_models()])
 
 
 def resolve(spec, elements=None) -> Potential:
@@ -60,8 +60,8 @@ def resolve(spec, elements=None) -> Potential:
         MetalffError: unknown name, missing or altered file, or an element that the potential does not have.
     """
     spec = str(spec)
-    if spec in registry():
-        return _from_wheel(spec, registry()[spec], elements)
+    if spec in entries():
+        return _from_wheel(spec, entries()[spec], elements)
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)
     if spec.endswith(".mlff"):

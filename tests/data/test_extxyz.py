@@ -1,0 +1,130 @@
+"""extxyz: what is written is read back exactly; every kind of bad file gets its own sentence."""
+
+import gzip
+
+import numpy as np
+import pytest
+from ase.io import read as ase_read
+
+from metalff import data
+from metalff.data import Frame
+from metalff.errors import MetalffError
+
+HEADER = 'Lattice="4 0 0 0 4 0 0.5 0 4" Properties=species:S:1:pos:R:3:forces:R:3 energy=-7.5 pbc="T T F"'
+ATOMS = ["Cu 0 0 0 0.1 0.2 0.3", "Ni 1 2 3 -0.1 -0.2 -0.3"]
+
+
+def text(header=HEADER, atoms=ATOMS, count=2):
+    return "\n".join([str(count), header, *atoms]) + "\n"
+
+
+def saved(tmp_path, content, name="some.xyz"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", data.names())
+def test_round_trip_is_exact(name, tmp_path):
+    frames = data.load(name, "test").frames
+    data.write_extxyz(frames, tmp_path / "out.xyz")
+    back = data.read(tmp_path / "out.xyz")
+    assert back.sha256 == data.load(name, "test").sha256
+    assert [(f.group, f.temperature) for f in back] == [(f.group, f.temperature) for f in frames]
+
+
+def test_ase_reads_what_is_written(tmp_path):
+    frame = data.load("zuo2020-Mo", "test").frames[0]
+    data.write_extxyz([frame], tmp_path / "out.xyz")
+    atoms = ase_read(tmp_path / "out.xyz")
+    assert atoms.info["REF_energy"] == frame.energy
+    assert np.array_equal(atoms.arrays["REF_forces"], frame.forces)
+    assert np.array_equal(np.reshape(atoms.info["REF_stress"], (3, 3)), frame.stress)
+    assert np.array_equal(atoms.cell.array, frame.cell)
+
+
+def test_fields(tmp_path):
+    frame = data.read(saved(tmp_path, gzip.compress(text().encode()), "some.xyz.gz")).frames[0]
+    assert frame.elements == ["Ni", "Cu"] and len(frame) == 2
+    assert frame.energy == -7.5 and frame.pbc.tolist() == [True, True, False]
+    assert frame.cell.tolist() == [[4, 0, 0], [0, 4, 0], [0.5, 0, 4]]
+    assert frame.forces[1].tolist() == [-0.1, -0.2, -0.3]
+    assert frame.stress is None and frame.temperature is None and frame.group == ""
+    assert np.array_equal(frame.to_atoms().positions, frame.positions)
+
+
+KEYS = {
+    "energy first": ("energy=-7.5", "energy=1 REF_energy=2 free_energy=3", "forces", 1.0),
+    "REF_energy next": ("energy=-7.5", "free_energy=3 REF_energy=2", "forces", 2.0),
+    "free_energy last": ("energy=-7.5", "free_energy=3", "forces", 3.0),
+    "force": ("forces", "force", "force", -7.5),
+    "REF_forces": ("forces", "REF_forces", "REF_forces", -7.5),
+}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_keys(case, tmp_path):
+    old, new, _, energy = KEYS[case]
+    frame = data.read(saved(tmp_path, text(HEADER.replace(old, new)))).frames[0]
+    assert frame.energy == energy and frame.forces[0].tolist() == [0.1, 0.2, 0.3]
+
+
+STRESSES = {
+    "nine": 'stress="1 6 5 6 2 4 5 4 3"',
+    "voigt": 'stress="1 2 3 4 5 6"',
+    "REF": 'REF_stress="1 6 5 6 2 4 5 4 3"',
+    "brackets": "stress=[[1, 6, 5], [6, 2, 4], [5, 4, 3]]",
+    "virial": 'virial="-64 -384 -320 -384 -128 -256 -320 -256 -192"',
+}
+
+
+@pytest.mark.parametrize("case", STRESSES)
+def test_stress(case, tmp_path):
+    frame = data.read(saved(tmp_path, text(f"{HEADER} {STRESSES[case]}"))).frames[0]
+    assert np.allclose(frame.stress, [[1, 6, 5], [6, 2, 4], [5, 4, 3]], atol=1e-12)
+
+
+NEGATIVE_CONTROLS = {
+    "no energy": (text(HEADER.replace("energy=-7.5", "")), r"frame 0 \(line 1\): no energy in the header"),
+    "no forces": (text(HEADER.replace(":forces:R:3", ""), ["Cu 0 0 0", "Cu 1 2 3"]), "frame 0 .*no forces among the columns"),
+    "NaN force": (text(atoms=["Cu 0 0 0 nan 0 0", ATOMS[1]]), "forces is not a finite number"),
+    "NaN energy": (text(HEADER.replace("-7.5", "nan")), "energy is not a finite number"),
+    "energy is a word": (text(HEADER.replace("-7.5", "none")), "energy is not a finite number"),
+    "infinite position": (text(atoms=["Cu inf 0 0 0 0 0", ATOMS[1]]), "positions is not a finite number"),
+    "truncated in frame 1": (text() + text(atoms=ATOMS[:1]), r"frame 1 \(line 5\): the file ends after 1 of 2 atoms"),
+    "truncated line": (text(atoms=[ATOMS[0], "Ni 1 2"]), "an atom line does not match"),
+    "other columns": (text(atoms=[line + " 5" for line in ATOMS]), "does not match the Properties"),
+    "unknown species": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "Qq")]), "does not match the Properties"),
+    "stress of five": (text(HEADER + ' stress="1 2 3 4 5"'), "stress must have 9 or 6 numbers"),
+    "short Lattice": (text(HEADER.replace("0.5 0 4", "0.5 0")), "Lattice must have 9 numbers, not 8"),
+    "pbc of two": (text(HEADER.replace("T T F", "T T")), "pbc must be three of T and F, not 'T T'"),
+    "not extxyz": ("LAMMPS data file\n\n2 atoms\n", "expected a number of atoms, found 'LAMMPS data file'"),
+    "empty": ("", "holds no frames"),
+    "gap": (text() + "\n" + text(), "an empty line where a number of atoms belongs"),
+    "binary": (b"\xff\xfe\x00\x80", "not a text file"),
+}
+
+
+@pytest.mark.parametrize("case", NEGATIVE_CONTROLS)
+def test_refuses(case, tmp_path):
+    content, message = NEGATIVE_CONTROLS[case]
+    path = saved(tmp_path, content)
+    with pytest.raises(MetalffError, match=message) as caught:
+        data.read(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-20], lambda raw: b"no gzip" + raw, lambda raw: raw[:15] + b"\x00\xff" + raw[17:]])
+def test_damaged_gzip(damage, tmp_path):
+    path = saved(tmp_path, damage(gzip.compress(text().encode() * 50)), "some.xyz.gz")
+    with pytest.raises(MetalffError, match="gzip stream is damaged or truncated"):
+        data.read(path)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = saved(tmp_path, "precious")
+    good = data.load("zuo2020-Li", "test").frames[0]
+    bad = Frame(good.numbers, good.positions, good.cell, good.pbc, good.energy, good.forces[:-1])
+    with pytest.raises(ValueError):
+        data.write_extxyz([good, bad], path)
+    assert path.read_text() == "precious" and len(list(tmp_path.iterdir())) == 1

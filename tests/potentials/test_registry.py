@@ -1,0 +1,108 @@
+"""The registry: every entry resolves, is physical and measures what its paper says; guards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from metalff.errors import MetalffError
+from metalff.lammps import LammpsCalculator
+from metalff.potentials import entries, names, resolve
+from metalff.potentials import registry as registry_module
+from metalff.potentials.crystal import check_crystal
+from metalff.potentials.registry import Entry
+
+COHESIVE_ENERGY = {"Cu/eam": 3.54, "Cu/meam": 3.54}  # eV/atom, fitted to experiment in both papers
+
+
+@pytest.mark.parametrize("name", entries())
+def test_lattice_constant(name):
+    potential = resolve(name)
+    found = check_crystal(potential.calculator(), "Cu", potential.crystal, 3.6)
+    assert found.lattice_constant == pytest.approx(potential.lattice_constant, abs=1e-3)
+    if name in COHESIVE_ENERGY:
+        assert found.cohesive_energy == pytest.approx(COHESIVE_ENERGY[name], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", entries())
+def test_nothing_beyond_the_cutoff(name):
+    """Two atoms just outside the registry's cutoff do not see each other."""
+    calculator = resolve(name).calculator()
+    cutoff = resolve(name).cutoff
+    energies = []
+    for distance in (cutoff + 0.01, cutoff + 1.0):
+        atoms = bulk("Cu")[:1] + bulk("Cu")[:1]
+        atoms.set_cell([0, 0, 0])
+        atoms.pbc = False
+        atoms.positions[1] = (distance, 0, 0)
+        atoms.calc = calculator
+        energies.append(atoms.get_potential_energy())
+    assert energies[0] == pytest.approx(energies[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", entries())
+def test_lines_can_be_pasted(name):
+    potential = resolve(name, ["Cu"])
+    lines = potential.lammps_commands()
+    assert lines[0].startswith("pair_style ") and all(line.startswith("pair_coeff * * ") for line in lines[1:])
+    assert all(file.is_absolute() and file.is_file() and str(file) in lines[1] for file in potential.files)
+    assert len(potential.sha256) == 64 and potential.doi.startswith("10.") and potential.licence
+
+
+def test_types_may_repeat():
+    """Two atom types of one element: the same energy as with one type."""
+    one, two = bulk("Cu", cubic=True), bulk("Cu", cubic=True)
+    one.calc = resolve("Cu/meam").calculator()
+    two.calc = LammpsCalculator(resolve("Cu/meam", ["Cu", "Cu"]).lammps_commands(), ["Cu", "Cu"])
+    assert one.get_potential_energy() == pytest.approx(two.get_potential_energy(), abs=1e-10)
+
+
+def test_paths_with_spaces(tmp_path, monkeypatch):
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    source = resolve("Cu/eam").files[0]
+    (folder / source.name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(registry_module, "potentials_dir", lambda: folder)
+    atoms = bulk("Cu", a=3.615)
+    atoms.calc = resolve("Cu/eam").calculator()
+    assert np.isfinite(atoms.get_potential_energy())
+
+
+def altered(monkeypatch, folder, keep):
+    for file in resolve("Cu/eam").files:
+        if keep:
+            (folder / file.name).write_bytes(file.read_bytes() + b"\n")
+    monkeypatch.setattr(registry_module, "potentials_dir", lambda: folder)
+    return resolve("Cu/eam")
+
+
+NEGATIVE_CONTROLS = {
+    "near name": (lambda m, t: resolve("Cu/eamm"), r'no potential Cu/eamm \(did you mean "Cu/eam"\?\); there are .*Cu/snap'),
+    "far name": (lambda m, t: resolve("xyzzy"), r"no potential xyzzy; there are .* or give the path of a .mlff file"),
+    "other element": (lambda m, t: resolve("Cu/eam", ["Cu", "Ni"]), "Cu/eam has no parameters for Ni; it is for Cu"),
+    "altered file": (lambda m, t: altered(m, t, True), "Cu_mishin1.eam.alloy of this LAMMPS is not the file that Cu/eam means"),
+    "missing file": (lambda m, t: altered(m, t, False), "Cu/eam needs Cu_mishin1.eam.alloy, which this LAMMPS does not have"),
+}
+
+
+@pytest.mark.parametrize("case", NEGATIVE_CONTROLS)
+def test_refuses(case, monkeypatch, tmp_path):
+    act, message = NEGATIVE_CONTROLS[case]
+    with pytest.raises(MetalffError, match=message):
+        act(monkeypatch, tmp_path)
+
+
+def test_unknown_key_in_an_entry():
+    fields = entries()["Cu/eam"].model_dump() | {"cutof": 1.0}
+    with pytest.raises(ValueError, match="cutof"):
+        Entry.model_validate(fields)
+
+
+def test_bundled_models_go_by_element_and_family(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry_module, "shared", lambda *parts: Path(tmp_path, *parts))
+    folder = tmp_path / "potentials" / "mlff"
+    folder.mkdir(parents=True)
+    (folder / "Cu-mace.mlff").touch()
+    assert "Cu/mace" in names()
+    assert registry_module.bundled_models()["Cu/mace"] == folder / "Cu-mace.mlff"
