@@ -1,6 +1,9 @@
 """The registry: every entry resolves, is physical and measures what its paper says; guards."""
 
+import hashlib
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,3 +109,23 @@ def test_bundled_models_go_by_element_and_family(monkeypatch, tmp_path):
     (folder / "Cu-mace.mlff").touch()
     assert "Cu/mace" in names()
     assert registry_module.bundled_models()["Cu/mace"] == folder / "Cu-mace.mlff"
+
+
+@pytest.mark.parametrize("spec", ["Cu/mace", "file"])
+def test_mlff_files_become_pair_style_mlff(spec, monkeypatch, tmp_path):
+    """Only the resolving is tested here; the file is opened by ``metalff.artifact``, which stands in as a stub."""
+    path = tmp_path / "potentials" / "mlff" / "Cu-mace.mlff"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"model")
+    stub = ModuleType("metalff.artifact")
+    stub.read_manifest = lambda path: SimpleNamespace(elements=["Ni", "Cu"], cutoff=5.0, citation=None, licence="MIT")
+    monkeypatch.setitem(sys.modules, "metalff.artifact", stub)
+    monkeypatch.setattr(registry_module, "shared", lambda *parts: Path(tmp_path, *parts))
+    potential = resolve(str(path) if spec == "file" else spec, ["Cu"])
+    assert potential.lammps_commands() == ["pair_style mlff", f"pair_coeff * * {path} Cu"]
+    assert potential.name == ("Cu-mace.mlff" if spec == "file" else "Cu/mace")
+    assert (potential.kind, potential.label, potential.cutoff) == ("mlff", "Cu-mace", 5.0)
+    assert potential.sha256 == hashlib.sha256(b"model").hexdigest()
+    assert resolve(spec if spec != "file" else str(path)).elements == ("Ni", "Cu")
+    with pytest.raises(MetalffError, match="has no parameters for Mo; it is for Ni Cu"):
+        resolve(str(path), ["Mo"])

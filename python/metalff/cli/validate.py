@@ -1,6 +1,7 @@
 """``metalff validate``: errors of potentials against reference energies, forces and stresses."""
 
 import json
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -77,7 +78,7 @@ def claim(out: Path, dataset, potentials, force: bool) -> None:
 
 
 def write(out: Path, results, dataset, content: dict) -> None:
-    """The four files; ``validate.json`` last, so that it stands for a complete folder."""
+    """The four files, put in place together once all are written; ``validate.json`` comes last."""
     import pandas
     import pyarrow
     import pyarrow.parquet
@@ -85,15 +86,16 @@ def write(out: Path, results, dataset, content: dict) -> None:
     from metalff.validate.parity import parity_figure
     from metalff.validate.tables import force_columns, frame_rows
 
-    with atomic_write(out / "frames.csv") as stream:
-        pandas.DataFrame(frame_rows(results, dataset)).to_csv(stream, index=False)
-    with atomic_write(out / "forces.parquet", "wb") as stream:
-        pyarrow.parquet.write_table(pyarrow.table(force_columns(results, dataset)), stream)
-    with atomic_write(out / "parity.png", "wb") as stream:
-        parity_figure(results, dataset).savefig(stream, format="png")
-    with atomic_write(out / "validate.json") as stream:
-        json.dump(content, stream, indent=1, allow_nan=False)
-        stream.write("\n")
+    with ExitStack() as stack:
+        summary, frames = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv"))
+        forces, parity = (stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png"))
+        json.dump(content, summary, indent=1, allow_nan=False)
+        summary.write("\n")
+        pandas.DataFrame(frame_rows(results, dataset)).to_csv(frames, index=False)
+        pyarrow.parquet.write_table(pyarrow.table(force_columns(results, dataset)), forces)
+        parity_figure(results, dataset).savefig(parity, format="png")
+        for stream in (summary, frames, forces, parity):
+            stream.flush()
 
 
 def table(results, dataset):

