@@ -1,0 +1,75 @@
+"""What a LAMMPS log tells: thermo rows, speed, version, the error."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+COLUMNS = ("Step", "Temp", "PotEng", "KinEng", "TotEng", "Press", "Volume")
+"""``thermo_style`` of ``in.sweep``: step, K, eV, eV, eV, bar, Å³."""
+
+TAIL = 4096
+"""Bytes at the end of a log that surely hold a thermo row while LAMMPS runs."""
+
+
+def thermo_rows(path) -> np.ndarray:
+    """Thermo rows [n,7] (see ``COLUMNS``) in the order written; a line cut off by a kill is left out."""
+    rows, inside = [], False
+    for line in _whole_lines(Path(path).read_text(errors="replace")):
+        words = line.split()
+        if tuple(words) == COLUMNS:
+            inside = True
+        elif line.startswith("Loop time"):
+            inside = False
+        elif inside and (row := _row(words)):
+            rows.append(row)
+    return np.array(rows).reshape(-1, len(COLUMNS))
+
+
+def last_step(path) -> int | None:
+    """The step of the newest thermo row; cheap, for a log that grows."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.path.getsize(path) - TAIL))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return None
+    steps = [row[0] for line in _whole_lines(text)[1:] if (row := _row(line.split()))]
+    return int(steps[-1]) if steps else None
+
+
+def speed(path) -> tuple[float, float]:
+    """Atom-steps and seconds of the stages that ran to their end."""
+    loops = re.findall(r"^Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", Path(path).read_text(errors="replace"), re.M)
+    return sum(float(steps) * float(atoms) for _, steps, atoms in loops), sum(float(seconds) for seconds, _, _ in loops)
+
+
+def version(path) -> str:
+    """``22 Jul 2025 - Update 4``, or '' when the log does not say."""
+    found = re.search(r"^LAMMPS \((.*)\)", Path(path).read_text(errors="replace"), re.M)
+    return found[1] if found else ""
+
+
+def error(*paths) -> str:
+    """LAMMPS' last error sentence in these files, without its prefix and source position, or ''."""
+    for path in paths:
+        if not Path(path).is_file():
+            continue
+        found = re.findall(r"^ERROR(?: on proc \d+)?:?\s+(.*)", Path(path).read_text(errors="replace"), re.M)
+        if found:
+            return re.sub(r"\s*\(\S*\.(?:cpp|h):\d+\).*", "", found[-1]).strip()
+    return ""
+
+
+def _whole_lines(text: str) -> list[str]:
+    return text.split("\n")[:-1]
+
+
+def _row(words):
+    if len(words) != len(COLUMNS) or not words[0].isdigit():
+        return None
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
