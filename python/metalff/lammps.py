@@ -102,14 +102,15 @@ def sentence(error: Exception) -> str:
     text = getattr(error, "message", None) or str(error)
     text = text.split("\nLast input line")[0]
     text = re.sub(r"^ERROR(?: on proc \d+)?:\s*", "", text.strip())
-    return re.sub(r"\s*\((?:\S*/)?src/\S+\)|\s*\(\S+\.(?:cpp|h):\d+\)", "", text).strip()
+    text = re.sub(r"\s*\((?:\S*/)?src/\S+\)|\s*\(\S+\.(?:cpp|h):\d+\)", "", text)
+    return " ".join(text.split())
 
 
 def lammps_frame(cell, pbc, positions):
     """The restricted triclinic box of LAMMPS for any ASE cell.
 
-    A direction that is not periodic gets a vector orthogonal to the others, long enough for the atoms. Left-handed cells are
-    mirrored: Q is orthogonal with determinant ±1.
+    A direction that is not periodic gets a vector orthogonal to the others, long enough for the atoms. Left-handed
+    cells are mirrored: Q is orthogonal with determinant ±1.
 
     Args:
         cell: [3,3] Å, rows are the vectors; rows that are not periodic may be zero.
@@ -149,15 +150,16 @@ def lammps_frame(cell, pbc, positions):
 class LammpsCalculator(Calculator):
     """ASE calculator for any LAMMPS pair style, through one LAMMPS kept alive between calls.
 
-    Energies in eV, forces in eV/Å, stress in eV/Å³ with ASE's sign and Voigt order. Cells may be triclinic, left-handed,
-    smaller than the cutoff, and not periodic in any direction. The box and the pair style are made anew only when the
-    periodicity changes; otherwise the box is reshaped and filled with the atoms of the call.
+    Energies in eV, forces in eV/Å, stress in eV/Å³ with ASE's sign and Voigt order. Cells may be triclinic,
+    left-handed, smaller than the cutoff, and not periodic in any direction. The box and the pair style are made anew
+    only when the periodicity changes; otherwise the box is reshaped and filled with the atoms of the call.
 
     Args:
         commands: ``pair_style`` and ``pair_coeff`` lines in metal units.
         elements: chemical symbols in the order of the atom types that the lines mean.
     Raises:
-        MetalffError: LAMMPS refuses (its own sentence), an element is not among ``elements``, or positions are not finite.
+        MetalffError: LAMMPS refuses (its own sentence), an element is not among ``elements``, or a position
+            is not finite.
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]
@@ -202,7 +204,9 @@ class LammpsCalculator(Calculator):
     def _types(self, symbols):
         for symbol in symbols:
             if symbol not in self.elements:
-                raise MetalffError(f"the potential is for {' '.join(self.elements)}, but the structure contains {symbol}")
+                raise MetalffError(
+                    f"the potential is for {' '.join(self.elements)}, but the structure contains {symbol}"
+                )
         return [self.elements.index(symbol) + 1 for symbol in symbols]
 
     def _create(self, pbc, low, box):
@@ -246,7 +250,9 @@ class LammpsCalculator(Calculator):
         forces = np.array(call(lmp.gather_atoms, "f", 1, 3)).reshape(n, 3)
         pressure = np.array(call(lmp.extract_compute, "virial", 0, 1)[:6])
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise MetalffError("LAMMPS returned an energy or a force that is not finite; are atoms on top of each other?")
+            raise MetalffError(
+                "LAMMPS returned an energy or a force that is not finite; are atoms on top of each other?"
+            )
         self.results = {
             "energy": energy,
             "free_energy": energy,

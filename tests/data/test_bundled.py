@@ -85,7 +85,9 @@ def test_mirror_plane_fixes_the_stress_order_of_lithium():
 def test_compressed_crystals_have_negative_stress():
     pressure = {}
     for frame in data.load("zuo2020-Li").filter(group="aimd"):
-        pressure.setdefault(round(abs(np.linalg.det(frame.cell)) / len(frame), 1), []).append(-np.trace(frame.stress) / 3)
+        pressure.setdefault(round(abs(np.linalg.det(frame.cell)) / len(frame), 1), []).append(
+            -np.trace(frame.stress) / 3
+        )
     means = [np.mean(pressure[volume]) for volume in sorted(pressure)]
     assert means == sorted(means, reverse=True) and means[0] > 0 > means[-1]
 
@@ -116,12 +118,18 @@ def test_filter():
 NEGATIVE_CONTROLS = {
     "unknown set": (lambda: data.read("zuo2020-Cx"), 'neither a file nor a bundled set \\(did you mean "zuo2020-C'),
     "unknown set by load": (lambda: data.load("zuo-Ni"), "no bundled set zuo-Ni"),
-    "unknown split": (lambda: data.read("zuo2020-Cu:tests"), 'no split tests \\(did you mean "test"\\?\\); it has train, test'),
+    "unknown split": (
+        lambda: data.read("zuo2020-Cu:tests"),
+        'no split tests \\(did you mean "test"\\?\\); it has train, test',
+    ),
     "unknown ending": (lambda: data.read(__file__), "unknown ending .py; metalff reads .json, .xyz, .extxyz"),
     "nothing left": (lambda: data.read("zuo2020-Cu:test").filter(element="Ni"), "no frame with element=Ni"),
     "near group": (lambda: data.read("zuo2020-Cu:test").filter(group="surfaces"), 'did you mean "surface"'),
     "fraction": (lambda: data.hold_out(data.read("zuo2020-Cu:test"), 1.5, 0), "must lie between 0 and 1, not 1.5"),
-    "too few": (lambda: data.hold_out(data.read("zuo2020-Cu:test").filter(group="surface"), 0.1, 0), "too few to hold out"),
+    "too few": (
+        lambda: data.hold_out(data.read("zuo2020-Cu:test").filter(group="surface"), 0.1, 0),
+        "too few to hold out",
+    ),
 }
 
 

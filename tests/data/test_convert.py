@@ -9,7 +9,13 @@ from metalff import data
 from metalff.data import bundled, convert
 from metalff.data.mlearn import EV_A3_PER_KBAR
 
-SOURCE_GROUP = {"aimd": "AIMD-NVT", "vacancy": "Vacancy", "surface": "Surface", "strain": "Elastic", "ground": "Elastic"}
+SOURCE_GROUP = {
+    "aimd": "AIMD-NVT",
+    "vacancy": "Vacancy",
+    "surface": "Surface",
+    "strain": "Elastic",
+    "ground": "Elastic",
+}
 
 
 def described(frame):
@@ -48,4 +54,9 @@ def test_conversion_can_be_repeated(tmp_path, monkeypatch):
         assert np.array_equal(old.positions, new.positions) and np.array_equal(old.forces, new.forces)
         assert old.energy == new.energy and np.array_equal(old.cell, new.cell)
         assert np.allclose(old.stress, new.stress, rtol=1e-14, atol=1e-16)
-        assert (old.group, old.temperature, old.source, old.index) == (new.group, new.temperature, new.source, new.index)
+        assert (old.group, old.temperature, old.source, old.index) == (
+            new.group,
+            new.temperature,
+            new.source,
+            new.index,
+        )

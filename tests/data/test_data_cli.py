@@ -27,7 +27,12 @@ def test_list():
 
 def test_info():
     output = run("info", "zuo2020-Cu:test")
-    for words in ("vacancy 4, surface 2, aimd 12, strain 13", "300 K 3, 1000 K 3, 3000 K 6", "BSD-3-Clause", "89605ba6"):
+    for words in (
+        "vacancy 4, surface 2, aimd 12, strain 13",
+        "300 K 3, 1000 K 3, 3000 K 6",
+        "BSD-3-Clause",
+        "89605ba6",
+    ):
         assert words in output
 
 

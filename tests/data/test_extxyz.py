@@ -86,7 +86,10 @@ def test_stress(case, tmp_path):
 
 NEGATIVE_CONTROLS = {
     "no energy": (text(HEADER.replace("energy=-7.5", "")), r"frame 0 \(line 1\): no energy in the header"),
-    "no forces": (text(HEADER.replace(":forces:R:3", ""), ["Cu 0 0 0", "Cu 1 2 3"]), "frame 0 .*no forces among the columns"),
+    "no forces": (
+        text(HEADER.replace(":forces:R:3", ""), ["Cu 0 0 0", "Cu 1 2 3"]),
+        "frame 0 .*no forces among the columns",
+    ),
     "NaN force": (text(atoms=["Cu 0 0 0 nan 0 0", ATOMS[1]]), "forces is not a finite number"),
     "NaN energy": (text(HEADER.replace("-7.5", "nan")), "energy is not a finite number"),
     "energy is a word": (text(HEADER.replace("-7.5", "none")), "energy is not a finite number"),
@@ -114,7 +117,10 @@ def test_refuses(case, tmp_path):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-20], lambda raw: b"no gzip" + raw, lambda raw: raw[:15] + b"\x00\xff" + raw[17:]])
+DAMAGES = [lambda raw: raw[:-20], lambda raw: b"no gzip" + raw, lambda raw: raw[:15] + b"\x00\xff" + raw[17:]]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_gzip(damage, tmp_path):
     path = saved(tmp_path, damage(gzip.compress(text().encode() * 50)), "some.xyz.gz")
     with pytest.raises(MetalffError, match="gzip stream is damaged or truncated"):

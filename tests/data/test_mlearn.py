@@ -77,7 +77,10 @@ def test_labels(description):
 NEGATIVE_CONTROLS = {
     "truncated": ('[{"structure": {', "not valid JSON"),
     "not a list": ('{"a": 1}', "expected a list of mlearn entries"),
-    "no forces": ([entry(), {**entry(), "outputs": {"energy": 1.0}}], "entry 1: not an mlearn entry with structure, energy and forces"),
+    "no forces": (
+        [entry(), {**entry(), "outputs": {"energy": 1.0}}],
+        "entry 1: not an mlearn entry with structure, energy and forces",
+    ),
     "short forces": ([entry(forces=[[0, 0, 0]])], "entry 0: not an mlearn entry"),
     "NaN": ([entry(energy=float("nan"))], "entry 0: energy, forces or positions are not finite"),
 }

@@ -152,6 +152,12 @@ NEGATIVE_CONTROLS = {
     "flat cell": (lambda: Atoms("Cu", cell=[3, 3, 0], pbc=True), None, "linearly dependent"),
     "no atoms": (lambda: Atoms(cell=[3, 3, 3], pbc=True), None, "no atoms"),
     "unknown style": (lambda: bulk("Cu"), ["pair_style nonsense"], "LAMMPS: Unrecognized pair style 'nonsense'"),
+    "no coefficients": (lambda: bulk("Cu"), ["pair_style eam/alloy"], "LAMMPS: All pair coeffs are not set"),
+    "on top of each other": (
+        lambda: Atoms("Cu2", cell=[9, 9, 9], pbc=True),
+        None,
+        "not finite; are atoms on top of each other",
+    ),
     "missing file": (lambda: bulk("Cu"), ["pair_style eam/alloy", "pair_coeff * * gone.eam Cu"], "LAMMPS: .*gone.eam"),
 }
 

@@ -38,7 +38,10 @@ def test_check():
 NEGATIVE_CONTROLS = {
     "unknown": (("show", "Cu/snaps"), 'did you mean "Cu/snap"'),
     "element": (("check", "Cu/eam", "--element", "Ni"), "Cu/eam has no parameters for Ni"),
-    "crystal": (("check", "Cu/eam", "--crystal", "hcp"), "needs a cubic crystal, not hcp; give --crystal fcc or bcc or diamond"),
+    "crystal": (
+        ("check", "Cu/eam", "--crystal", "hcp"),
+        "needs a cubic crystal, not hcp; give --crystal fcc or bcc or diamond",
+    ),
 }
 
 

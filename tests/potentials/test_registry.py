@@ -81,11 +81,20 @@ def altered(monkeypatch, folder, keep):
 
 
 NEGATIVE_CONTROLS = {
-    "near name": (lambda m, t: resolve("Cu/eamm"), r'no potential Cu/eamm \(did you mean "Cu/eam"\?\); there are .*Cu/snap'),
+    "near name": (
+        lambda m, t: resolve("Cu/eamm"),
+        r'no potential Cu/eamm \(did you mean "Cu/eam"\?\); there are .*Cu/snap',
+    ),
     "far name": (lambda m, t: resolve("xyzzy"), r"no potential xyzzy; there are .* or give the path of a .mlff file"),
     "other element": (lambda m, t: resolve("Cu/eam", ["Cu", "Ni"]), "Cu/eam has no parameters for Ni; it is for Cu"),
-    "altered file": (lambda m, t: altered(m, t, True), "Cu_mishin1.eam.alloy of this LAMMPS is not the file that Cu/eam means"),
-    "missing file": (lambda m, t: altered(m, t, False), "Cu/eam needs Cu_mishin1.eam.alloy, which this LAMMPS does not have"),
+    "altered file": (
+        lambda m, t: altered(m, t, True),
+        "Cu_mishin1.eam.alloy of this LAMMPS is not the file that Cu/eam means",
+    ),
+    "missing file": (
+        lambda m, t: altered(m, t, False),
+        "Cu/eam needs Cu_mishin1.eam.alloy, which this LAMMPS does not have",
+    ),
 }
 
 
@@ -118,7 +127,7 @@ def test_mlff_files_become_pair_style_mlff(spec, monkeypatch, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"model")
     stub = ModuleType("metalff.artifact")
-    stub.read_manifest = lambda path: SimpleNamespace(elements=["Ni", "Cu"], cutoff=5.0, citation=None, licence="MIT")
+    stub.read_manifest = lambda path: SimpleNamespace(elements=["Ni", "Cu"], r_max=5.0, citation="", licence="MIT")
     monkeypatch.setitem(sys.modules, "metalff.artifact", stub)
     monkeypatch.setattr(registry_module, "shared", lambda *parts: Path(tmp_path, *parts))
     potential = resolve(str(path) if spec == "file" else spec, ["Cu"])

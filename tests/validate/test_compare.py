@@ -119,8 +119,14 @@ def test_tables_hold_what_the_metrics_sum_up(copper, measured):
 
 NEGATIVE_CONTROLS = {
     "no frames": (lambda d: compare([], replace(d, frames=())), "has no frames to compare with"),
-    "a frame fails": (lambda d: compare([Fake("bad", Truth(d, np.nan))], d), "bad on frame 0 of zuo2020-Cu:test: it broke"),
-    "not finite": (lambda d: compare([Fake("bad", Truth(d, 0, np.inf))], d), "frame 0 of zuo2020-Cu:test: the energy or a force is not"),
+    "a frame fails": (
+        lambda d: compare([Fake("bad", Truth(d, np.nan))], d),
+        "bad on frame 0 of zuo2020-Cu:test: it broke",
+    ),
+    "not finite": (
+        lambda d: compare([Fake("bad", Truth(d, 0, np.inf))], d),
+        "frame 0 of zuo2020-Cu:test: the energy or a force is not finite",
+    ),
     "other element": (
         lambda d: compare([resolve("Cu/eam")], data.read("zuo2020-Ni:test")),
         "Cu/eam on frame 0 of zuo2020-Ni:test: the potential is for Cu, but the structure contains Ni",

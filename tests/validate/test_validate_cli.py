@@ -59,7 +59,8 @@ def test_tables_agree_with_the_document(done):
         mine = forces[forces.potential == potential["name"]]
         error = np.array([mine[f"predicted_f{x}"] - mine[f"reference_f{x}"] for x in "xyz"])
         assert np.sqrt(np.mean(error**2)) == pytest.approx(potential["overall"]["force_rmse"]["value"])
-    assert set(zip(forces.frame, forces.atom, strict=True)) == {(k, a) for k, f in enumerate(data.read(SPEC[1])) for a in range(len(f))}
+    reference = {(k, atom) for k, frame in enumerate(data.read(SPEC[1])) for atom in range(len(frame))}
+    assert set(zip(forces.frame, forces.atom, strict=True)) == reference
 
 
 def test_the_same_validation_may_be_repeated(done):
@@ -75,15 +76,36 @@ def foreign(tmp_path, name="notes.txt", text="mine"):
 
 
 NEGATIVE_CONTROLS = {
-    "other potentials": (lambda out, t: ("Cu/eam", *SPEC, "--out", out), "holds another validation .other data or potentials."),
-    "other data": (lambda out, t: ("Cu/eam", "Cu/qsnap", "--data", "zuo2020-Cu:train", "--out", out), "holds another validation"),
-    "other files": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t)), "is not empty and holds no readable validate.json"),
-    "broken json": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t, "validate.json", "{")), "holds no readable validate.json"),
-    "a file": (lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t) / "notes.txt"), "is not a folder; choose another --out"),
+    "other potentials": (
+        lambda out, t: ("Cu/eam", *SPEC, "--out", out),
+        "holds another validation .other data or potentials.",
+    ),
+    "other data": (
+        lambda out, t: ("Cu/eam", "Cu/qsnap", "--data", "zuo2020-Cu:train", "--out", out),
+        "holds another validation",
+    ),
+    "other files": (
+        lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t)),
+        "is not empty and holds no readable validate.json",
+    ),
+    "broken json": (
+        lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t, "validate.json", "{")),
+        "holds no readable validate.json",
+    ),
+    "a file": (
+        lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t) / "notes.txt"),
+        "is not a folder; choose another --out",
+    ),
     "twice": (lambda out, t: ("Cu/eam", "Cu/eam", *SPEC, "--out", t / "x"), "two of the potentials have the same name"),
     "unknown potential": (lambda out, t: ("Cu/eem", *SPEC, "--out", t / "x"), 'did you mean "Cu/eam"'),
-    "unknown data": (lambda out, t: ("Cu/eam", "--data", "zuo2020-Ci", "--out", t / "x"), "neither a file nor a bundled set"),
-    "other element": (lambda out, t: ("Cu/eam", "--data", "zuo2020-Ni:test", "--out", t / "x"), "Cu/eam has no parameters for Ni"),
+    "unknown data": (
+        lambda out, t: ("Cu/eam", "--data", "zuo2020-Ci", "--out", t / "x"),
+        "neither a file nor a bundled set",
+    ),
+    "other element": (
+        lambda out, t: ("Cu/eam", "--data", "zuo2020-Ni:test", "--out", t / "x"),
+        "Cu/eam has no parameters for Ni",
+    ),
 }
 
 

@@ -21,7 +21,11 @@ def list_all() -> None:
 
     for name in names():
         entry = entries().get(name)
-        detail = f"{entry.label:<28}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
+        detail = (
+            f"{entry.label:<28}{entry.citation} doi:{entry.doi}"
+            if entry
+            else "bundled model (metalff inspect shows it)"
+        )
         typer.echo(f"{name:<12}{detail}")
 
 
@@ -29,7 +33,18 @@ def show(name: Name) -> None:
     from metalff.potentials import resolve
 
     potential = resolve(name)
-    for key in ("name", "label", "kind", "citation", "doi", "licence", "cutoff", "crystal", "lattice_constant", "sha256"):
+    for key in (
+        "name",
+        "label",
+        "kind",
+        "citation",
+        "doi",
+        "licence",
+        "cutoff",
+        "crystal",
+        "lattice_constant",
+        "sha256",
+    ):
         if (value := getattr(potential, key)) not in (None, ""):
             typer.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
     typer.echo(f"{'elements:':<18}{' '.join(potential.elements)}\n\nunits metal")

@@ -23,7 +23,9 @@ def validate(
     potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
     data: Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:test, or an extxyz or mlearn file.")],
     out: Annotated[Path, typer.Option(help="Folder for validate.json, frames.csv, forces.parquet, parity.png.")],
-    block: Annotated[int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")] = None,
+    block: Annotated[
+        int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
 ) -> None:
     from rich.console import Console
@@ -43,7 +45,9 @@ def validate(
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("validate", total=len(chosen) * len(dataset))
-        results = compare(chosen, dataset, lambda name, done, total: bar.update(task, completed=done, description=name), block)
+        results = compare(
+            chosen, dataset, lambda name, done, total: bar.update(task, completed=done, description=name), block
+        )
     write(out, results, dataset, document(results, dataset, versions()))
     Console().print(table(results, dataset))
     typer.echo(f"results: {out}")
@@ -72,9 +76,13 @@ def claim(out: Path, dataset, potentials, force: bool) -> None:
         found = json.loads((out / "validate.json").read_text("utf-8"))
         before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
     except (OSError, ValueError, KeyError, TypeError):
-        raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
+        raise MetalffError(
+            f"{out} is not empty and holds no readable validate.json; choose another --out or add --force"
+        ) from None
     if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
-        raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
+        raise MetalffError(
+            f"{out} holds another validation (other data or potentials); choose another --out or add --force"
+        )
 
 
 def write(out: Path, results, dataset, content: dict) -> None:
@@ -88,7 +96,9 @@ def write(out: Path, results, dataset, content: dict) -> None:
 
     with ExitStack() as stack:
         summary, frames = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv"))
-        forces, parity = (stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png"))
+        forces, parity = (
+            stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png")
+        )
         json.dump(content, summary, indent=1, allow_nan=False)
         summary.write("\n")
         pandas.DataFrame(frame_rows(results, dataset)).to_csv(frames, index=False)

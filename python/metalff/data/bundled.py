@@ -32,7 +32,9 @@ def load(name: str, split: str | None = None) -> Dataset:
     meta, frames = _read(SETS / f"{name}.npz")
     if split is not None:
         if split not in meta["splits"]:
-            raise MetalffError(f"{name} has no split {split}{nearest(split, meta['splits'])}; it has {', '.join(meta['splits'])}")
+            raise MetalffError(
+                f"{name} has no split {split}{nearest(split, meta['splits'])}; it has {', '.join(meta['splits'])}"
+            )
         frames = tuple(frame for frame in frames if frame.source == f"{name}:{split}")
     return Dataset(f"{name}:{split}" if split else name, frames, meta["citation"], meta["licence"])
 
@@ -89,7 +91,13 @@ def pack(frames: list[Frame], split: list[str], citation: str, licence: str, not
     def integers(key):
         return np.rint(np.concatenate([getattr(frame, key) for frame in frames]) * 10.0**DECIMALS).astype(np.int64)
 
-    meta = {"schema": SCHEMA, "splits": list(dict.fromkeys(split)), "citation": citation, "licence": licence, "note": note}
+    meta = {
+        "schema": SCHEMA,
+        "splits": list(dict.fromkeys(split)),
+        "citation": citation,
+        "licence": licence,
+        "note": note,
+    }
     return {
         "meta": np.array(json.dumps(meta)),
         "atoms": np.array([len(frame) for frame in frames], np.int32),

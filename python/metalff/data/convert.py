@@ -1,13 +1,15 @@
 """Make the bundled sets again from the raw files: ``python -m metalff.data.convert SOURCE [OUT]``.
 
-SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz`` of materialsvirtuallab/mlearn.
-Structures, energies and forces come from the former; stress, group and temperature from the latter where it has the frame.
-The training frames of Cu and Ni have no entry there: they carry no stress and no temperature, and their group follows from
-the structure, a rule that gives the source's own group for every test frame of the two.
+SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz``, the data of
+materialsvirtuallab/mlearn. Structures, energies and forces come from the former; stress, group and temperature from
+the latter where it has the frame. The training frames of Cu and Ni have no entry there: they carry no stress and no
+temperature, and their group follows from the structure, by a rule that gives the source's own group for every test
+frame.
 
-The temperatures of the vacancy frames are left out: the source's labels cannot be right. Frames labelled 300 K and 907 K (Li)
-or 300 K and 3000 K (Cu, Ni) have the same mean energy and RMS force within their scatter, while the bulk AIMD frames of
-these temperatures lie ten and more standard deviations apart; for Mo the two labels are mixed in the test split.
+The temperatures of the vacancy frames are left out: the source's labels cannot be right. Frames labelled 300 K and
+907 K (Li) or 300 K and 3000 K (Cu, Ni) have the same mean energy and RMS force within their scatter, while the bulk
+AIMD frames of these temperatures lie many standard deviations apart; for Mo the two labels are mixed in the test
+split.
 """
 
 import argparse
@@ -28,7 +30,7 @@ SPLITS = {"train": "training", "test": "test"}
 BULK_ATOMS = {"Cu": 108, "Ni": 108}
 POSITION_TOLERANCE = 1e-6
 NOTE = (
-    "Train of Cu and Ni: no description in the source, so group inferred from the structure, no stress, no temperature. "
+    "Train of Cu and Ni: not described in the source, so group inferred from the structure, no stress, no temperature. "
     "Vacancy: the source's temperatures are inconsistent and left out."
 )
 
@@ -63,8 +65,8 @@ def merge(raw, described):
 def infer_groups(raw, element):
     """Groups of the fcc sets from atom count and cell.
 
-    One atom less than the bulk cell: ``vacancy``; another count: ``surface``. Bulk cells: those of the trajectory share one
-    cell, so the most frequent is ``aimd``; the rest is ``strain``, and ``ground`` when the cell is a cube.
+    One atom less than the bulk cell: ``vacancy``; another count: ``surface``. Bulk cells: those of the trajectory share
+    one cell, so the most frequent is ``aimd``; the rest is ``strain``, and ``ground`` when the cell is a cube.
     """
     bulk = BULK_ATOMS[element]
     trajectory = Counter(frame.cell.tobytes() for frame in raw if len(frame) == bulk).most_common(1)[0][0]

@@ -23,12 +23,12 @@ PAIR = re.compile(r'([^\s=]+)\s*=\s*("[^"]*"|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)')
 def read_extxyz(path) -> Dataset:
     """Read every frame of an extxyz file.
 
-    Energy (eV) from the first of ``ENERGY_KEYS`` in the header, forces (eV/Å) from the first of ``FORCE_KEYS`` among the
-    columns, stress (eV/Å³, ASE's sign, 9 or 6 numbers) where there is one, else from ``virial`` = −stress·V (eV).
+    Energy (eV) from the first of ``ENERGY_KEYS`` in the header, forces (eV/Å) from the first of ``FORCE_KEYS`` among
+    the columns, stress (eV/Å³, ASE's sign, 9 or 6 numbers) where there is one, else from ``virial`` = −stress·V (eV).
     ``temperature`` (K) and ``group`` (or ``config_type``) are optional.
 
     Raises:
-        MetalffError: names the file, the frame (from 0) and the line: unreadable, truncated, not finite, no energy, no forces.
+        MetalffError: unreadable, truncated, not finite, no energy or no forces; names file, frame (from 0) and line.
     """
     path = Path(path)
     lines = text_lines(path)
@@ -37,13 +37,17 @@ def read_extxyz(path) -> Dataset:
     while at < len(lines):
         if not lines[at].strip():
             if any(line.strip() for line in lines[at:]):
-                raise MetalffError(f"{path}: frame {len(frames)} (line {at + 1}): an empty line where a number of atoms belongs")
+                raise MetalffError(
+                    f"{path}: frame {len(frames)} (line {at + 1}): an empty line where a number of atoms belongs"
+                )
             break
         where = f"{path}: frame {len(frames)} (line {at + 1})"
         try:
             atoms = int(lines[at])
         except ValueError:
-            raise MetalffError(f"{where}: expected a number of atoms, found {lines[at][:40]!r}; is this extxyz?") from None
+            raise MetalffError(
+                f"{where}: expected a number of atoms, found {lines[at][:40]!r}; is this extxyz?"
+            ) from None
         body = lines[at + 2 : at + 2 + atoms]
         if atoms < 1 or len(body) < atoms:
             raise MetalffError(f"{where}: the file ends after {len(body)} of {atoms} atoms; it is truncated")
@@ -72,7 +76,9 @@ def _frame(where, header, body, source, index) -> Frame:
     try:
         columns = _columns(info.get("Properties", "species:S:1:pos:R:3"), body)
     except (ValueError, KeyError, IndexError):
-        raise MetalffError(f"{where}: an atom line does not match the Properties of the header; is the file damaged?") from None
+        raise MetalffError(
+            f"{where}: an atom line does not match the Properties of the header; is the file damaged?"
+        ) from None
     energy = next((info[key] for key in ENERGY_KEYS if key in info), None)
     forces = next((columns[key] for key in FORCE_KEYS if key in columns), None)
     if energy is None:

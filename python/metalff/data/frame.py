@@ -76,11 +76,13 @@ class Dataset:
     @property
     def elements(self) -> list[str]:
         """Chemical symbols in the set, sorted by atomic number."""
-        return [chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})]
+        return [
+            chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})
+        ]
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the numbers in the frames (structures and reference values), in order, whatever file they came from."""
+        """Hash of structures and reference values in order, whatever file they came from."""
         digest = hashlib.sha256()
         for frame in self.frames:
             digest.update(np.asarray(frame.numbers, "<i8").tobytes())

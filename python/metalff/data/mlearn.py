@@ -1,11 +1,11 @@
 """The JSON files of materialsvirtuallab/mlearn: pymatgen dictionaries, read without pymatgen.
 
-``virial_stress`` holds the six numbers that VASP prints after "in kB": kbar, positive under compression, so ASE's stress is
-−1 × that. Their order is not the same in all files: xx yy zz xy xz yz for Cu, Ni and Mo, but VASP's own xx yy zz xy yz zx for
-Li. Both were checked, not assumed: a (2 1 0) surface cell has a mirror plane across x, so of the shears only yz may differ
-from zero; and the slopes of shear stress over shear strain give C44 = 84, 140 and 105 GPa for Cu, Ni and Mo
-(``tests/data/test_mlearn.py``). For elements that nobody checked the stress is None. The shear stress of the strained
-two-atom Li cells changes sign between strains of 0.005 and 0.010: that is in the source.
+``virial_stress`` holds the six numbers that VASP prints after "in kB": kbar, positive under compression, so ASE's
+stress is −1 × that. Their order is not the same in all files: xx yy zz xy xz yz for Cu, Ni and Mo, but VASP's own xx
+yy zz xy yz zx for Li. Both were checked, not assumed: a (2 1 0) surface cell has a mirror plane across x, so of the
+shears only yz may differ from zero; and the slopes of shear stress over shear strain give C44 = 84, 140 and 105 GPa
+for Cu, Ni and Mo (``tests/data/test_bundled.py``). For elements that nobody checked the stress is None. The shear
+stress of the strained two-atom Li cells changes sign between strains of 0.005 and 0.010: that is in the source.
 """
 
 import json
@@ -25,8 +25,9 @@ XY_YZ_ZX = [[0, 3, 5], [3, 1, 4], [5, 4, 2]]
 STRESS_ORDER = {"Cu": XY_XZ_YZ, "Ni": XY_XZ_YZ, "Mo": XY_XZ_YZ, "Li": XY_YZ_ZX}
 GROUP_NAMES = {"AIMD-NVT": "aimd", "Vacancy": "vacancy", "Surface": "surface", "Elastic": "strain"}
 CITATION = (
-    "Y. Zuo, C. Chen, X. Li, Z. Deng, Y. Chen, J. Behler, G. Csányi, A. V. Shapeev, A. P. Thompson, M. A. Wood, S. P. Ong, "
-    "Performance and Cost Assessment of Machine Learning Interatomic Potentials, J. Phys. Chem. A 124, 731 (2020), "
+    "Y. Zuo, C. Chen, X. Li, Z. Deng, Y. Chen, J. Behler, G. Csányi, A. V. Shapeev, A. P. Thompson, M. A. Wood, "
+    "S. P. Ong, Performance and Cost Assessment of Machine Learning Interatomic Potentials, "
+    "J. Phys. Chem. A 124, 731 (2020), "
     "doi:10.1021/acs.jpca.9b08723"
 )
 
@@ -45,7 +46,9 @@ def read_mlearn(path) -> Dataset:
         raise MetalffError(f"{path}: not valid JSON ({error}); is the file truncated?") from None
     if not isinstance(entries, list) or not entries:
         raise MetalffError(f"{path}: expected a list of mlearn entries")
-    return Dataset(path.name, tuple(_frame(path, index, entry) for index, entry in enumerate(entries)), CITATION, "BSD-3-Clause")
+    return Dataset(
+        path.name, tuple(_frame(path, index, entry) for index, entry in enumerate(entries)), CITATION, "BSD-3-Clause"
+    )
 
 
 def _frame(path, index, entry) -> Frame:

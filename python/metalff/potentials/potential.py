@@ -18,7 +18,7 @@ class Potential:
         sha256: of the files, one after the other.
         pair_style, pair_coeff: LAMMPS arguments after these words, with absolute paths.
         citation, doi, licence: of the parameters; '' when unknown.
-        cutoff: Å, or None.
+        cutoff: Å, of one layer of a message-passing model; None when unknown.
         crystal, lattice_constant: structure and Å at 0 K; None when unknown.
     """
 

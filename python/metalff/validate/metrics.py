@@ -8,8 +8,8 @@
 | … after offset | eV/atom | one constant per element fitted by least squares on the compared frames themselves |
 | stress RMSE | eV/Å³, over the 6 distinct components | DFT stress carries the Pulay error of its basis |
 
-Intervals are 95% percentile intervals of a circular block bootstrap over frames (Politis and Romano 1992), with blocks of
-``n^(1/3)`` consecutive frames unless told otherwise (Hall, Horowitz and Jing, Biometrika 82, 561 (1995)).
+Intervals are 95% percentile intervals of a circular block bootstrap over frames (Politis and Romano 1992), with
+blocks of ``n^(1/3)`` consecutive frames unless told otherwise (Hall, Horowitz and Jing, Biometrika 82, 561 (1995)).
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,9 @@ class Metrics:
     stress_frames: int
 
 
-def bootstrap_indices(frames: int, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+def bootstrap_indices(
+    frames: int, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED
+) -> np.ndarray:
     """Frame numbers [resamples, frames] of a circular block bootstrap."""
     block = block or max(1, round(frames ** (1 / 3)))
     starts = np.random.default_rng(seed).integers(frames, size=(resamples, -(-frames // block)))
@@ -86,6 +88,12 @@ def energy_offset(reference, predicted, counts) -> np.ndarray:
     return np.linalg.lstsq(counts / atoms[:, None], error, rcond=None)[0]
 
 
+def _stress_rmse(square, block) -> Estimate | None:
+    if not square:
+        return None
+    return estimate(square, np.ones(len(square)), bootstrap_indices(len(square), block), root=True)
+
+
 def metrics(reference_energy, energy, reference_forces, forces, reference_stress, stress, shift, block=None) -> Metrics:
     """All metrics of one potential on F frames.
 
@@ -113,11 +121,13 @@ def metrics(reference_energy, energy, reference_forces, forces, reference_stress
         force_rms_reference=float(np.sqrt(reference_square.sum() / (3 * atoms.sum()))),
         force_rmse=estimate(square, 3 * atoms, indices, root=True),
         force_mae=estimate([np.sum(np.abs(d)) for d in difference], 3 * atoms, indices),
-        force_rmse_normalised=estimate(square, reference_square, indices, root=True) if reference_square.any() else None,
+        force_rmse_normalised=estimate(square, reference_square, indices, root=True)
+        if reference_square.any()
+        else None,
         energy_rmse=estimate(raw**2, ones, indices, root=True),
         energy_mae=estimate(np.abs(raw), ones, indices),
         energy_rmse_offset=estimate(shifted**2, ones, indices, root=True),
         energy_mae_offset=estimate(np.abs(shifted), ones, indices),
-        stress_rmse=estimate(stress_square, np.ones(len(pairs)), bootstrap_indices(len(pairs), block), root=True) if pairs else None,
+        stress_rmse=_stress_rmse(stress_square, block),
         stress_frames=len(pairs),
     )
