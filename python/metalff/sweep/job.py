@@ -20,6 +20,7 @@ from metalff.sweep import log
 from metalff.sweep.dump import dump_frames
 from metalff.sweep.plan import STAGES, Job, Plan
 from metalff.sweep.trajectory import Trajectory, write_trajectory
+from metalff.validate.stability import instability, shortest_distance
 
 RESTART_MAGIC = b"LammpS RestartT\0"
 """First and last bytes of a complete LAMMPS restart file."""
@@ -123,6 +124,7 @@ class JobFolder:
         record = self._write_record(
             {
                 "status": "finished",
+                "unstable": self._unstable(thermo, trajectory),
                 "atoms": trajectory.positions.shape[1],
                 "wall_s": round(sum(_duration(segment) for segment in segments), 3),
                 "atom_steps_per_s": round(atom_steps / seconds, 1) if seconds else None,
@@ -188,6 +190,18 @@ class JobFolder:
             target_temperature=self.job.temperature,
             potential_sha256=self.job.potential.sha256,
             plan_hash=self.plan_hash,
+        )
+
+    def _unstable(self, thermo, trajectory) -> str:
+        """Why the run is not to be trusted, or ''. LAMMPS itself stops when atoms are lost."""
+        atoms = trajectory.positions.shape[1]
+        return instability(
+            thermo[thermo.stage != "equilibrate"]["T"],
+            self.job.temperature,
+            atoms,
+            atoms,
+            shortest_distance(trajectory.positions, trajectory.cell),
+            self.plan.neighbour_distance,
         )
 
     def _stage(self, step: int) -> str:

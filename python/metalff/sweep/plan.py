@@ -17,6 +17,10 @@ STAGES = ("equilibrate", "sample", "drift")
 """NPT, NVT and NVE, in this order on one step counter."""
 
 
+NEIGHBOURS = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "hcp": 1.0, "diamond": 0.75**0.5 / 2, "sc": 1.0}
+"""Distance of nearest neighbours in units of the lattice constant."""
+
+
 class Steps(BaseModel):
     """Steps of each stage."""
 
@@ -85,6 +89,11 @@ class Plan(BaseModel):
         if self.steps.sample < self.dump_interval:
             raise ValueError("steps.sample is shorter than dump_interval, so the trajectory would be empty")
         return self
+
+    @property
+    def neighbour_distance(self) -> float:
+        """Å, between nearest neighbours of the crystal."""
+        return NEIGHBOURS[self.lattice] * self.a0
 
     def variables(self, temperature: float) -> dict[str, str]:
         """Values of the variables of ``lammps_inputs/in.sweep`` for one temperature."""

@@ -50,7 +50,8 @@ class SweepProgress:
 
     def finished(self, folder, result) -> None:
         speed = result["atom_steps_per_s"]
-        self._close(folder, f"{folder.job.id}: finished" + (f", {speed:,.0f} atom-steps/s" if speed else ""))
+        line = f"{folder.job.id}: finished" + (f", {speed:,.0f} atom-steps/s" if speed else "")
+        self._close(folder, line + (f", but not stable: {result['unstable']}" if result["unstable"] else ""))
 
     def failed(self, folder, sentence: str) -> None:
         self._close(folder, f"{folder.job.id}: failed: {sentence}")

@@ -1,0 +1,70 @@
+"""sweep.yaml: defaults, refusals, the jobs and the hash."""
+
+import pytest
+import yaml
+
+from metalff.errors import MetalffError
+from metalff.sweep.plan import jobs, physics, plan_hash, read_plan
+
+from .conftest import PLAN, write_plan
+
+NEGATIVE_CONTROLS = [
+    ({"temperature": [300]}, 'unknown key temperature (did you mean "temperatures"?)'),
+    ({"steps": {"equilibrat": 10}}, 'unknown key steps.equilibrat (did you mean "equilibrate"?)'),
+    ({"element": "Qq"}, "Qq is no chemical symbol"),
+    ({"lattice": "cubic"}, "lattice: Input should be 'fcc', 'bcc', 'hcp', 'diamond' or 'sc', not 'cubic'"),
+    ({"temperatures": [300, -1]}, "temperatures.1: Input should be greater than 0, not -1"),
+    ({"temperatures": [300, 300]}, "temperatures: a value is given twice"),
+    ({"dump_interval": 25}, "dump_interval must be a multiple of thermo_interval"),
+    ({"dump_interval": 1000}, "the trajectory would be empty"),
+    ({"replicas": 0}, "replicas.0: Input should be greater than 0"),
+]
+
+
+@pytest.mark.parametrize("changes, message", NEGATIVE_CONTROLS)
+def test_refuses(tmp_path, changes, message):
+    with pytest.raises(MetalffError) as error:
+        read_plan(write_plan(tmp_path, **changes))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_missing_key(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in PLAN.items() if key != "a0"}))
+    with pytest.raises(MetalffError, match="the key a0 is missing"):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("text, message", [("a: [", "is not YAML"), ("- 1", "must hold keys and values")])
+def test_foreign_file(tmp_path, text, message):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    with pytest.raises(MetalffError, match=message):
+        read_plan(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(MetalffError, match="cannot be read: No such file"):
+        read_plan(tmp_path / "sweep.yaml")
+
+
+def test_jobs_have_stable_ids(tmp_path):
+    plan = read_plan(write_plan(tmp_path, potentials=["Cu/eam", "Cu/meam"], temperatures=[300, 650.5]))
+    assert [job.id for job in jobs(plan, tmp_path)] == ["Cu-eam/300K", "Cu-eam/650.5K", "Cu-meam/300K", "Cu-meam/650.5K"]
+
+
+def test_unknown_potential(tmp_path):
+    with pytest.raises(MetalffError, match='no potential Cu/eem \\(did you mean "Cu/eam"\\?\\)'):
+        jobs(read_plan(write_plan(tmp_path, potentials=["Cu/eem"])), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, same",
+    [({"out": "elsewhere"}, True), ({"workers": 1}, True), ({"ranks": 2}, True), ({"seed": 2}, False), ({"potentials": ["Cu/meam"]}, False)],
+)
+def test_hash_follows_the_physics(tmp_path, changes, same):
+    def hashed(**changes):
+        plan = read_plan(write_plan(tmp_path, **changes))
+        return plan_hash(physics(plan, jobs(plan, tmp_path)))
+
+    assert (hashed() == hashed(**changes)) == same
