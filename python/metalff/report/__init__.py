@@ -1,0 +1,1 @@
+"""Results of sweeps and validations → one self-contained HTML page."""
