@@ -1,12 +1,14 @@
 """Train a MACE model; runs inside MACE's private environment.
 
-Started by ``metalff train mace`` as ``<env>/bin/python mace_worker.py CONFIG.json`` and needs only what mace-torch
-brings (torch, e3nn, ase, matscipy).  The loop works on the contract of a MetalFF model: the energy is a function of
+Started by ``metalff train mace`` as ``<env>/bin/python -I mace_worker.py CONFIG.json [PARENT]`` (``-I``: this folder has a
+``mace.py`` of its own) and needs only what mace-torch brings (torch, e3nn, ase, matscipy). With PARENT, a process id, it
+saves and ends when that process is no longer its parent.  The loop works on the contract of a MetalFF model: the energy is a function of
 edge vectors, forces and virial are scatters of dE/d edge_vec, so what is trained is exactly what is deployed.
 
 Everything is under one directory: ``checkpoint.pt`` (resume), ``history.csv`` (one line per epoch), ``mace.model``
 (best model so far, mace's own format) and ``result.json`` (written last).  The learning rate follows elapsed time, not
-epochs: a time budget is spent in full and the run still ends annealed.
+epochs: a time budget is spent in full and the run still ends annealed.  Each epoch goes into the history before the
+checkpoint; a resumed run drops the lines that its checkpoint does not know.
 """
 
 import copy
@@ -18,6 +20,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import ase.data
@@ -28,6 +31,9 @@ from mace import modules  # before e3nn: mace lets torch load e3nn's constants
 # isort: split
 from e3nn import o3
 from matscipy.neighbours import neighbour_list
+
+RECORDED = ("torch", "mace-torch", "e3nn", "ase", "matscipy", "numpy")
+"""Packages whose versions go into the result."""
 
 
 @dataclass
@@ -280,27 +286,49 @@ class Run:
 
 
 class Stop:
-    """A signal asks the loop to end after the batch in progress."""
+    """A signal, or the end of the parent process, asks the loop to end after the batch in progress."""
 
-    def __init__(self):
-        self.is_set = False
+    def __init__(self, parent):
+        self.parent = parent
+        self.signalled = False
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._set)
 
     def _set(self, *_):
-        self.is_set = True
+        self.signalled = True
+
+    @property
+    def is_set(self):
+        return self.signalled or (self.parent is not None and os.getppid() != self.parent)
+
+
+class History:
+    """``history.csv``: one line per epoch, none later than ``epoch`` at the start."""
+
+    columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid")
+
+    def __init__(self, path, epoch):
+        self.path = path
+        rows = list(csv.reader(path.open(newline="")))[1:] if path.exists() else []
+        kept = [row for row in rows if len(row) == len(self.columns) and int(row[0]) <= epoch]
+        save_atomically(lambda p: self._write(p, "w", [self.columns, *kept]), path)
+
+    def append(self, row):
+        self._write(self.path, "a", [row])
+
+    @staticmethod
+    def _write(path, mode, rows):
+        with path.open(mode, newline="") as f:
+            csv.writer(f, lineterminator="\n").writerows(rows)
 
 
 def main():
     cfg = json.loads(Path(sys.argv[1]).read_text())
     out = Path(cfg["out"])
     torch.set_num_threads(cfg["threads"])
-    stop = Stop()
+    stop = Stop(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     run = Run(cfg, out)
-    history = out / "history.csv"
-    if not history.exists():
-        with history.open("w") as f:
-            f.write("epoch,step,elapsed_s,lr,force_rmse_valid,energy_rmse_valid\n")
+    history = History(out / "history.csv", run.epoch)
     while run.progress() < 1.0 and not stop.is_set:
         run.train_epoch(stop)
         t0 = time.monotonic()
@@ -310,19 +338,22 @@ def main():
             run.best = score
             save_atomically(lambda p: torch.save(copy.deepcopy(run.ema).double(), p), out / "mace.model")
         run.elapsed += time.monotonic() - t0
-        run.save()
         lr = run.optimizer.param_groups[0]["lr"]
-        with history.open("a", newline="") as f:
-            csv.writer(f).writerow(
-                [run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"]
-            )
+        history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
+        run.save()
         print(
             json.dumps({"epoch": run.epoch, "fraction": run.progress(), "force_rmse": force, "energy_rmse": energy}),
             flush=True,
         )
     if stop.is_set:
         sys.exit(130)
-    result = {"epochs": run.epoch, "steps": run.step, "elapsed_s": run.elapsed, "e0": run.e0.tolist()}
+    result = {
+        "epochs": run.epoch,
+        "steps": run.step,
+        "elapsed_s": run.elapsed,
+        "e0": run.e0.tolist(),
+        "versions": {name: metadata.version(name) for name in RECORDED},
+    }
     save_atomically(lambda p: p.write_text(json.dumps(result)), out / "result.json")
 
 

@@ -1,0 +1,1 @@
+"""Training: one module per model family, and the worker that runs inside the family's environment."""

@@ -1,0 +1,85 @@
+"""What a training was: the content of ``training.json``, which goes into the artefact's manifest."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+from matscipy.neighbours import neighbour_list
+
+from metalff import __version__, environments
+from metalff.data import Dataset, read_extxyz
+from metalff.errors import MetalffError
+
+RECORDED = ("torch", "mace-torch", "e3nn", "ase", "matscipy", "numpy")
+"""Packages of the environment whose versions are kept."""
+
+
+def describe_training(out) -> dict:
+    """Describe a finished training from its ``config.json``, the extxyz files it names, and ``history.csv``.
+
+    Returns:
+        a JSON object: ``data``, ``data_sha256``, ``data_citation``, ``data_licence`` (source of the frames), ``frames``
+        and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, ``shortest_distance`` (Å,
+        in the training data), ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the epoch
+        kept), ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
+    Raises:
+        MetalffError: the training has not ended, or a file is missing or damaged.
+    """
+    out = Path(out)
+    if not (out / "result.json").exists():
+        raise MetalffError(f"{out} holds no finished training (no result.json); run metalff train to its end first")
+    try:
+        config = json.loads((out / "config.json").read_text("utf-8"))
+        result = json.loads((out / "result.json").read_text("utf-8"))
+        best = best_epoch(out / "history.csv", config["energy_score"])
+        fit, valid = (read_extxyz(out / config[key]) for key in ("train_file", "valid_file"))
+        source = config.get("data") or {"name": fit.name, "sha256": fit.sha256, "citation": "", "licence": ""}
+        return {
+            "data": source["name"],
+            "data_sha256": source["sha256"],
+            "data_citation": source["citation"],
+            "data_licence": source["licence"],
+            "frames": len(fit),
+            "frames_valid": len(valid),
+            "elements": config["elements"],
+            "r_max": config["r_max"],
+            "seed": config["seed"],
+            "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "out", "data")},
+            "shortest_distance": shortest_distance(fit),
+            "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}},
+            "best_epoch": int(best["epoch"]),
+            **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
+            "versions": {"metalff": __version__} | (result.get("versions") or _versions()),
+        }
+    except OSError as error:
+        raise MetalffError(f"{error.filename}: {error.strerror}; the training is incomplete") from None
+    except (ValueError, KeyError) as error:
+        raise MetalffError(f"{out}: config.json, result.json or history.csv is damaged ({error}); train again") from None
+
+
+def history(path: Path) -> list[dict[str, float]]:
+    """Rows of ``history.csv``: ``epoch``, ``step``, ``elapsed_s``, ``lr``, ``force_rmse_valid``, ``energy_rmse_valid``."""
+    with open(path, newline="") as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
+    """The row of the history with the lowest force RMSE + energy_score × energy RMSE: the one in ``mace.model``."""
+    rows = [row for row in history(path) if np.isfinite(row["force_rmse_valid"])]
+    return min(rows, key=lambda row: row["force_rmse_valid"] + energy_score * row["energy_rmse_valid"])
+
+
+def shortest_distance(dataset: Dataset) -> float:
+    """Smallest distance between two atoms (periodic images count) in any frame, Å; 0 where no atom has a neighbour."""
+    shortest = np.inf
+    for frame in dataset:
+        reach = 4.0 if np.isinf(shortest) else shortest
+        distances = neighbour_list("d", frame.to_atoms(), reach)
+        shortest = min(shortest, distances.min(initial=np.inf))
+    return float(shortest) if np.isfinite(shortest) else 0.0
+
+
+def _versions() -> dict[str, str]:
+    found = environments.status("mace").versions
+    return {name: found[name] for name in RECORDED if name in found}

@@ -1,0 +1,121 @@
+"""The worker as a subprocess: progress lines, log, interruption, failure in one sentence."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from metalff.errors import MetalffError
+
+LOG = "train.log"
+ISOLATED = ("PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of the calling process that must not reach the worker: it has its own packages and number of threads."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One line of progress.
+
+    Attributes:
+        epoch: epochs done.
+        fraction: of the budget that is spent, 0 to 1.
+        force_rmse: of the validation part, eV/Å.
+        energy_rmse: of the validation part, eV/atom.
+    """
+
+    epoch: int
+    fraction: float
+    force_rmse: float
+    energy_rmse: float
+
+
+@contextmanager
+def claim(out: Path):
+    """Hold ``out`` for one training; yields the file descriptor of the lock, which the worker inherits.
+
+    Raises:
+        MetalffError: another process trains there (also a worker whose parent was killed, until it has saved).
+    """
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MetalffError(f"another process trains in {out}; wait until it has ended") from None
+        yield lock.fileno()
+
+
+class Process:
+    """A worker that runs in ``out``, prints progress as JSON lines and saves its state on SIGTERM.
+
+    Args:
+        command: the worker's command line; the own process id is appended, so that the worker ends with its parent.
+        lock: descriptor from ``claim``.
+    """
+
+    def __init__(self, command: list[str], out: Path, lock: int):
+        self.command = [*command, str(os.getpid())]
+        self.out, self.lock = out, lock
+
+    def run(self, progress: Callable[[Message], None]) -> None:
+        """Run to the end.
+
+        Raises:
+            MetalffError: the worker failed; its last line, and where the log is.
+            KeyboardInterrupt: after the worker has saved; a second one kills it.
+        """
+        variables = {key: value for key, value in os.environ.items() if key not in ISOLATED}
+        with open(self.out / LOG, "a") as log:
+            start = log.tell()
+            process = subprocess.Popen(
+                self.command,
+                cwd=self.out,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                pass_fds=[self.lock],
+                start_new_session=True,  # Ctrl-C comes to this process alone, which tells the worker
+            )
+            try:
+                self._follow(process.stdout, log, progress)
+                status = process.wait()
+            except BaseException:
+                self._stop(process)
+                raise
+            finally:
+                process.stdout.close()
+        if status:
+            raise MetalffError(f"the training failed: {self._reason(status, start)}; the log is {self.out / LOG}")
+
+    def _follow(self, stdout, log, progress) -> None:
+        for line in stdout:
+            try:
+                message = Message(**json.loads(line))
+            except (ValueError, TypeError):
+                log.write(line)
+                log.flush()
+                continue
+            progress(message)
+
+    def _stop(self, process) -> None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.stdout.read()  # else a worker that prints would wait for a reader
+            process.wait()
+        except KeyboardInterrupt:
+            process.kill()
+            process.wait()
+
+    def _reason(self, status: int, start: int) -> str:
+        if status < 0:
+            advice = " (is the memory full?)" if -status == signal.SIGKILL else ""
+            return f"the worker was ended by {signal.Signals(-status).name}{advice}"
+        with open(self.out / LOG) as log:
+            log.seek(start)
+            lines = log.read().strip().splitlines()
+        return lines[-1].strip() if lines else f"the worker ended with status {status}"
