@@ -3,7 +3,7 @@
 #include "error.h"
 #include "sha256.h"
 
-#include <torch/version.h>
+#include <torch/headeronly/version.h>
 
 #include <dlfcn.h>
 #include <spawn.h>

@@ -1,12 +1,14 @@
 // LAMMPS neighbour list → graph.
 #pragma once
 
-#include "graph.h"
+#include "engine/graph.h"
 #include "pointers.h"
 
 #include <vector>
 
 namespace LAMMPS_NS {
+
+class NeighList;
 
 /// The graph of this rank's atoms, and which LAMMPS atom each of its nodes is.
 class Neighborhood : protected Pointers {

@@ -1,7 +1,7 @@
 // pair_style mlff: a trained machine-learned force field from one .mlff file.
 #pragma once
 
-#include "model.h"
+#include "engine/model.h"
 #include "neighborhood.h"
 #include "pair.h"
 

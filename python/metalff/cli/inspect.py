@@ -1,0 +1,41 @@
+"""``metalff inspect FILE``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def inspect(
+        file: Annotated[Path, typer.Argument(help="an .mlff file")],
+        json: Annotated[bool, typer.Option("--json", help="print the whole manifest")] = False,
+    ) -> None:
+        """Tell what an .mlff file is; checks the hash of every payload on the way."""
+        from metalff.artifact import open_artifact
+
+        opened = open_artifact(file)
+        manifest = opened.manifest
+        if json:
+            typer.echo(manifest.model_dump_json(by_alias=True, indent=1))
+            return
+        training = manifest.training
+        rows = {
+            "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, manifest sha256 {opened.sha256[:12]}, schema "
+            f"{manifest.schema_})",
+            "model": f"{manifest.name} ({manifest.family})",
+            "elements": " ".join(manifest.elements),
+            "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",
+            "trained on": f"{training.data or 'unknown'}, {training.frames or '?'} frames, seed {training.seed}",
+            "shortest distance": f"{training.shortest_distance:.3f} Å in the training data",
+            "licence": manifest.licence or "not stated",
+            "versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+        }
+        for label, text in rows.items():
+            typer.echo(f"{label:18s} {text}")
+        for name, errors in training.errors.items():
+            typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+        for name, payload in manifest.payloads.items():
+            typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
+        typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))

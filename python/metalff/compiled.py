@@ -1,0 +1,169 @@
+"""Portable payload → shared library for this machine, once, in the user's cache.
+
+The engine (C++) looks into the cache itself and starts ``python -m metalff.compiled FILE`` when an entry is missing.
+An entry is a directory named by a key of all that the library depends on; it is built beside its final place, replays
+the artefact's self-test, and is renamed when that passed. A lock per key makes concurrent callers wait, not compile.
+"""
+
+import argparse
+import fcntl
+import io
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import zipfile
+from pathlib import Path
+
+from metalff.artifact import Artifact, open_artifact
+from metalff.errors import MetalffError
+from metalff.paths import cache_dir
+from metalff.selftest import TOLERANCE, replay
+
+
+def compile_artifact(path, precision: str = "double", device: str = "cpu", say=print) -> Path:
+    """Directory of the cache entry for an artefact, compiling it when this machine has not yet done so.
+
+    Raises:
+        MetalffError: no C++ compiler, the compiler failed, or the compiled model fails the artefact's self-test.
+    """
+    from metalff import _engine
+
+    artifact = open_artifact(path)
+    opened = _engine.Artifact.open(str(path))
+    entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)
+    if (entry / "ready").exists():
+        return entry
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with open(entry.parent / f"{entry.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (entry / "ready").exists():  # another process was first
+            return entry
+        work = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f"{entry.name}."))
+        try:
+            _compile(artifact, _engine.payload_name(opened, precision), device, work, say)
+            failed = replay(artifact, precision, device, str(work / "model.so"))
+            if not failed.passed:
+                raise MetalffError(
+                    f"'{path}' fails its self-test on this machine ({failed.describe()}, tolerance "
+                    f"{TOLERANCE[precision]:g}): do not use it here; report the machine, torch and g++ versions"
+                )
+            (work / "ready").write_text(str(path))
+            shutil.rmtree(entry, ignore_errors=True)
+            os.replace(work, entry)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return entry
+
+
+def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> None:
+    compiler = os.environ.get("CXX", "g++")
+    if not shutil.which(compiler):
+        raise MetalffError(
+            f"'{artifact.path}' must be compiled once for this machine, but there is no C++ compiler '{compiler}': "
+            "install one (Debian/Ubuntu: apt-get install g++), or set CXX"
+        )
+    say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about 1-2 minutes ...")
+    started = time.monotonic()
+    with _Heartbeat(say, started), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+        import torch._inductor
+
+        program = load_program(artifact, payload)
+        if device != "cpu":
+            program = torch.export.passes.move_to_device_pass(program, device)
+        options = {
+            # one thread per MPI rank: serial kernels, no OpenMP regions
+            "cpp.threads": 1,
+            # the compiler may fuse a*b+c; the self-test bounds what that changes
+            "cpp.enable_floating_point_contract_flag": "fast",
+        }
+        package = work / "model.pt2"
+        try:
+            torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=options)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from error
+        with zipfile.ZipFile(package) as archive:
+            library = next(n for n in archive.namelist() if n.endswith(".so"))
+            (work / "model.so").write_bytes(archive.read(library))
+        package.unlink()
+    say(f"metalff: compiled in {time.monotonic() - started:.0f} s, kept in {cache_dir() / 'compiled'}")
+
+
+def load_program(artifact: Artifact, payload: str):
+    """The ``torch.export.ExportedProgram`` in a payload.
+
+    torch.export wants sample inputs, as a pickle, in its archive; the artefact has none, so they are made here.
+    """
+    import torch
+
+    real = torch.float32 if artifact.manifest.payloads[payload].precision == "single" else torch.float64
+    sample = (
+        torch.full((4, 3), 0.5 * artifact.manifest.r_max, dtype=real),
+        torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]]),
+        torch.zeros(3, dtype=torch.long),
+        torch.ones(3, dtype=real),
+    )
+    pickled = io.BytesIO()
+    torch.save((sample, {}), pickled)
+    stored = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed, zipfile.ZipFile(stored, "w") as archive:
+        for name in packed.namelist():
+            archive.writestr(name, packed.read(name))
+        archive.writestr("program/data/sample_inputs/model.pt", pickled.getvalue())
+    stored.seek(0)
+    return torch.export.load(stored)
+
+
+def pack_program(exported: bytes) -> bytes:
+    """A torch.export archive → the payload: deflated, without the pickled sample inputs."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(exported)) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in archive.namelist():
+            parts = name.split("/", 1)
+            if len(parts) == 2 and not parts[1].startswith("data/sample_inputs/"):
+                info = zipfile.ZipInfo(f"program/{parts[1]}", (1980, 1, 1, 0, 0, 0))
+                info.compress_type = zipfile.ZIP_DEFLATED
+                out.writestr(info, archive.read(name))
+    return packed.getvalue()
+
+
+class _Heartbeat:
+    """A line every 20 s while the compiler works."""
+
+    def __init__(self, say, started):
+        self._say, self._started, self._done = say, started, threading.Event()
+
+    def _beat(self):
+        while not self._done.wait(20):
+            self._say(f"metalff: still compiling, {time.monotonic() - self._started:.0f} s ...")
+
+    def __enter__(self):
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def __exit__(self, *_):
+        self._done.set()
+
+
+def main() -> None:
+    """``python -m metalff.compiled FILE``: what the engine runs."""
+    parser = argparse.ArgumentParser(prog="metalff.compiled")
+    parser.add_argument("file")
+    parser.add_argument("--precision", choices=["double", "single"], default="double")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    try:
+        compile_artifact(args.file, args.precision, args.device, lambda line: print(line, flush=True))
+    except (MetalffError, OSError) as error:
+        sys.exit(f"metalff: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Trained model → artefact: one module per family."""

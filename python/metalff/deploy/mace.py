@@ -1,0 +1,93 @@
+"""MACE model → artefact."""
+
+import json
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from metalff import artifact
+from metalff.artifact import Manifest, Payload, Training
+from metalff.environments import environment_python
+from metalff.errors import MetalffError
+
+WORKER = Path(__file__).with_name("mace_worker.py")
+CITATION = (
+    "I. Batatia, D. P. Kovács, G. N. C. Simm, C. Ortner, G. Csányi, MACE: Higher Order Equivariant Message Passing "
+    "Neural Networks for Fast and Accurate Force Fields, NeurIPS 35, 11423 (2022)"
+)
+MEMBERS = {
+    "float64.pt2": ("torch/float64.pt2", Payload(kind="torch.export", sha256="", size=0, precision="double")),
+    "float32.pt2": ("torch/float32.pt2", Payload(kind="torch.export", sha256="", size=0, precision="single")),
+    "weights.safetensors": ("weights.safetensors", Payload(kind="safetensors", sha256="", size=0)),
+    "selftest.json": ("selftest.json", Payload(kind="selftest", sha256="", size=0)),
+}
+
+
+def deploy(source, output, name: str | None = None, licence: str = "", say=print) -> Manifest:
+    """Write the artefact of a MACE model.
+
+    Args:
+        source: a directory made by ``metalff train mace``, or a ``.model`` file in mace's own format.
+        output: the ``.mlff`` file to write.
+        name: the model's name; the output's stem when None.
+        licence: licence of the model's weights.
+        say: called with one line per step.
+
+    Raises:
+        MetalffError: no model there, no environment, or a model that cannot be exported.
+    """
+    from metalff.compiled import pack_program
+
+    source, output = Path(source), Path(output)
+    model = source / "mace.model" if source.is_dir() else source
+    if not model.is_file():
+        raise MetalffError(
+            f"there is no MACE model at '{model}': give a directory made by 'metalff train mace', or a .model file"
+        )
+    training = _training(source)
+    with tempfile.TemporaryDirectory() as work:
+        _run_worker(model, Path(work), say)
+        described = json.loads((Path(work) / "model.json").read_text())
+        members = {}
+        for file, (member, payload) in MEMBERS.items():
+            data = (Path(work) / file).read_bytes()
+            members[member] = (payload, pack_program(data) if payload.kind == "torch.export" else data)
+    config = {"model": described["hyperparameters"], "training": training.config}
+    data_citation = training.model_extra.get("data_citation", "")
+    manifest = Manifest(
+        name=name or output.stem,
+        family="mace",
+        elements=described["elements"],
+        r_max=described["r_max"],
+        layers=described["layers"],
+        training=training.model_copy(update={"config": config}),
+        citation="\n".join(filter(None, [CITATION, data_citation])),
+        licence=licence,
+        versions=described["versions"] | {"metalff": metadata.version("metalff")},
+    )
+    artifact.write(output, manifest, members)
+    return artifact.read_manifest(output)
+
+
+def _training(source: Path) -> Training:
+    """What ``metalff train`` wrote beside the model; empty for a model from elsewhere."""
+    file = source / "training.json" if source.is_dir() else source.with_name("training.json")
+    if not file.is_file():
+        return Training()
+    return Training.model_validate(json.loads(file.read_text()))
+
+
+def _run_worker(model: Path, work: Path, say) -> None:
+    command = [str(environment_python("mace")), "-P", str(WORKER), str(model.resolve()), str(work)]
+    with (
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+    ):
+        for line in process.stdout:
+            if line.startswith('{"say"'):
+                say(json.loads(line)["say"])
+        if process.wait() != 0:
+            stderr.seek(0)
+            reason = (stderr.read().strip().splitlines() or ["no message"])[-1]
+            raise MetalffError(f"'{model}' could not be deployed: {reason}")

@@ -1,0 +1,157 @@
+"""Export a MACE model; runs inside MACE's private environment: ``python -P mace_worker.py MODEL OUT_DIR``.
+
+Writes ``float64.pt2``, ``float32.pt2``, ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
+"""
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+# e3nn and mace script parts of themselves while they are imported, and scripts would fix the number of edges
+_script = torch.jit.script
+torch.jit.script = lambda obj=None, *_, **__: obj if obj is not None else (lambda f: f)
+import e3nn.util.jit  # noqa: E402
+
+e3nn.util.jit.compile_mode = lambda mode: lambda cls: cls
+e3nn.set_optimization_defaults(jit_script_fx=False)
+from mace import modules  # noqa: E402
+from mace.calculators import MACECalculator  # noqa: E402
+from mace.tools.scripts_utils import extract_config_mace_model  # noqa: E402
+
+torch.jit.script = _script
+
+import ase.build  # noqa: E402
+import ase.data  # noqa: E402
+import numpy as np  # noqa: E402
+from matscipy.neighbours import neighbour_list  # noqa: E402
+
+sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
+from contract import export_program, safetensors  # noqa: E402
+
+
+class AtomicEnergy(torch.nn.Module):
+    """E_i of a MACE model as a function of edge vectors: positions are zero, the vectors come in as shifts."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.register_buffer("one_hot", torch.eye(len(model.atomic_numbers), dtype=model.r_max.dtype))
+
+    def forward(self, edge_vec, edge_index, types):
+        n = types.shape[0]
+        data = {
+            "positions": edge_vec.new_zeros(n, 3),
+            "shifts": -edge_vec,  # mace: from the sender (neighbour) to the receiver (centre)
+            "unit_shifts": torch.zeros_like(edge_vec),
+            "edge_index": edge_index.flip(0),
+            "node_attrs": self.one_hot[types],
+            "batch": torch.zeros(n, dtype=torch.long),
+            "ptr": torch.zeros(2, dtype=torch.long),
+            "cell": edge_vec.new_zeros(3, 3),
+        }
+        return self.model(data, compute_force=False, training=False)["node_energy"]
+
+
+def rebuild(trained):
+    """The same model without scripted parts."""
+    torch.set_default_dtype(torch.float64)
+    config = extract_config_mace_model(trained)
+    if "error" in config:
+        sys.exit(f"the model cannot be deployed: {config['error']}")
+    model = type(trained)(**config) if isinstance(trained, modules.ScaleShiftMACE) else None
+    if model is None:
+        sys.exit(f"the model is a {type(trained).__name__}, and only ScaleShiftMACE can be deployed")
+    model.load_state_dict(trained.double().state_dict())
+    return model.eval()
+
+
+def plain(value):
+    """A hyperparameter as JSON: classes and functions by name, arrays as lists."""
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return value.tolist()
+    return getattr(value, "__name__", str(value))
+
+
+def crystal(symbols, seed):
+    """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal."""
+    radius = np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols])
+    atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5, cubic=True).repeat((2, 2, 1))
+    rng = np.random.default_rng(seed)
+    atoms.symbols = rng.choice(symbols, len(atoms))
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3))), scale_atoms=True)
+    atoms.positions += rng.normal(0, 0.08, (len(atoms), 3))
+    return atoms
+
+
+def selftest(calculator, symbols):
+    """Bulk, surface, vacancy and free atom, with the numbers of MACE's own calculator."""
+    bulk = crystal(symbols, 1)
+    surface = crystal(symbols, 2)
+    surface.cell[2] *= 4
+    vacancy = crystal(symbols, 3)
+    del vacancy[5]
+    atom = ase.Atoms(symbols[:1], cell=np.eye(3) * 20, pbc=True)
+    cases = []
+    for atoms in (bulk, surface, vacancy, atom):
+        atoms.calc = calculator
+        cases.append(
+            {
+                "symbols": list(atoms.symbols),
+                "positions": atoms.positions.tolist(),
+                "cell": atoms.cell.tolist(),
+                "pbc": atoms.pbc.tolist(),
+                "energy": float(atoms.get_potential_energy()),
+                "forces": atoms.get_forces().tolist(),
+                "stress": atoms.get_stress(voigt=False).tolist(),
+            }
+        )
+    return cases
+
+
+def main():
+    model_file, out = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(1)
+    trained = torch.load(model_file, map_location="cpu", weights_only=False)
+    model = rebuild(trained)
+    symbols = [ase.data.chemical_symbols[int(z)] for z in model.atomic_numbers]
+    r_max = float(model.r_max)
+
+    def say(text):
+        print(json.dumps({"say": text}), flush=True)
+
+    say("reference energies, forces and stresses from MACECalculator")
+    calculator = MACECalculator(model_paths=model_file, device="cpu", default_dtype="float64")
+    (out / "selftest.json").write_text(json.dumps(selftest(calculator, symbols[:4])))
+    weights = {k: v for k, v in model.state_dict().items() if "U_matrix" not in k}  # coupling coefficients: tables
+    (out / "weights.safetensors").write_bytes(safetensors(weights))
+
+    i, j, vec = neighbour_list("ijD", crystal(symbols[:4], 0).repeat((2, 1, 1)), r_max)
+    edge_index = torch.tensor(np.stack([i, j]), dtype=torch.long)
+    for dtype in (torch.float64, torch.float32):
+        name = str(dtype).removeprefix("torch.")
+        say(f"exporting the program in {name}")
+        torch.set_default_dtype(dtype)
+        energy = AtomicEnergy(model.to(dtype))
+        (out / f"{name}.pt2").write_bytes(
+            export_program(energy, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
+        )
+    config = extract_config_mace_model(trained)
+    description = {
+        "elements": symbols,
+        "r_max": r_max,
+        "layers": int(model.num_interactions),
+        "hyperparameters": {k: plain(v) for k, v in config.items()},
+        "versions": {name: metadata.version(name) for name in ("mace-torch", "e3nn", "torch")},
+    }
+    (out / "model.json").write_text(json.dumps(description))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Replay an artefact's self-test: does this machine give the numbers of the framework that trained the model?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from metalff.artifact import Artifact
+
+TOLERANCE = {"double": 1e-8, "single": 2e-4}
+"""Largest allowed deviation of energy (eV/atom), forces (eV/Å) and stress (eV/Å³)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Largest deviations over all self-test structures."""
+
+    structures: int
+    energy: float  # eV/atom
+    forces: float  # eV/Å
+    stress: float  # eV/Å³
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(max(self.energy, self.forces, self.stress) <= self.tolerance)  # NaN fails
+
+    def describe(self) -> str:
+        return f"energy {self.energy:.1e} eV/atom, forces {self.forces:.1e} eV/Å, stress {self.stress:.1e} eV/Å³"
+
+
+def replay(artifact: Artifact, precision: str = "double", device: str = "cpu", library: str = "") -> Outcome:
+    """Compare the engine with every reference structure; ``library`` names a compiled program outside the cache."""
+    from metalff.calculator import MLFFCalculator
+
+    calculator = MLFFCalculator(artifact.path, precision=precision, device=device, library=library)
+    worst = np.zeros(3)
+    cases = artifact.selftest()
+    for case in cases:
+        atoms = Atoms(case["symbols"], positions=case["positions"], cell=case["cell"], pbc=case["pbc"])
+        atoms.calc = calculator
+        deviations = [
+            abs(atoms.get_potential_energy() - case["energy"]) / len(atoms),
+            np.abs(atoms.get_forces() - case["forces"]).max(),
+            np.abs(atoms.get_stress(voigt=False) - case["stress"]).max() if case["stress"] is not None else 0.0,
+        ]
+        worst = np.maximum(worst, deviations)  # propagates NaN
+    return Outcome(len(cases), *map(float, worst), TOLERANCE[precision])
