@@ -134,9 +134,9 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         "groups": [
             {
                 "title": heading,
-                "svg": figures.grouped_points(f"Force RMSE {heading}", *_grouped(documents, key, colour, suffix), "force RMSE (eV/Å)"),
+                "svg": figures.grouped_points(f"Force RMSE: {heading}", *_grouped(documents, key, colour, suffix), "force RMSE (eV/Å)"),
             }
-            for key, heading, suffix in (("by_temperature", "by temperature", " K"), ("by_group", "by kind of structure", ""))
+            for key, heading, suffix in (("by_temperature", "By temperature", " K"), ("by_group", "By kind of structure", ""))
             if any(row["rms"] >= STILL for row in _table(documents, key))
         ],
         "temperatures": _table(documents, "by_temperature"),

@@ -1,0 +1,170 @@
+"""The page: one file, valid, complete, with the numbers of the results."""
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from metalff.cli import report
+from metalff.errors import MetalffError
+from metalff.report.page import digits, thousands, write_report
+
+VOID = {"meta", "link", "br", "img", "path", "use", "image", "rect", "circle", "line"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags close in order; keeps text, links and sources."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.references, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.references += [value for key, value in attributes if key in ("href", "src", "xlink:href")]
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.references += [value for key, value in attributes if key in ("href", "src", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path) -> Reader:
+    reader = Reader()
+    reader.feed(path.read_text("utf-8"))
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page(sweep, validation, tmp_path_factory):
+    return write_report([validation, sweep], tmp_path_factory.mktemp("report") / "report.html")
+
+
+def test_is_one_file(page):
+    """Nothing is loaded: references are inside the page, data, links to results, or citations to click on."""
+    content = page.read_text("utf-8")
+    for reference in read(page).references:
+        if reference.startswith("https:"):
+            assert reference.startswith("https://doi.org/")
+        elif not reference.startswith(("#", "data:")):
+            assert (page.parent / reference).is_file(), reference
+    assert "<script" not in content and "@import" not in content and "url(http" not in content
+
+
+def test_shows_every_part(page):
+    text = " ".join("".join(read(page).text).split())
+    for words in (
+        "On the 31 DFT frames of zuo2020-Cu:test, EAM (Mishin 2001) has a force RMSE of 0.0909 eV/Å (10 % of the RMS force).",
+        "Radial distribution function",
+        "Mean squared displacement",
+        "Thermal expansion",
+        "Energy conservation",
+        "Speed",
+        "213fbe42fa3df6dfc12138426db23659ff16e46feefe7f5fb7c34fb769911d41",
+        "Phys. Rev. B 63, 224106 (2001)",
+        "metalff sweep sweep.yaml",
+        "4 runs",
+    ):
+        assert words in text
+    # parity 2, errors 2, g(r) 2, MSD 2, volume, NVE 2, speed
+    assert read(page).tags.count("svg") == 12
+    assert "nan" not in re.findall(r"[a-zA-Z]+", text)
+
+
+def test_colours_follow_the_page(page):
+    content = page.read_text("utf-8")
+    assert "#010203" not in content and "#030201" not in content and "prefers-color-scheme: dark" in content
+
+
+def test_numbers_come_along(page, sweep):
+    link = next(reference for reference in read(page).references if reference.startswith("data:application/json;base64,"))
+    results = json.loads(base64.b64decode(link.split(",", 1)[1]))
+    assert results["validations"][0]["potentials"][0]["overall"]["force_rmse"]["value"] == pytest.approx(0.0909, abs=1e-4)
+    found = results["sweeps"][0]
+    assert found["hash"] == json.loads((sweep / "sweep.json").read_text())["hash"]
+    assert set(found["results"]) == {"Cu-eam/300K", "Cu-eam/900K", "Cu-meam/300K", "Cu-meam/900K"}
+    assert found["results"]["Cu-eam/300K"]["density_g_per_cm3"] == pytest.approx(8.8, abs=0.3)
+
+
+def test_parts_alone(sweep, validation, tmp_path):
+    for folder, missing in ((sweep, "Accuracy against DFT"), (validation, "Radial distribution")):
+        text = "".join(read(write_report([folder], tmp_path / "report.html")).text)
+        assert missing not in text
+
+
+def test_unfinished_unstable_and_hostile_text(sweep, tmp_path):
+    out = shutil.copytree(sweep, tmp_path / "out")
+    record = json.loads((out / "sweep.json").read_text())
+    jobs = record["jobs"]
+    jobs["Cu-eam/300K"] = {"potential": "Cu-eam", "temperature": 300.0, "status": "failed", "error": "Lost <b>atoms</b>"}
+    jobs["Cu-eam/900K"] = {"potential": "Cu-eam", "temperature": 900.0, "status": "waiting"}
+    jobs["Cu-meam/900K"]["unstable"] = "the temperature reached 9000 K"
+    (out / "sweep.json").write_text(json.dumps(record))
+    path = write_report([out], tmp_path / "report.html", title="A & <i>B</i>")
+    text = " ".join("".join(read(path).text).split())
+    assert "Cu-eam/300K failed: Lost <b>atoms</b>. It is missing below." in text
+    assert "Not yet run to the end, and missing below: Cu-eam/900K." in text
+    assert "Cu-meam/900K is not stable: the temperature reached 9000 K." in text
+    assert "A & <i>B</i>" in text and "<i>B</i>" not in path.read_text()
+
+
+def test_refuses_an_empty_folder(tmp_path):
+    with pytest.raises(MetalffError, match="holds neither sweep.json nor validate.json"):
+        write_report([tmp_path], tmp_path / "report.html")
+
+
+def test_refuses_altered_results(sweep, tmp_path):
+    out = shutil.copytree(sweep, tmp_path / "out")
+    with open(out / "Cu-eam/300K/thermo.csv", "a") as stream:
+        stream.write("1\n")
+    with pytest.raises(MetalffError, match="thermo.csv is not the file that the sweep wrote"):
+        write_report([out], tmp_path / "report.html")
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda out: (out / "validate.json").write_text("{"), "validate.json is damaged"),
+        (lambda out: (out / "validate.json").write_text('{"schema": 9, "potentials": []}'), "has schema 9, this report reads 1"),
+        (lambda out: (out / "forces.parquet").unlink(), "forces.parquet is missing or damaged"),
+        (lambda out: (out / "forces.parquet").write_bytes(b"PAR1"), "forces.parquet is missing or damaged"),
+    ],
+)
+def test_refuses_a_damaged_validation(validation, tmp_path, damage, message):
+    out = shutil.copytree(validation, tmp_path / "out")
+    damage(out)
+    with pytest.raises(MetalffError, match=message):
+        write_report([out], tmp_path / "report.html")
+
+
+def test_command(validation, tmp_path):
+    app = typer.Typer()
+    report.register(app)
+    result = CliRunner().invoke(app, [str(validation), "-o", str(tmp_path / "r.html"), "--title", "Mine"])
+    assert result.exit_code == 0 and "r.html" in result.output
+    assert "<h1>Mine</h1>" in (tmp_path / "r.html").read_text()
+
+
+def test_refuses_a_folder_as_output(validation, tmp_path):
+    with pytest.raises(MetalffError, match="is a folder; give the name of a file"):
+        write_report([validation], tmp_path)
+
+
+def test_numbers_as_text():
+    assert [digits(x) for x in (0.09089, 1234.5, -0.00012345, 0, None)] == ["0.0909", "1,234", "−0.000123", "0", "–"]
+    assert [thousands(x) for x in (41905.2, 5.0, None)] == ["41,900", "5", "–"]
