@@ -92,9 +92,13 @@ def test_colours_follow_the_page(page):
 
 
 def test_numbers_come_along(page, sweep):
-    link = next(reference for reference in read(page).references if reference.startswith("data:application/json;base64,"))
+    link = next(
+        reference for reference in read(page).references if reference.startswith("data:application/json;base64,")
+    )
     results = json.loads(base64.b64decode(link.split(",", 1)[1]))
-    assert results["validations"][0]["potentials"][0]["overall"]["force_rmse"]["value"] == pytest.approx(0.0909, abs=1e-4)
+    assert results["validations"][0]["potentials"][0]["overall"]["force_rmse"]["value"] == pytest.approx(
+        0.0909, abs=1e-4
+    )
     found = results["sweeps"][0]
     assert found["hash"] == json.loads((sweep / "sweep.json").read_text())["hash"]
     assert set(found["results"]) == {"Cu-eam/300K", "Cu-eam/900K", "Cu-meam/300K", "Cu-meam/900K"}
@@ -111,7 +115,12 @@ def test_unfinished_unstable_and_hostile_text(sweep, tmp_path):
     out = shutil.copytree(sweep, tmp_path / "out")
     record = json.loads((out / "sweep.json").read_text())
     jobs = record["jobs"]
-    jobs["Cu-eam/300K"] = {"potential": "Cu-eam", "temperature": 300.0, "status": "failed", "error": "Lost <b>atoms</b>"}
+    jobs["Cu-eam/300K"] = {
+        "potential": "Cu-eam",
+        "temperature": 300.0,
+        "status": "failed",
+        "error": "Lost <b>atoms</b>",
+    }
     jobs["Cu-eam/900K"] = {"potential": "Cu-eam", "temperature": 900.0, "status": "waiting"}
     jobs["Cu-meam/900K"]["unstable"] = "the temperature reached 9000 K"
     (out / "sweep.json").write_text(json.dumps(record))
@@ -140,7 +149,10 @@ def test_refuses_altered_results(sweep, tmp_path):
     "damage, message",
     [
         (lambda out: (out / "validate.json").write_text("{"), "validate.json is damaged"),
-        (lambda out: (out / "validate.json").write_text('{"schema": 9, "potentials": []}'), "has schema 9, this report reads 1"),
+        (
+            lambda out: (out / "validate.json").write_text('{"schema": 9, "potentials": []}'),
+            "has schema 9, this report reads 1",
+        ),
         (lambda out: (out / "forces.parquet").unlink(), "forces.parquet is missing or damaged"),
         (lambda out: (out / "forces.parquet").write_bytes(b"PAR1"), "forces.parquet is missing or damaged"),
     ],

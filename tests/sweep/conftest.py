@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def start(*arguments, **kwargs) -> subprocess.Popen:
     """``metalff sweep …`` in a process group of its own."""
     script = "import typer; from metalff.cli import sweep; app = typer.Typer(); app.callback()(lambda: None); sweep.register(app); app()"
     command = [sys.executable, "-c", script, "sweep", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **kwargs)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **kwargs
+    )
 
 
 def descendants(pid: int) -> list[int]:
@@ -60,12 +63,15 @@ def is_alive(pid: int) -> bool:
 
 def kill_all(process: subprocess.Popen) -> None:
     """SIGKILL for a sweep and its LAMMPS at once."""
-    for pid in descendants(process.pid):
+    everything = descendants(process.pid)
+    for pid in everything:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
     process.communicate()
+    while any(map(is_alive, everything)):
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,12 @@ def test_no_file(tmp_path):
 
 def test_jobs_have_stable_ids(tmp_path):
     plan = read_plan(write_plan(tmp_path, potentials=["Cu/eam", "Cu/meam"], temperatures=[300, 650.5]))
-    assert [job.id for job in jobs(plan, tmp_path)] == ["Cu-eam/300K", "Cu-eam/650.5K", "Cu-meam/300K", "Cu-meam/650.5K"]
+    assert [job.id for job in jobs(plan, tmp_path)] == [
+        "Cu-eam/300K",
+        "Cu-eam/650.5K",
+        "Cu-meam/300K",
+        "Cu-meam/650.5K",
+    ]
 
 
 def test_unknown_potential(tmp_path):
@@ -60,7 +65,13 @@ def test_unknown_potential(tmp_path):
 
 @pytest.mark.parametrize(
     "changes, same",
-    [({"out": "elsewhere"}, True), ({"workers": 1}, True), ({"ranks": 2}, True), ({"seed": 2}, False), ({"potentials": ["Cu/meam"]}, False)],
+    [
+        ({"out": "elsewhere"}, True),
+        ({"workers": 1}, True),
+        ({"ranks": 2}, True),
+        ({"seed": 2}, False),
+        ({"potentials": ["Cu/meam"]}, False),
+    ],
 )
 def test_hash_follows_the_physics(tmp_path, changes, same):
     def hashed(**changes):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from itertools import pairwise
 
 import numpy as np
 import pandas
@@ -17,7 +18,12 @@ from metalff.sweep.trajectory import read_trajectory
 
 from .conftest import descendants, is_alive, kill_all, start, write_plan
 
-LONG = {"replicas": 3, "temperatures": [600], "steps": {"equilibrate": 6000, "sample": 6000, "drift": 6000}, "restart_interval": 500}
+LONG = {
+    "replicas": 3,
+    "temperatures": [600],
+    "steps": {"equilibrate": 4000, "sample": 4000, "drift": 4000},
+    "restart_interval": 500,
+}
 
 
 def wait_for_step(out, step: int, process) -> None:
@@ -77,7 +83,9 @@ def test_trajectory_agrees_with_the_potential(finished):
     assert atoms.get_potential_energy() == pytest.approx(trajectory.energy[-1], abs=1e-8)
     atoms.set_velocities(trajectory.velocities[-1] * 0.001 / 0.09822694788464063)  # Å/ps → ASE: Å per 10.18 fs
     degrees = 3 * 32 - 3
-    assert atoms.get_kinetic_energy() * 2 / (degrees * 8.617333e-5) == pytest.approx(trajectory.temperature[-1], rel=1e-4)
+    assert atoms.get_kinetic_energy() * 2 / (degrees * 8.617333e-5) == pytest.approx(
+        trajectory.temperature[-1], rel=1e-4
+    )
 
 
 def test_nothing_is_done_twice(finished):
@@ -89,7 +97,7 @@ def test_nothing_is_done_twice(finished):
 def test_kill_and_resume(tmp_path):
     """SIGKILL of everything, once in each stage; then every step is there once."""
     plan, out = write_plan(tmp_path, **LONG), tmp_path / "out"
-    for step in (2000, 8000, 14000):
+    for step in (1500, 5500, 9500):
         process = start(plan)
         wait_for_step(out, step, process)
         kill_all(process)
@@ -97,25 +105,25 @@ def test_kill_and_resume(tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     folder = out / "Cu-eam/600K"
-    check_complete(folder, 18000, 10, range(6000, 12001, 50))
+    check_complete(folder, 12000, 10, range(4000, 8001, 50))
     assert json.loads((folder / "job.json").read_text())["starts"] == 4
     # Each start went on from the last restart file instead of step 0.
     lines = (folder / "log.lammps").read_text().split("\n")
-    first_steps = [int(after.split()[0]) for line, after in zip(lines, lines[1:]) if line.split()[:2] == ["Step", "Temp"]]
+    first_steps = [int(after.split()[0]) for line, after in pairwise(lines) if line.split()[:2] == ["Step", "Temp"]]
     assert first_steps.count(0) == 1
 
 
 def test_a_torn_restart_file_is_passed_over(tmp_path):
     plan, out = write_plan(tmp_path, **LONG), tmp_path / "out"
     process = start(plan)
-    wait_for_step(out, 3000, process)
+    wait_for_step(out, 2000, process)
     kill_all(process)
     segment = out / "Cu-eam/600K/segments/001"
     newest = max(filter(is_complete, segment.glob("run.restart.?")), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:-5])
     _, complete = run_sweep(plan)
     assert complete
-    check_complete(out / "Cu-eam/600K", 18000, 10, range(6000, 12001, 50))
+    check_complete(out / "Cu-eam/600K", 12000, 10, range(4000, 8001, 50))
 
 
 def test_killed_before_the_results_were_written(tmp_path, monkeypatch):
@@ -174,7 +182,7 @@ def test_a_failing_job(tmp_path):
     """A time step of 60 fs: the crystal blows up and LAMMPS says so."""
     plan = write_plan(tmp_path, timestep=60, temperatures=[300])
     process = start(plan)
-    output, errors = process.communicate()
+    _, errors = process.communicate()
     assert process.returncode == 1
     assert "Cu-eam/300K: failed: " in errors and "some jobs failed" in errors
     job = json.loads((tmp_path / "out/sweep.json").read_text())["jobs"]["Cu-eam/300K"]
@@ -212,7 +220,9 @@ def test_two_ranks(tmp_path):
 
 def test_refuses_the_folder_of_another_sweep(finished, tmp_path):
     plan = write_plan(tmp_path, seed=7, temperatures=[300])
-    with pytest.raises(MetalffError, match=r"holds another sweep \(it differs in seed, temperatures\); choose another `out`"):
+    with pytest.raises(
+        MetalffError, match=r"holds another sweep \(it differs in seed, temperatures\); choose another `out`"
+    ):
         run_sweep(plan, out=finished)
 
 

@@ -40,7 +40,10 @@ def test_round_trip(trajectory, tmp_path):
 
 
 NEGATIVE_CONTROLS = [
-    (lambda t: {"forces": np.where(np.arange(3)[:, None, None] == 1, np.nan, t.forces)}, "forces of Cu/eam at 300 K contains numbers"),
+    (
+        lambda t: {"forces": np.where(np.arange(3)[:, None, None] == 1, np.nan, t.forces)},
+        "forces of Cu/eam at 300 K contains numbers",
+    ),
     (lambda t: {"energy": t.energy[:2]}, r"energy of a trajectory has the shape \[2\] instead of \[3\]"),
     (lambda t: {"positions": t.positions[0]}, r"have the shape \[F,N,3\], not \[5, 3\]"),
     (lambda t: {"steps": t.steps[::-1]}, "steps of a trajectory must increase"),

@@ -13,8 +13,20 @@ def test_drift_of_a_line():
     time = np.linspace(5, 15, 1001)
     drift = energy_drift(time, -370 + 2e-5 * (time - 5) + 1e-4 * np.sin(50 * (time - 5)), 10)
     assert drift.slope == pytest.approx(0.002, rel=0.05)
+    assert drift.slope_error < 0.0002
     assert drift.duration_ps == pytest.approx(10)
     assert 2e-5 < drift.max_deviation < 3.1e-5
+
+
+def test_the_error_of_the_slope_is_that_of_a_noisy_line():
+    """With white noise σ on n rows over a length L the slope scatters by σ √(12/n) / L."""
+    rng = np.random.default_rng(2)
+    time, sigma = np.linspace(0, 10, 600), 1e-5
+    drifts = [energy_drift(time, rng.normal(scale=sigma, size=600), 1) for _ in range(300)]
+    expected = sigma * (12 / 600) ** 0.5 / 10 * 1000
+    assert np.std([drift.slope for drift in drifts]) == pytest.approx(expected, rel=0.15)
+    assert np.mean([drift.slope_error for drift in drifts]) == pytest.approx(expected, rel=0.15)
+    assert energy_drift([0.0, 1.0], [0.0, 1e-6], 1).slope_error is None
 
 
 def test_drift_needs_rows():

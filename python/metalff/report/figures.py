@@ -70,7 +70,7 @@ def _svg(draw, label: str, size=NARROW) -> str:
         figure.savefig(stream, format="svg", dpi=180, metadata={"Date": None, "Creator": None})
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
@@ -100,8 +100,23 @@ def parity(label: str, reference, predicted, colour: str, limit: float) -> str:
 
     def draw(axes):
         axes.plot([-limit, limit], [-limit, limit], color=FAINT, linewidth=1.0)
-        axes.plot(reference.ravel(), predicted.ravel(), ".", color=colour, markersize=2.6, alpha=0.35, markeredgewidth=0, rasterized=True)
-        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="DFT force (eV/Å)", ylabel="predicted force (eV/Å)")
+        axes.plot(
+            reference.ravel(),
+            predicted.ravel(),
+            ".",
+            color=colour,
+            markersize=2.6,
+            alpha=0.35,
+            markeredgewidth=0,
+            rasterized=True,
+        )
+        axes.set(
+            xlim=(-limit, limit),
+            ylim=(-limit, limit),
+            aspect="equal",
+            xlabel="DFT force (eV/Å)",
+            ylabel="predicted force (eV/Å)",
+        )
 
     return _svg(draw, label, (3.3, 3.2))
 

@@ -25,7 +25,9 @@ def dump_frames(path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     while at + HEADER <= len(lines):
         header = lines[at : at + HEADER]
         if header[0] != "ITEM: TIMESTEP" or not header[4].startswith(BOUNDS) or header[8].strip() != ATOMS:
-            raise MetalffError(f"{path} line {at + 1} is not the start of a frame that in.sweep writes; remove the job's folder and run again")
+            raise MetalffError(
+                f"{path} line {at + 1} is not the start of a frame that in.sweep writes; remove the job's folder and run again"
+            )
         atoms = int(header[3])
         body = lines[at + HEADER : at + HEADER + atoms]
         if len(body) < atoms:

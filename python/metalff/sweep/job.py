@@ -160,12 +160,21 @@ class JobFolder:
         plan = self.plan
         wanted = sorted({*range(0, plan.steps.total + 1, plan.thermo_interval), *plan.steps.ends.values()})
         if missing := [step for step in wanted if step not in rows]:
-            raise MetalffError(f"{len(missing)} thermo rows of {self.job.id} are missing (first: step {missing[0]}); {self._again()}")
+            raise MetalffError(
+                f"{len(missing)} thermo rows of {self.job.id} are missing (first: step {missing[0]}); {self._again()}"
+            )
         values = np.array([rows[step] for step in wanted])
         if not np.isfinite(values).all():
             first = wanted[int(np.argmin(np.isfinite(values).all(axis=1)))]
-            raise MetalffError(f"{self.job.id}: temperature, energy or pressure is not finite at step {first}; the run has blown up")
-        columns = [wanted, [self._stage(step) for step in wanted], np.array(wanted) * plan.timestep / 1000, *values[:, 1:].T]
+            raise MetalffError(
+                f"{self.job.id}: temperature, energy or pressure is not finite at step {first}; the run has blown up"
+            )
+        columns = [
+            wanted,
+            [self._stage(step) for step in wanted],
+            np.array(wanted) * plan.timestep / 1000,
+            *values[:, 1:].T,
+        ]
         return pandas.DataFrame(dict(zip(THERMO, columns, strict=True)))
 
     def _trajectory(self, rows, frames) -> Trajectory:
@@ -174,7 +183,9 @@ class JobFolder:
         first = -(-start // plan.dump_interval) * plan.dump_interval
         wanted = range(first, end + 1, plan.dump_interval)
         if missing := [step for step in wanted if step not in frames or step not in rows]:
-            raise MetalffError(f"{len(missing)} frames of {self.job.id} are missing (first: step {missing[0]}); {self._again()}")
+            raise MetalffError(
+                f"{len(missing)} frames of {self.job.id} are missing (first: step {missing[0]}); {self._again()}"
+            )
         atoms = np.array([frames[step][1] for step in wanted])
         return Trajectory(
             steps=np.array(wanted, dtype=np.int64),
@@ -225,7 +236,9 @@ class JobFolder:
 def is_complete(restart: Path) -> bool:
     """Whether LAMMPS wrote this restart file to its end."""
     content = restart.read_bytes()
-    return len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)
+    return (
+        len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)
+    )
 
 
 def _duration(segment: Path) -> float:

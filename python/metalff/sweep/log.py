@@ -41,13 +41,17 @@ def last_step(path) -> int | None:
 
 def speed(path) -> tuple[float, float]:
     """Atom-steps and seconds of the stages that ran to their end."""
-    loops = re.findall(r"^Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms", Path(path).read_text(errors="replace"), re.M)
+    loops = re.findall(
+        r"^Loop time of (\S+) on \d+ procs for (\d+) steps with (\d+) atoms",
+        Path(path).read_text(errors="replace"),
+        re.MULTILINE,
+    )
     return sum(float(steps) * float(atoms) for _, steps, atoms in loops), sum(float(seconds) for seconds, _, _ in loops)
 
 
 def version(path) -> str:
     """``22 Jul 2025 - Update 4``, or '' when the log does not say."""
-    found = re.search(r"^LAMMPS \((.*)\)", Path(path).read_text(errors="replace"), re.M)
+    found = re.search(r"^LAMMPS \((.*)\)", Path(path).read_text(errors="replace"), re.MULTILINE)
     return found[1] if found else ""
 
 
@@ -56,7 +60,7 @@ def error(*paths) -> str:
     for path in paths:
         if not Path(path).is_file():
             continue
-        found = re.findall(r"^ERROR(?: on proc \d+)?:?\s+(.*)", Path(path).read_text(errors="replace"), re.M)
+        found = re.findall(r"^ERROR(?: on proc \d+)?:?\s+(.*)", Path(path).read_text(errors="replace"), re.MULTILINE)
         if found:
             return re.sub(r"\s*\(\S*\.(?:cpp|h):\d+\).*", "", found[-1]).strip()
     return ""

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import yaml
 from ase.data import atomic_masses, atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from metalff.errors import MetalffError, nearest
 from metalff.potentials import Potential, resolve
@@ -156,7 +165,11 @@ def _sentence(error) -> str:
     if error["type"] == "missing":
         return f"the key {where} is missing"
     text = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}, not {error['input']!r}" if where and error["type"] != "value_error" else f"{where}: {text}".lstrip(": ")
+    return (
+        f"{where}: {text}, not {error['input']!r}"
+        if where and error["type"] != "value_error"
+        else f"{where}: {text}".lstrip(": ")
+    )
 
 
 def jobs(plan: Plan, folder) -> list[Job]:

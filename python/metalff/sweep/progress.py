@@ -15,7 +15,12 @@ class SweepProgress:
     def __init__(self, steps: int, workers: int):
         self.steps, self.workers = steps, workers
         self.console = Console(stderr=True, soft_wrap=True)
-        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[note]}")]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[note]}"),
+        ]
         self.bars = Progress(*columns, console=self.console)
         self.total = self.bars.add_task("sweep", total=None, note="")
         self.tasks = {}
@@ -41,12 +46,16 @@ class SweepProgress:
                 self.rates[item.folder.job.potential.name] = gained / (now - item.started)
             self.bars.update(self.tasks[name], completed=steps[name])
         left = {
-            folder.job.id: (folder.job.potential.name, self.steps - steps.get(folder.job.id, 0)) for folder in folders if folder.job.id not in self.done
+            folder.job.id: (folder.job.potential.name, self.steps - steps.get(folder.job.id, 0))
+            for folder in folders
+            if folder.job.id not in self.done
         }
         known = time_left(left.values(), self.rates, self.workers)
         total = self.steps * len(folders)
         completed = total - sum(steps_left for _, steps_left in left.values())
-        self.bars.update(self.total, total=total, completed=completed, note="" if known is None else f"{clock(known)} left")
+        self.bars.update(
+            self.total, total=total, completed=completed, note="" if known is None else f"{clock(known)} left"
+        )
 
     def finished(self, folder, result) -> None:
         speed = result["atom_steps_per_s"]

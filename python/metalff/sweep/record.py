@@ -40,7 +40,8 @@ class Record:
             "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
             "potentials": {name: _potential(potential) for name, potential in potentials.items()},
             "jobs": {
-                job.id: {"potential": folder_name(job.potential), "temperature": job.temperature, "status": "waiting"} for job in jobs
+                job.id: {"potential": folder_name(job.potential), "temperature": job.temperature, "status": "waiting"}
+                for job in jobs
             },
         }
 
@@ -119,4 +120,6 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

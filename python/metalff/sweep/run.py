@@ -24,6 +24,9 @@ POLL = 0.1
 GRACE = 5.0
 """Seconds that LAMMPS gets to end after SIGTERM."""
 
+LINGER = 2.0
+"""Seconds to wait for processes of an ended sweep that are still on their way out."""
+
 FULL = 1 << 20
 """Bytes free below which a failure is put down to a full disk."""
 
@@ -111,7 +114,9 @@ class _Runner:
                 stderr=subprocess.STDOUT,
                 env={"OMP_NUM_THREADS": "1", **environment()},
                 start_new_session=True,  # Ctrl-C reaches only this process, which then ends LAMMPS in order
-                pass_fds=[self.lock],  # the folder stays locked while a LAMMPS writes to it, even if this process is killed
+                pass_fds=[
+                    self.lock
+                ],  # the folder stays locked while a LAMMPS writes to it, even if this process is killed
             )
         shown = ["mpiexec", "-n", str(self.plan.ranks), "lmp"] if self.plan.ranks > 1 else ["lmp"]
         self.running.append(Running(folder, segment, shown + arguments, process, first_step))
@@ -122,7 +127,9 @@ class _Runner:
             return
         sentence = item.folder.error()
         if "No space left" in sentence or shutil.disk_usage(self.out).free < FULL:
-            raise MetalffError(f"the disk of {self.out} is full; free some space and run the same command again to go on")
+            raise MetalffError(
+                f"the disk of {self.out} is full; free some space and run the same command again to go on"
+            )
         self._failed(item.folder, sentence)
 
     def _finish(self, folder, arguments) -> None:
@@ -133,7 +140,9 @@ class _Runner:
             return
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise MetalffError(f"the disk of {self.out} is full; free some space and run the same command again to go on") from error
+                raise MetalffError(
+                    f"the disk of {self.out} is full; free some space and run the same command again to go on"
+                ) from error
             raise
         self.record.update(folder)
         self.record.write()
@@ -164,13 +173,18 @@ def _lock(out: Path):
     import fcntl
 
     descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + LINGER
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MetalffError(
-                f"another sweep, or a LAMMPS that one left behind, is still at work in {out}; wait for it or end it"
-            ) from error
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise MetalffError(
+                        f"another sweep, or a LAMMPS that one left behind, is still at work in {out}; wait for it or end it"
+                    ) from error
+                time.sleep(POLL)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -33,9 +33,26 @@ def run_sweep(path, out=None, workers=None, command=()) -> tuple[Path, bool]:
     record = Record(out, plan, all_jobs, list(command))
     record.claim()
     folders = [JobFolder(out, job, plan, record.hash) for job in all_jobs]
+    compile_models(folders)
     cores = len(os.sched_getaffinity(0))
     with SweepProgress(plan.steps.total, plan.workers or max(1, cores // plan.ranks)) as progress:
         return out, run_jobs(plan, folders, record, out, progress)
+
+
+def compile_models(folders: list[JobFolder]) -> None:
+    """Compile models on their first use on this machine, before jobs wait for it unseen and beside each other.
+
+    Raises:
+        MetalffError: there is no compiler, or the model fails its self-test here.
+    """
+    from rich.console import Console
+
+    say = Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print
+    waiting = [folder.job.potential for folder in folders if folder.record()["status"] != "finished"]
+    for file in dict.fromkeys(potential.files[0] for potential in waiting if potential.kind == "mlff"):
+        from metalff.compiled import compile_artifact
+
+        compile_artifact(file, say=say)
 
 
 def interrupted(command) -> str:

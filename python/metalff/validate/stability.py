@@ -13,17 +13,24 @@ CLOSEST = 0.6
 """A run is unstable when two atoms come closer than this fraction of the nearest-neighbour distance at the start."""
 
 
+BLOCKS = 6
+"""Blocks of the NVE stage for the error of its slope."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """Conservation of the total energy in NVE.
 
     Attributes:
         slope: eV/atom/ns, by least squares.
+        slope_error: eV/atom/ns, standard error of the slope through the means of ``BLOCKS`` blocks, so that a ripple shorter
+            than a block does not pass for a drift; None with too few rows.
         max_deviation: eV/atom, largest |E(t) − E(0)| / N.
         duration_ps: length of the stage.
     """
 
     slope: float
+    slope_error: float | None
     max_deviation: float
     duration_ps: float
 
@@ -43,7 +50,16 @@ def energy_drift(time_ps, total_energy, atoms: int) -> Drift:
         raise MetalffError("the NVE stage has fewer than two thermo rows; give it more steps")
     elapsed = time_ps - time_ps[0]
     change = energy - energy[0]
-    return Drift(float(np.polyfit(elapsed, change, 1)[0] * 1000), float(np.abs(change).max()), float(elapsed[-1]))
+    slope = float(np.polyfit(elapsed, change, 1)[0] * 1000)
+    return Drift(slope, _slope_error(elapsed, change), float(np.abs(change).max()), float(elapsed[-1]))
+
+
+def _slope_error(elapsed, change) -> float | None:
+    if len(elapsed) < 2 * BLOCKS:
+        return None
+    x, y = (np.array([part.mean() for part in np.array_split(values, BLOCKS)]) for values in (elapsed, change))
+    residual = y - np.polyval(np.polyfit(x, y, 1), x)
+    return float(np.sqrt((residual**2).sum() / (BLOCKS - 2) / ((x - x.mean()) ** 2).sum()) * 1000)
 
 
 def shortest_distance(positions, cell) -> np.ndarray:
