@@ -108,9 +108,14 @@ def pair_style() -> Check:
     status, output = _lmp([executable], STYLE)
     if status == 0 and "mlff is known" in output:
         return Check(name, "ok", f"known to {executable}")
-    if "Unrecognized pair style" in output:
-        return Check(name, "fail", f"unknown to {executable}", "reinstall MetalFF into this environment: pip install .")
-    return Check(name, "fail", _error(output), "reinstall MetalFF into this environment: pip install .")
+    refused = re.search(r"Open of file \S*mlffplugin\.so failed: (.*)", output)
+    if refused:  # LAMMPS goes on without the plugin, and its error says nothing of this
+        found = f"the plugin does not load: {refused[1]}"
+    elif "Unrecognized pair style" in output:
+        found = f"unknown to {executable}"
+    else:
+        found = _error(output)
+    return Check(name, "fail", found, "reinstall MetalFF into this environment: pip install .")
 
 
 def mpi() -> Check:

@@ -46,7 +46,7 @@ def describe_training(out) -> dict:
             "r_max": config["r_max"],
             "seed": config["seed"],
             "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "out", "data")},
-            "shortest_distance": shortest_distance(fit),
+            "shortest_distance": shortest_distance(fit, config["r_max"]),
             "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}},
             "best_epoch": int(best["epoch"]),
             **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
@@ -70,14 +70,10 @@ def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
     return min(rows, key=lambda row: row["force_rmse_valid"] + energy_score * row["energy_rmse_valid"])
 
 
-def shortest_distance(dataset: Dataset) -> float:
-    """Smallest distance between two atoms (periodic images count) in any frame, Å; 0 where no atom has a neighbour."""
-    shortest = np.inf
-    for frame in dataset:
-        reach = 4.0 if np.isinf(shortest) else shortest
-        distances = neighbour_list("d", frame.to_atoms(), reach)
-        shortest = min(shortest, distances.min(initial=np.inf))
-    return float(shortest) if np.isfinite(shortest) else 0.0
+def shortest_distance(dataset: Dataset, r_max: float) -> float:
+    """Smallest distance between two atoms (periodic images count) in any frame, Å; 0 where all are farther than r_max."""
+    shortest = [neighbour_list("d", frame.to_atoms(), r_max).min(initial=np.inf) for frame in dataset]
+    return float(min(shortest)) if np.isfinite(min(shortest)) else 0.0
 
 
 def _versions() -> dict[str, str]:

@@ -50,6 +50,13 @@ SIZES = {
 UNCLAIMED = ("train.extxyz", "valid.extxyz")
 """Files that are written before ``config.json`` and may be replaced while that is missing, as hidden ones may."""
 
+EXPECTED = {
+    "e0": "auto, zero, average or an energy in eV per element",
+    "stress_weight": "auto or a number that is not negative",
+    "energy_weight": "two positive numbers, for the beginning and the end",
+}
+"""What keys of several types take, for error messages."""
+
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -140,7 +147,7 @@ def configuration(values: dict, size: str = "small") -> MaceTraining:
     try:
         config = MaceTraining.model_validate(SIZES[size] | values)
     except ValidationError as error:
-        raise MetalffError(f"training configuration: {_sentence(error.errors()[0])}") from None
+        raise MetalffError(f"training configuration: {_sentence(error.errors())}") from None
     if config.max_L > config.l_max:
         raise MetalffError(f"training configuration: max_L {config.max_L} must not exceed l_max {config.l_max}")
     if isinstance(config.e0, dict) and set(config.e0) != set(config.elements):
@@ -148,17 +155,19 @@ def configuration(values: dict, size: str = "small") -> MaceTraining:
     return config
 
 
-def _sentence(error) -> str:
-    key = str(error["loc"][0]) if error["loc"] else ""
+def _sentence(errors) -> str:
+    """One sentence about the worst error; a misspelt key comes before the one that it leaves out."""
+    error = min(errors, key=lambda entry: entry["type"] != "extra_forbidden")
+    key = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return f"unknown key {key}{nearest(key, MaceTraining.model_fields)}"
-    if error["type"] == "missing":
+    if error["type"] == "missing" and len(error["loc"]) == 1:
         return f"the key {key} is missing"
     if error["type"] == "value_error":
         return error["msg"].removeprefix("Value error, ")
-    if key == "e0":
-        return f"e0 must be auto, zero, average or an energy in eV per element, not {error['input']!r}"
-    return f"{key}: {error['msg']}, not {error['input']!r}"
+    if key in EXPECTED:
+        return f"{key} must be {EXPECTED[key]}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
 
 
 def seconds(text: str) -> float:
@@ -198,24 +207,20 @@ def check_data(config: MaceTraining, dataset: Dataset) -> None:
 
 
 def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Hold out blocks of consecutive frames from every group of frames that has two blocks or more.
+    """Hold out blocks of consecutive frames from every group of frames that can spare one.
 
-    Without this a small part may be all ground states, whose forces vanish, and would choose the wrong epoch.
+    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the wrong
+    epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one group.
 
     Returns:
         (training part, validation part), both in the order of ``dataset``.
     Raises:
-        MetalffError: ``fraction`` is not between 0 and 1, or no group has two blocks.
+        MetalffError: ``fraction`` is not between 0 and 1, or there are too few frames for two parts.
     """
-    chosen = set()
-    groups = {frame.group for frame in dataset}
-    for group in sorted(groups):
-        frames = tuple(frame for frame in dataset if frame.group == group)
-        if len(groups) == 1 or len(frames) > BLOCK:
-            _, part = hold_out(replace(dataset, frames=frames), fraction, seed, BLOCK)
-            chosen |= set(map(id, part))
-    if not chosen:
-        raise MetalffError(f"{dataset.name} has too few frames of a kind to hold some out; give --valid-data")
+    groups = [tuple(f for f in dataset if f.group == group) for group in sorted({f.group for f in dataset})]
+    groups = [frames for frames in groups if len(frames) >= 4 * BLOCK] or [dataset.frames]
+    parts = [hold_out(replace(dataset, frames=frames), fraction, seed, BLOCK)[1] for frames in groups]
+    chosen = {id(frame) for part in parts for frame in part}
     train, valid = (
         tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True)
     )

@@ -1,0 +1,88 @@
+"""The worker's process: progress, log, failure in one sentence, interruption. The workers here are scripts of a few lines."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from metalff.errors import MetalffError
+from metalff.train.process import LOG, Message, Process, claim
+
+PROGRESS = 'print(\'{"epoch": 2, "fraction": 0.5, "force_rmse": 0.1, "energy_rmse": 0.01}\', flush=True)\n'
+
+
+def run(out, script, progress=lambda message: None):
+    with claim(out) as lock:
+        Process([sys.executable, "-c", script], out, lock).run(progress)
+
+
+def test_progress_and_log(tmp_path):
+    messages = []
+    run(tmp_path, 'print("a note")\n' + PROGRESS + 'print("[1]")', messages.append)
+    assert messages == [Message(epoch=2, fraction=0.5, force_rmse=0.1, energy_rmse=0.01)]
+    assert (tmp_path / LOG).read_text() == "a note\n[1]\n"
+
+
+def test_worker_has_its_own_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    script = "import os, sys; print(os.getcwd(), os.getppid() == int(sys.argv[1]), 'PYTHONPATH' in os.environ, 'OMP_NUM_THREADS' in os.environ)"
+    run(tmp_path, script)
+    assert (tmp_path / LOG).read_text().split() == [str(tmp_path), "True", "False", "False"]
+
+
+FAILURES = [
+    ("import sys; sys.exit('use a lower learning rate')", "the training failed: use a lower learning rate; the log is"),
+    ("raise OSError(28, 'No space left on device')", "No space left on device; the log is"),
+    ("import sys; sys.exit(3)", "the worker ended with status 3"),
+    ("import os; os.kill(os.getpid(), 9)", r"ended by SIGKILL \(is the memory full\?\)"),
+    ("import os; os.kill(os.getpid(), 6)", "ended by SIGABRT;"),
+]
+
+
+@pytest.mark.parametrize("script, sentence", FAILURES)
+def test_failure(tmp_path, script, sentence):
+    (tmp_path / LOG).write_text("the last line of an earlier run\n")
+    with pytest.raises(MetalffError, match=sentence) as error:
+        run(tmp_path, script)
+    assert "\n" not in str(error.value)
+
+
+WAITING = """
+import signal, sys, time
+def save(*_):
+    open("saved", "w").close()
+    print("saved", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGTERM, save)
+"""
+
+
+def test_interruption_lets_the_worker_save(tmp_path):
+    def interrupt(message):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, WAITING + PROGRESS + "time.sleep(1000)", interrupt)
+    assert (tmp_path / "saved").exists()
+
+
+def test_second_interruption_kills(tmp_path):
+    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + PROGRESS + "while True: time.sleep(1)"
+
+    def interrupt(message):
+        threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT))).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stubborn, interrupt)
+
+
+def test_one_process_per_directory(tmp_path):
+    with claim(tmp_path), pytest.raises(MetalffError, match="another process trains in"), claim(tmp_path):
+        pass
+    with claim(tmp_path):
+        pass
