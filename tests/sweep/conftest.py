@@ -61,17 +61,21 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def kill_all(process: subprocess.Popen) -> None:
-    """SIGKILL for a sweep and its LAMMPS at once."""
-    everything = descendants(process.pid)
-    for pid in everything:
+def kill(pids: list[int]) -> None:
+    """SIGKILL, and wait until they are gone."""
+    for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    process.communicate()
-    while any(map(is_alive, everything)):
+    while any(map(is_alive, pids)):
         time.sleep(0.01)
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """SIGKILL for a sweep and its LAMMPS at once."""
+    kill(descendants(process.pid))
+    process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from metalff.sweep.job import THERMO, is_complete
 from metalff.sweep.sweep import run_sweep
 from metalff.sweep.trajectory import read_trajectory
 
-from .conftest import descendants, is_alive, kill_all, start, write_plan
+from .conftest import descendants, is_alive, kill, kill_all, start, write_plan
 
 LONG = {
     "replicas": 3,
@@ -160,21 +160,20 @@ def test_ctrl_c(tmp_path):
 
 
 def test_a_sweep_at_work_is_left_alone(tmp_path):
-    """A LAMMPS that outlives its killed sweep keeps the folder locked."""
-    plan, out = write_plan(tmp_path, **LONG), tmp_path / "out"
+    """Not even a LAMMPS that outlives its killed sweep is disturbed: the folder stays locked."""
+    plan = write_plan(tmp_path, **{**LONG, "steps": {"equilibrate": 10_000_000}})
     process = start(plan)
-    wait_for_step(out, 1000, process)
+    wait_for_step(tmp_path / "out", 100, process)
+    everything = descendants(process.pid)
     try:
         with pytest.raises(MetalffError, match="still at work in"):
             run_sweep(plan)
-        orphans = descendants(process.pid)[1:]
         process.kill()
         process.wait()
         with pytest.raises(MetalffError, match="still at work in"):
             run_sweep(plan)
     finally:
-        for pid in orphans:
-            os.kill(pid, signal.SIGKILL)
+        kill(everything)
         process.communicate()
 
 
