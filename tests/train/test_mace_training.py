@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,11 @@ except MetalffError as error:
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
-    """Eight frames with few atoms for training, four others for validation."""
+    """Eight frames with few atoms for training, one a cluster without a cell; four others for validation."""
     folder = tmp_path_factory.mktemp("frames")
     small = sorted(load("zuo2020-Cu", "train"), key=len)[1:13]
-    write_extxyz(small[::3] + small[1::3], folder / "train.xyz")
+    cluster = replace(small[0], cell=np.zeros((3, 3)), pbc=np.zeros(3, bool), stress=None)
+    write_extxyz([cluster, *small[3::3], *small[1::3]], folder / "train.xyz")
     write_extxyz(small[2::3], folder / "valid.xyz")
     return folder
 

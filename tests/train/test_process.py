@@ -37,6 +37,7 @@ def test_worker_has_its_own_environment(tmp_path, monkeypatch):
 FAILURES = [
     ("import sys; sys.exit('use a lower learning rate')", "the training failed: use a lower learning rate; the log is"),
     ("raise OSError(28, 'No space left on device')", "No space left on device; the log is"),
+    ("import sys; print('chatter'); sys.exit('too high')", "failed: too high; the log is"),
     ("import sys; sys.exit(3)", "the worker ended with status 3"),
     ("import os; os.kill(os.getpid(), 9)", r"ended by SIGKILL \(is the memory full\?\)"),
     ("import os; os.kill(os.getpid(), 6)", "ended by SIGABRT;"),

@@ -72,8 +72,12 @@ def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
 
 def shortest_distance(dataset: Dataset, r_max: float) -> float:
     """Smallest distance between two atoms (periodic images count) in any frame, Å; 0 where all are farther than r_max."""
-    shortest = [neighbour_list("d", frame.to_atoms(), r_max).min(initial=np.inf) for frame in dataset]
-    return float(min(shortest)) if np.isfinite(min(shortest)) else 0.0
+    shortest = np.inf
+    for frame in dataset:
+        atoms = frame.to_atoms()
+        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
+        shortest = min(shortest, neighbour_list("d", atoms, r_max).min(initial=np.inf))
+    return float(shortest) if np.isfinite(shortest) else 0.0
 
 
 def _versions() -> dict[str, str]:

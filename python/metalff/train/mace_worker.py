@@ -53,6 +53,7 @@ def read_frames(path, numbers, r_max, dtype):
     """Read an extxyz written by MetalFF (``REF_energy``, ``REF_forces``, optional ``REF_stress``)."""
     frames = []
     for atoms in ase.io.read(path, ":"):
+        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
         i, j, vec = neighbour_list("ijD", atoms, r_max)
         order = np.lexsort((j, i))
         i, j, vec = i[order], j[order], vec[order]

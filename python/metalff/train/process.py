@@ -60,6 +60,7 @@ class Process:
     def __init__(self, command: list[str], out: Path, lock: int):
         self.command = [*command, str(os.getpid())]
         self.out, self.lock = out, lock
+        self.chatter = set()  # lines on stdout that are no progress; they come late and explain no failure
 
     def run(self, progress: Callable[[Message], None]) -> None:
         """Run to the end.
@@ -97,6 +98,7 @@ class Process:
             try:
                 message = Message(**json.loads(line))
             except (ValueError, TypeError):
+                self.chatter.add(line.strip())
                 log.write(line)
                 log.flush()
                 continue
@@ -117,5 +119,6 @@ class Process:
             return f"the worker was ended by {signal.Signals(-status).name}{advice}"
         with open(self.out / LOG) as log:
             log.seek(start)
-            lines = log.read().strip().splitlines()
-        return lines[-1].strip() if lines else f"the worker ended with status {status}"
+            lines = [line.strip() for line in log]
+        lines = [line for line in lines if line and line not in self.chatter]
+        return lines[-1] if lines else f"the worker ended with status {status}"
