@@ -25,7 +25,8 @@ class Model {
   virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad) = 0;
 };
 
-/// The model of an opened artefact. Throws Error; compiles on first use on a machine (see compiled.h).
-std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options);
+/// The model of an opened artefact. Throws Error; compiles on first use on a machine (see compiled.h), unless `library`
+/// names a compiled program.
+std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &library = {});
 
 }    // namespace metalff

@@ -1,7 +1,7 @@
-#include "torch_model.h"
-
-#include "compiled.h"
+// A model that is a compiled torch program (AOTInductor): the general path and the reference.
+// Built as a library of its own (mlff_torch.so); model.cpp loads it.
 #include "error.h"
+#include "model.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/from_blob.h>
@@ -120,20 +120,15 @@ class TorchModel : public Model {
 };
 
 }    // namespace
+}    // namespace metalff
 
-std::unique_ptr<Model> load_torch_model(const Artifact &artifact, const std::string &library, const Options &options)
+extern "C" __attribute__((visibility("default"))) metalff::Model *metalff_load_torch_model(
+    const metalff::Artifact &artifact, const std::string &library, const metalff::Options &options)
 {
   try {
-    return std::make_unique<TorchModel>(artifact, library, options);
+    return new metalff::TorchModel(artifact, library, options);
   } catch (const c10::Error &e) {
-    throw Error("'" + artifact.path + "' could not be loaded on device " + options.device + ": " +
-                e.what_without_backtrace());
+    throw metalff::Error("'" + artifact.path + "' could not be loaded on device " + options.device + ": " +
+                         e.what_without_backtrace());
   }
 }
-
-std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options)
-{
-  return load_torch_model(artifact, compiled_library(artifact, options), options);
-}
-
-}    // namespace metalff

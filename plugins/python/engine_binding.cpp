@@ -2,7 +2,6 @@
 #include "engine/compiled.h"
 #include "engine/error.h"
 #include "engine/model.h"
-#include "engine/torch_model.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -38,8 +37,7 @@ class Engine {
   {
     const Options options = make_options(precision, device, threads);
     py::gil_scoped_release release;    // compiling takes minutes
-    model_ = library.empty() ? metalff::open_model(artifact_, options)
-                             : metalff::load_torch_model(artifact_, library, options);
+    model_ = metalff::open_model(artifact_, options, library);
   }
 
   const Artifact &artifact() const { return artifact_; }

@@ -6,6 +6,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from matscipy.neighbours import neighbour_list
 
 from metalff.errors import MetalffError
+from metalff.paths import name_python
 
 
 class MLFFCalculator(Calculator):
@@ -27,6 +28,7 @@ class MLFFCalculator(Calculator):
         super().__init__(**kwargs)
         from metalff import _engine
 
+        name_python()
         try:
             self._engine = _engine.Engine(str(path), precision, device, threads, library)
         except _engine.EngineError as error:

