@@ -72,7 +72,9 @@ def no_compiler(monkeypatch, tmp_path):
 
 
 def old_compiler(monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", str(program(tmp_path, "g++", "echo \"g++: error: unrecognized option '-std=c++20'\"; exit 1")))
+    monkeypatch.setenv(
+        "CXX", str(program(tmp_path, "g++", "echo \"g++: error: unrecognized option '-std=c++20'\"; exit 1"))
+    )
 
 
 def file_as_cache(monkeypatch, tmp_path):

@@ -27,9 +27,19 @@ FREE_SPACE = 1.0
 TIMEOUT = 120
 """s, for each program that is tried."""
 
-CPP20 = "#include <concepts>\n#include <span>\ntemplate <std::integral T> T twice(T x) { return 2 * x; }\nint main() { return twice(0); }\n"
+CPP20 = """#include <concepts>
+#include <span>
+template <std::integral T> T twice(T x) { return 2 * x; }
+int main() { return twice(0); }
+"""
 
-STYLE = "units metal\natom_style atomic\nregion box block 0 1 0 1 0 1\ncreate_box 1 box\npair_style mlff\nprint 'mlff is known'\n"
+STYLE = """units metal
+atom_style atomic
+region box block 0 1 0 1 0 1
+create_box 1 box
+pair_style mlff
+print 'mlff is known'
+"""
 
 RANKS = "variable ranks equal extract_setting(world_size)\nprint 'ranks ${ranks}'\n"
 
@@ -145,7 +155,9 @@ def compiler() -> Check:
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "check.cpp"
         source.write_text(CPP20)
-        status, output = _run([path, "-std=c++20", "-fopenmp", "-shared", "-fPIC", source, "-o", source.with_suffix(".so")])
+        status, output = _run(
+            [path, "-std=c++20", "-fopenmp", "-shared", "-fPIC", source, "-o", source.with_suffix(".so")]
+        )
     if status:
         return Check("C++ compiler", "fail", f"{path} does not compile C++20: {_error(output)}", advice)
     status, output = _run([path, "--version"])

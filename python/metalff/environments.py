@@ -1,8 +1,8 @@
 """One private virtual environment per model family: training and deploying run there, a deployed file needs none.
 
-mace-torch pins e3nn 0.4.4, nequip needs e3nn ≥ 0.6: the families cannot live together, nor beside MetalFF. An environment
-is built in place (virtual environments do not survive a move) and counts as ready only once ``metalff-env.json`` lies in
-it, which is written last.
+mace-torch pins e3nn 0.4.4, nequip needs e3nn ≥ 0.6: the families cannot live together, nor beside MetalFF. An
+environment is built in place (virtual environments do not survive a move) and counts as ready only once
+``metalff-env.json`` lies in it, which is written last.
 """
 
 import fcntl

@@ -50,7 +50,8 @@ def test_sizes_start_and_values_win():
 
 
 @pytest.mark.parametrize(
-    "text, expected", [("90s", 90), ("70min", 4200), ("1.5h", 5400), ("2h30m", 9000), ("1d", 86400), ("1 h 5 min", 3900)]
+    "text, expected",
+    [("90s", 90), ("70min", 4200), ("1.5h", 5400), ("2h30m", 9000), ("1d", 86400), ("1 h 5 min", 3900)],
 )
 def test_duration(text, expected):
     assert mace.seconds(text) == expected

@@ -50,7 +50,18 @@ def start(frames: Path, out: Path, *arguments):
     # so long a budget that only the number of epochs drives the learning rate, and runs can be compared
     size = "--channels 4 --l-max 1 --precision float32 --threads 1 --budget 100000d".split()
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "train", "mace", *map(str, given), *size, "--max-epochs", str(EPOCHS), *arguments],
+        [
+            sys.executable,
+            "-c",
+            COMMAND,
+            "train",
+            "mace",
+            *map(str, given),
+            *size,
+            "--max-epochs",
+            str(EPOCHS),
+            *arguments,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -89,7 +100,15 @@ def finished(mace_environment, frames, tmp_path_factory):
 
 def test_what_is_left(finished):
     left = {path.name for path in finished.iterdir()}
-    assert {"mace.model", "result.json", "history.csv", "history.png", "training.json", "train.log", "config.json"} <= left
+    assert {
+        "mace.model",
+        "result.json",
+        "history.csv",
+        "history.png",
+        "training.json",
+        "train.log",
+        "config.json",
+    } <= left
     assert (finished / "history.png").read_bytes().startswith(b"\x89PNG")
     result = json.loads((finished / "result.json").read_text())
     assert result["epochs"] == EPOCHS and result["steps"] == 2 * EPOCHS
@@ -129,7 +148,10 @@ def test_description_of_a_training_by_hand(finished, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result))
     (tmp_path / "history.csv").write_bytes((finished / "history.csv").read_bytes())
     described = describe_training(tmp_path)
-    assert described["data"] == "train.extxyz" and described["data_sha256"] == read_extxyz(finished / "train.extxyz").sha256
+    assert (
+        described["data"] == "train.extxyz"
+        and described["data_sha256"] == read_extxyz(finished / "train.extxyz").sha256
+    )
     assert described["versions"]["mace-torch"] == "0.3.16"
     assert described["shortest_distance"] == describe_training(finished)["shortest_distance"]
 

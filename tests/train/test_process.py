@@ -1,4 +1,5 @@
-"""The worker's process: progress, log, failure in one sentence, interruption. The workers here are scripts of a few lines."""
+"""The worker's process: progress, log, failure in one sentence, interruption. The workers here are scripts of a few
+lines."""
 
 import os
 import signal
@@ -29,7 +30,10 @@ def test_progress_and_log(tmp_path):
 def test_worker_has_its_own_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    script = "import os, sys; print(os.getcwd(), os.getppid() == int(sys.argv[1]), 'PYTHONPATH' in os.environ, 'OMP_NUM_THREADS' in os.environ)"
+    script = (
+        "import os, sys; print(os.getcwd(), os.getppid() == int(sys.argv[1]), "
+        "'PYTHONPATH' in os.environ, 'OMP_NUM_THREADS' in os.environ)"
+    )
     run(tmp_path, script)
     assert (tmp_path / LOG).read_text().split() == [str(tmp_path), "True", "False", "False"]
 
@@ -72,7 +76,9 @@ def test_interruption_lets_the_worker_save(tmp_path):
 
 
 def test_second_interruption_kills(tmp_path):
-    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + PROGRESS + "while True: time.sleep(1)"
+    stubborn = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + PROGRESS + "while True: time.sleep(1)"
+    )
 
     def interrupt(message):
         threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT))).start()

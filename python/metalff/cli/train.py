@@ -23,7 +23,7 @@ def mace(
     out: Annotated[Path, typer.Option(help="Directory of this training.")],
     elements: Annotated[str | None, typer.Option(help="Such as Cu or Cu,Al; default: those in the data.")] = None,
     valid_data: Annotated[str | None, typer.Option(help="Validation data; default: a part of --data.")] = None,
-    valid_fraction: Annotated[float, typer.Option(help="Part of --data held out where there is no --valid-data.")] = 0.05,
+    valid_fraction: Annotated[float, typer.Option(help="Part of --data held out without --valid-data.")] = 0.05,
     config: Annotated[Path | None, typer.Option(help="YAML file with any keys of the configuration.")] = None,
     size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")] = "small",
     r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
@@ -67,7 +67,8 @@ def mace(
         "elements": None if elements is None else elements.replace(",", " ").split(),
     }
     dataset = read(data)
-    values = {"elements": dataset.elements, "threads": len(os.sched_getaffinity(0))} | (from_file(config) if config else {})
+    values = {"elements": dataset.elements, "threads": len(os.sched_getaffinity(0))}
+    values |= from_file(config) if config else {}
     values |= {key: value for key, value in given.items() if value is not None}
     chosen = family.configuration(values, size)
     environments.environment_python("mace")  # before anything is written
@@ -79,12 +80,14 @@ def mace(
         described = run(family, out, console)
     except KeyboardInterrupt:
         resume = shlex.join(["metalff", *sys.argv[1:]])
-        console.print(f"interrupted; the state is saved, this command goes on: {resume}", highlight=False, soft_wrap=True)
+        console.print(
+            f"interrupted; the state is saved, this command goes on: {resume}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(130) from None
     errors = described["errors"]["validation"]
     typer.echo(
-        f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE {errors['force_rmse']:.4f} eV/Å, "
-        f"energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom on the validation part"
+        f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
+        f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom on the validation part"
     )
     typer.echo(f"next: metalff deploy mace {shlex.quote(str(out))} -o MODEL.mlff")
 
@@ -115,8 +118,8 @@ def notes(chosen, written: dict, held_out: bool):
         )
     if chosen.e0 == "auto" and written["e0"] == "average":
         yield (
-            "the energies are not relative to free atoms; E0 is the average energy per atom. Give energies of free atoms "
-            "(--e0 Cu=…) for better surfaces and vacancies"
+            "the energies are not relative to free atoms; E0 is the average energy per atom. Give energies of free "
+            "atoms (--e0 Cu=…) for better surfaces and vacancies"
         )
     if chosen.stress_weight == "auto" and written["stress_weight"]:
         yield f"the data have stresses; they are learnt with weight {written['stress_weight']:g}"

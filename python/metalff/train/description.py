@@ -20,9 +20,9 @@ def describe_training(out) -> dict:
 
     Returns:
         a JSON object: ``data``, ``data_sha256``, ``data_citation``, ``data_licence`` (source of the frames), ``frames``
-        and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, ``shortest_distance`` (Å,
-        in the training data), ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the epoch
-        kept), ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
+        and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, ``shortest_distance``
+        (Å, in the training data), ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the
+        epoch kept), ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
     Raises:
         MetalffError: the training has not ended, or a file is missing or damaged.
     """
@@ -55,11 +55,13 @@ def describe_training(out) -> dict:
     except OSError as error:
         raise MetalffError(f"{error.filename}: {error.strerror}; the training is incomplete") from None
     except (ValueError, KeyError) as error:
-        raise MetalffError(f"{out}: config.json, result.json or history.csv is damaged ({error}); train again") from None
+        raise MetalffError(
+            f"{out}: config.json, result.json or history.csv is damaged ({error}); train again"
+        ) from None
 
 
 def history(path: Path) -> list[dict[str, float]]:
-    """Rows of ``history.csv``: ``epoch``, ``step``, ``elapsed_s``, ``lr``, ``force_rmse_valid``, ``energy_rmse_valid``."""
+    """Rows of ``history.csv``: columns epoch, step, elapsed_s, lr, force_rmse_valid, energy_rmse_valid."""
     with open(path, newline="") as stream:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
 
@@ -71,7 +73,7 @@ def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
 
 
 def shortest_distance(dataset: Dataset, r_max: float) -> float:
-    """Smallest distance between two atoms (periodic images count) in any frame, Å; 0 where all are farther than r_max."""
+    """Smallest distance of two atoms (periodic images count) in any frame, Å; 0 where none are within ``r_max``."""
     shortest = np.inf
     for frame in dataset:
         atoms = frame.to_atoms()

@@ -26,13 +26,13 @@ from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 from metalff.train.curve import write_curve
 from metalff.train.description import describe_training
-from metalff.train.process import Message, Process, claim
+from metalff.train.process import Process, claim
 
 WORKER = Path(__file__).with_name("mace_worker.py")
 
 FREE_ATOM_LIMIT = 15.0
-"""eV per atom. Energies relative to free atoms, as VASP prints them, are smaller in magnitude than this; total energies of
-an all-electron or other pseudopotential code are larger."""
+"""eV per atom. Energies relative to free atoms, as VASP prints them, are smaller in magnitude than this; total
+energies of an all-electron or other pseudopotential code are larger."""
 
 STRESS_WEIGHT = 10.0
 """Weight of the squared virial per atom (eV²) where the data have stress and the user says nothing."""
@@ -63,7 +63,7 @@ SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 class MaceTraining(BaseModel):
     """Architecture and training of a MACE model; the defaults are those of the bundled model.
 
-    Names of the architecture follow Batatia et al., NeurIPS 35, 11423 (2022). ``extra="forbid"``: an unknown key is refused.
+    Names of the architecture follow Batatia et al., NeurIPS 35, 11423 (2022).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,8 +93,8 @@ class MaceTraining(BaseModel):
     zbl: bool = False
     """Add the Ziegler–Biersack–Littmark repulsion of close nuclei."""
     e0: Literal["auto", "zero", "average"] | dict[str, float] = "auto"
-    """Energy of a free atom of each element, eV; ``average``: least-squares energy per atom of the training data; ``auto``:
-    zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else ``average``."""
+    """Energy of a free atom of each element, eV; ``average``: least-squares energy per atom of the training data;
+    ``auto``: zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else ``average``."""
     precision: Literal["float32", "float64"] = "float32"
     """Of the arithmetic in training; the deployed model holds both."""
     seed: NonNegativeInt = 1
@@ -209,8 +209,9 @@ def check_data(config: MaceTraining, dataset: Dataset) -> None:
 def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
     """Hold out blocks of consecutive frames from every group of frames that can spare one.
 
-    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the wrong
-    epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one group.
+    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the
+    wrong epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one
+    group.
 
     Returns:
         (training part, validation part), both in the order of ``dataset``.
@@ -221,9 +222,7 @@ def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dat
     groups = [frames for frames in groups if len(frames) >= 4 * BLOCK] or [dataset.frames]
     parts = [hold_out(replace(dataset, frames=frames), fraction, seed, BLOCK)[1] for frames in groups]
     chosen = {id(frame) for part in parts for frame in part}
-    train, valid = (
-        tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True)
-    )
+    train, valid = (tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True))
     return (
         replace(dataset, name=f"{dataset.name}[fit]", frames=train),
         replace(dataset, name=f"{dataset.name}[held out]", frames=valid),

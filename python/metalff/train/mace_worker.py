@@ -1,9 +1,10 @@
 """Train a MACE model; runs inside MACE's private environment.
 
-Started by ``metalff train mace`` as ``<env>/bin/python -I mace_worker.py CONFIG.json [PARENT]`` (``-I``: this folder has a
-``mace.py`` of its own) and needs only what mace-torch brings (torch, e3nn, ase, matscipy). With PARENT, a process id, it
-saves and ends when that process is no longer its parent.  The loop works on the contract of a MetalFF model: the energy is a function of
-edge vectors, forces and virial are scatters of dE/d edge_vec, so what is trained is exactly what is deployed.
+Started by ``metalff train mace`` as ``<env>/bin/python -I mace_worker.py CONFIG.json [PARENT]`` (``-I``: this folder
+has a ``mace.py`` of its own) and needs only what mace-torch brings (torch, e3nn, ase, matscipy). With PARENT, a
+process id, it saves and ends when that process is no longer its parent.  The loop works on the contract of a MetalFF
+model: the energy is a function of edge vectors, forces and virial are scatters of dE/d edge_vec, so what is trained
+is exactly what is deployed.
 
 Everything is under one directory: ``checkpoint.pt`` (resume), ``history.csv`` (one line per epoch), ``mace.model``
 (best model so far, mace's own format) and ``result.json`` (written last).  The learning rate follows elapsed time, not
@@ -28,6 +29,7 @@ import ase.io
 import numpy as np
 import torch
 from mace import modules  # before e3nn: mace lets torch load e3nn's constants
+
 # isort: split
 from e3nn import o3
 from matscipy.neighbours import neighbour_list
