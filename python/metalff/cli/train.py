@@ -81,13 +81,13 @@ def mace(
     except KeyboardInterrupt:
         resume = shlex.join(["metalff", *sys.argv[1:]])
         console.print(
-            f"interrupted; the state is saved, this command goes on: {resume}", highlight=False, soft_wrap=True
+            f"interrupted; the state is saved, this command goes on: {resume}", highlight=False, markup=False, soft_wrap=True
         )
         raise typer.Exit(130) from None
     errors = described["errors"]["validation"]
     typer.echo(
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
-        f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom on the validation part"
+        f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
     typer.echo(f"next: metalff deploy mace {shlex.quote(str(out))} -o MODEL.mlff")
 
