@@ -1,0 +1,33 @@
+"""Shared by all rooms: the bundled model and the EAM oracle."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from metalff.lammps import potentials_dir
+from metalff.paths import shared
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+EAM_FILE = "Cu_mishin1.eam.alloy"
+
+
+@pytest.fixture(scope="session")
+def bundled_model() -> Path:
+    return shared("potentials", "mlff", "Cu-mace.mlff")
+
+
+@pytest.fixture(scope="session")
+def eam_commands() -> list[str]:
+    return ["pair_style eam/alloy", f"pair_coeff * * {potentials_dir() / EAM_FILE} Cu"]
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory) -> Path:
+    """EAM as an artefact: the same numbers as pair_style eam/alloy through the path of a machine-learned model."""
+    from metalff.deploy import eam
+
+    path = tmp_path_factory.mktemp("oracle") / "Cu-eam.mlff"
+    eam.deploy(potentials_dir() / EAM_FILE, path, say=lambda line: None)
+    return path
