@@ -81,7 +81,10 @@ def mace(
     except KeyboardInterrupt:
         resume = shlex.join(["metalff", *sys.argv[1:]])
         console.print(
-            f"interrupted; the state is saved, this command goes on: {resume}", highlight=False, markup=False, soft_wrap=True
+            f"interrupted; the state is saved, this command goes on: {resume}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
         raise typer.Exit(130) from None
     errors = described["errors"]["validation"]
