@@ -8,6 +8,7 @@
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "platform.h"
 #include "update.h"
 #include "utils.h"
 
@@ -172,6 +173,7 @@ double PairMLFF::init_one(int i, int j)
 void PairMLFF::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
+  const double start = platform::walltime();
   if (comm->nprocs == 1) {
     if (neighbor->ago == 0) update_owners();
     neighborhood_->fold(*list, owner_);
@@ -181,6 +183,7 @@ void PairMLFF::compute(int eflag, int vflag)
   const metalff::Graph &graph = neighborhood_->graph;
   if (graph.n_owned == 0) return;
   check_distances();
+  const double evaluating = platform::walltime();
 
   reserve_for(atomic_energy_, graph.n_nodes);
   reserve_for(edge_grad_, 3 * graph.n_edges());
@@ -189,7 +192,25 @@ void PairMLFF::compute(int eflag, int vflag)
   } catch (const std::exception &e) {
     error->one(FLERR, "'{}' could not be evaluated: {}", artifact_.path, e.what());
   }
+  const double scattering = platform::walltime();
   scatter();
+  seconds_.edges += evaluating - start;
+  seconds_.model += scattering - evaluating;
+  seconds_.scatter += platform::walltime() - scattering;
+}
+
+/// End of a run: where the time of this pair style went, averaged over ranks.
+void PairMLFF::finish()
+{
+  double mine[3] = {seconds_.edges, seconds_.model, seconds_.scatter}, sum[3];
+  MPI_Reduce(mine, sum, 3, MPI_DOUBLE, MPI_SUM, 0, world);
+  seconds_ = Seconds();
+  if (comm->me != 0) return;
+  const double edges = sum[0] / comm->nprocs, model = sum[1] / comm->nprocs, scatter = sum[2] / comm->nprocs;
+  const double total = edges + model + scatter;
+  if (total > 0.0)
+    utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, scatter {:.4g} s; {:.2f} % outside the model\n",
+                   edges, model, scatter, 100.0 * (edges + scatter) / total);
 }
 
 void PairMLFF::scatter()

@@ -25,6 +25,7 @@ class PairMLFF : public Pair {
   void compute(int eflag, int vflag) override;
   int pack_forward_comm(int n, int *list, double *buf, int pbc_flag, int *pbc) override;
   void unpack_forward_comm(int n, int first, double *buf) override;
+  void finish() override;
   double memory_usage() override;
 
  private:
@@ -42,6 +43,11 @@ class PairMLFF : public Pair {
   std::vector<int> owner_;                          // [nlocal + nghost] one rank: index of the owned atom
   std::vector<double> atomic_energy_, edge_grad_;
   bool warned_of_distance_ = false;
+
+  struct Seconds {
+    double edges = 0.0, model = 0.0, scatter = 0.0;
+  };
+  Seconds seconds_;                                 // of this rank, since the last finish()
 };
 
 }    // namespace LAMMPS_NS

