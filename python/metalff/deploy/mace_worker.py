@@ -17,7 +17,8 @@ import e3nn.util.jit  # noqa: E402
 
 e3nn.util.jit.compile_mode = lambda mode: lambda cls: cls
 e3nn.set_optimization_defaults(jit_script_fx=False)
-from mace import modules  # noqa: E402
+from mace import modules  # noqa: E402  (before e3nn.o3: mace lets torch load e3nn's constants)
+from e3nn import o3  # noqa: E402
 from mace.calculators import MACECalculator  # noqa: E402
 from mace.tools.scripts_utils import extract_config_mace_model  # noqa: E402
 
@@ -69,7 +70,9 @@ def rebuild(trained):
 
 
 def plain(value):
-    """A hyperparameter as JSON: classes and functions by name, arrays as lists."""
+    """A hyperparameter as JSON: irreps as text, classes and functions by name, arrays as lists."""
+    if isinstance(value, o3.Irreps):
+        return str(value)
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
     if isinstance(value, (list, tuple)):
@@ -129,8 +132,8 @@ def main():
     say("reference energies, forces and stresses from MACECalculator")
     calculator = MACECalculator(model_paths=model_file, device="cpu", default_dtype="float64")
     (out / "selftest.json").write_text(json.dumps(selftest(calculator, symbols[:4])))
-    weights = {k: v for k, v in model.state_dict().items() if "U_matrix" not in k}  # coupling coefficients: tables
-    (out / "weights.safetensors").write_bytes(safetensors(weights))
+    # coupling coefficients too: a model trained in float32 carries them rounded
+    (out / "weights.safetensors").write_bytes(safetensors(model.state_dict()))
 
     i, j, vec = neighbour_list("ijD", crystal(symbols[:4], 0).repeat((2, 1, 1)), r_max)
     edge_index = torch.tensor(np.stack([i, j]), dtype=torch.long)
