@@ -5,7 +5,49 @@
 #include "sha256.h"
 #include "zip.h"
 
+#include <cmath>
+
 namespace metalff {
+namespace {
+
+/// What nlohmann::json says, without its tag and without bytes that are not text.
+std::string reason(const std::exception &error)
+{
+  std::string text = error.what();
+  if (const auto tag = text.find("] "); text.starts_with("[json.exception") && tag != std::string::npos)
+    text.erase(0, tag + 2);
+  for (char &c : text)
+    if (c < ' ' || c > '~') c = '?';
+  return text;
+}
+
+void parse_manifest(const std::string &text, Artifact &a)
+{
+  const auto json = Json::parse(text);
+  const int found = json.at("schema").get<int>();
+  if (found > Artifact::schema)
+    throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " +
+                std::to_string(Artifact::schema) + ": update MetalFF");
+  a.name = json.at("name").get<std::string>();
+  a.family = json.at("family").get<std::string>();
+  a.citation = json.value("citation", "");
+  a.licence = json.value("licence", "");
+  a.elements = json.at("elements").get<std::vector<std::string>>();
+  a.r_max = json.at("r_max").get<double>();
+  a.layers = json.at("layers").get<int>();
+  a.shortest_distance = json.value("training", Json::object()).value("shortest_distance", 0.0);
+  const Json payloads = json.value("payloads", Json::object());
+  for (const auto &[name, payload] : payloads.items())
+    a.payloads[name] = {payload.at("sha256").get<std::string>(), payload.at("size").get<std::size_t>()};
+
+  if (a.elements.empty()) throw std::domain_error("elements is empty");
+  if (!(std::isfinite(a.r_max) && a.r_max > 0)) throw std::domain_error("r_max is not a positive number");
+  if (a.layers < 1) throw std::domain_error("layers is less than 1");
+  if (!(std::isfinite(a.shortest_distance) && a.shortest_distance >= 0))
+    throw std::domain_error("training.shortest_distance is not a distance");
+}
+
+}    // namespace
 
 Artifact Artifact::open(const std::string &path)
 {
@@ -18,30 +60,20 @@ Artifact Artifact::open(const std::string &path)
   a.path = path;
   a.sha256 = metalff::sha256(manifest->second.data(), manifest->second.size());
   try {
-    const auto json = Json::parse(manifest->second);
-    const int found = json.at("schema").get<int>();
-    if (found > schema)
-      throw Error("'" + path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " +
-                  std::to_string(schema) + ": update MetalFF");
-    a.name = json.at("name").get<std::string>();
-    a.family = json.at("family").get<std::string>();
-    a.citation = json.at("citation").get<std::string>();
-    a.licence = json.at("licence").get<std::string>();
-    a.elements = json.at("elements").get<std::vector<std::string>>();
-    a.r_max = json.at("r_max").get<double>();
-    a.layers = json.at("layers").get<int>();
-    if (json.at("training").contains("shortest_distance"))
-      a.shortest_distance = json.at("training").at("shortest_distance").get<double>();
-    for (const auto &[name, payload] : json.at("payloads").items())
-      a.payload_sha256[name] = payload.at("sha256").get<std::string>();
-  } catch (const Json::exception &e) {
-    throw Error("the manifest of '" + path + "' is not valid (" + e.what() + "): deploy the model again");
+    parse_manifest(manifest->second, a);
+  } catch (const Error &) {
+    throw;
+  } catch (const std::exception &e) {
+    throw Error("the manifest of '" + path + "' is not valid (" + reason(e) + "): deploy the model again");
   }
 
-  for (const auto &[name, digest] : a.payload_sha256) {
+  for (const auto &[name, payload] : a.payloads) {
     const auto member = members.find(name);
     if (member == members.end()) throw Error("'" + path + "' lacks its payload " + name + ": copy it again from its source");
-    if (metalff::sha256(member->second.data(), member->second.size()) != digest)
+    if (member->second.size() != payload.size)
+      throw Error("payload " + name + " of '" + path + "' has " + std::to_string(member->second.size()) +
+                  " bytes but its manifest says " + std::to_string(payload.size) + ": copy it again from its source");
+    if (metalff::sha256(member->second.data(), member->second.size()) != payload.sha256)
       throw Error("payload " + name + " of '" + path + "' does not match its hash in the manifest: the file was " +
                   "altered; copy it again from its source");
   }

@@ -7,6 +7,12 @@
 
 namespace metalff {
 
+/// One member of the container.
+struct Payload {
+  std::string sha256;
+  std::size_t size = 0;
+};
+
 /// An opened `.mlff` file. Lengths in Å, energies in eV.
 struct Artifact {
   static constexpr int schema = 1;    ///< newest manifest schema that this engine reads
@@ -18,9 +24,12 @@ struct Artifact {
   double r_max = 0.0;                   ///< cutoff of one layer, Å
   int layers = 1;                       ///< message-passing layers; 1: strictly local
   double shortest_distance = 0.0;       ///< shortest distance in the training data, Å; 0: unknown
-  std::map<std::string, std::string> payload_sha256;    ///< by member name
+  std::map<std::string, Payload> payloads;    ///< by member name
 
-  /// Reads and checks `path`: container, schema, hash of every payload. Throws Error with one clear sentence.
+  /// Below this distance (Å) between two atoms the model's energy means nothing; 0: unknown.
+  double overlap_distance() const { return 0.6 * shortest_distance; }
+
+  /// Reads and checks `path`: container, schema, size and hash of every payload. Throws Error with one clear sentence.
   static Artifact open(const std::string &path);
 };
 

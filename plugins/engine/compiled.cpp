@@ -6,13 +6,17 @@
 #include <torch/headeronly/version.h>
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 extern char **environ;
 
@@ -53,12 +57,54 @@ std::string python()
   return "python3";
 }
 
+/// Runs a command; its standard error passes through, except that the sentence of the line "metalff: error: …" is
+/// returned. Empty: the command succeeded.
+std::string failure_of(std::vector<std::string> words)
+{
+  std::vector<char *> argv;
+  for (auto &word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw Error("no pipe to a subprocess can be opened: close some files");
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  pid_t child;
+  const int refused = posix_spawnp(&child, words[0].c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  if (refused) {
+    close(ends[0]);
+    return "cannot start '" + words[0] + "': set METALFF_PYTHON to the Python that MetalFF is installed in";
+  }
+
+  const std::string mark = "metalff: error: ";
+  std::string sentence;
+  FILE *stream = fdopen(ends[0], "r");
+  char *line = nullptr;
+  std::size_t capacity = 0;
+  for (ssize_t n; (n = getline(&line, &capacity, stream)) > 0;) {
+    const std::string text(line, line[n - 1] == '\n' ? n - 1 : n);
+    if (text.starts_with(mark))
+      sentence = text.substr(mark.size());
+    else
+      std::fprintf(stderr, "%s\n", text.c_str());
+  }
+  std::free(line);
+  std::fclose(stream);
+
+  int status = 0;
+  while (waitpid(child, &status, 0) == -1 && errno == EINTR) {}
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return sentence.empty() ? "'" + words[0] + "' stopped without a result" : sentence;
+}
+
 }    // namespace
 
 std::string payload_name(const Artifact &artifact, const Options &options)
 {
   const std::string name = options.single ? "torch/float32.pt2" : "torch/float64.pt2";
-  if (!artifact.payload_sha256.count(name))
+  if (!artifact.payloads.count(name))
     throw Error("'" + artifact.path + "' has no payload for precision " + (options.single ? "single" : "double") +
                 ": choose the other precision, or deploy the model again");
   return name;
@@ -67,7 +113,7 @@ std::string payload_name(const Artifact &artifact, const Options &options)
 std::string cache_key(const Artifact &artifact, const Options &options)
 {
   const std::string kind = options.device.substr(0, options.device.find(':'));
-  const std::string text = artifact.payload_sha256.at(payload_name(artifact, options)) + "|" + TORCH_VERSION + "|" +
+  const std::string text = artifact.payloads.at(payload_name(artifact, options)).sha256 + "|" + TORCH_VERSION + "|" +
       processor() + "|" + kind + "|recipe 1";
   return sha256(text.data(), text.size()).substr(0, 24);
 }
@@ -78,21 +124,12 @@ std::string compiled_library(const Artifact &artifact, const Options &options)
   // "ready" is written last, after the self-test passed
   if (fs::exists(entry / "ready")) return (entry / "model.so").string();
 
-  const std::string exe = python();
-  std::vector<std::string> words = {exe,         "-m",           "metalff.compiled", artifact.path, "--precision",
-                                    options.single ? "single" : "double", "--device", options.device};
-  std::vector<char *> argv;
-  for (auto &word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  pid_t child;
-  if (posix_spawnp(&child, exe.c_str(), nullptr, nullptr, argv.data(), environ) != 0)
-    throw Error("cannot start '" + exe + "' to compile '" + artifact.path + "': set METALFF_PYTHON to the Python that "
-                "MetalFF is installed in");
-  int status = 0;
-  while (waitpid(child, &status, 0) == -1 && errno == EINTR) {}
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !fs::exists(entry / "ready"))
-    throw Error("'" + artifact.path + "' could not be compiled for this machine: see the message above, or run "
-                "'metalff check " + artifact.path + "'");
+  const std::string failure = failure_of({python(), "-m", "metalff.compiled", artifact.path, "--precision",
+                                          options.single ? "single" : "double", "--device", options.device});
+  if (!failure.empty()) throw Error(failure);
+  if (!fs::exists(entry / "ready"))
+    throw Error("'" + artifact.path + "' was compiled, but not into " + entry.string() +
+                ": METALFF_PYTHON names the Python of another MetalFF; unset it");
   return (entry / "model.so").string();
 }
 

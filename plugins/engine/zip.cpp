@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -55,8 +56,11 @@ struct Bytes {
 
 std::map<std::string, std::string> read_zip(const std::string &path)
 {
+  std::error_code unknown;
+  if (!std::filesystem::is_regular_file(path, unknown))
+    throw Error("'" + path + "' does not exist or is not a file: check the path");
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw Error("cannot open '" + path + "': check the path and that you may read it");
+  if (!stream) throw Error("cannot open '" + path + "': check that you may read it");
   const std::string file((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
   const Bytes bytes{path, file};
 

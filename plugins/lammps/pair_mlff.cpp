@@ -15,12 +15,34 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
 
-// Below this fraction of the shortest distance in its training data a model's energy means nothing.
-static constexpr double OVERLAP = 0.6;
+/// Number of characters to insert, delete or replace to get from one word to the other.
+static std::size_t edits(const std::string &from, const std::string &to)
+{
+  std::vector<std::size_t> row(to.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t replaced = diagonal + (from[i - 1] != to[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+/// " (did you mean 'x'?)" for the closest valid word, or nothing.
+static std::string hint(const std::string &word, const std::vector<std::string> &valid)
+{
+  auto closer = [&](const std::string &a, const std::string &b) { return edits(word, a) < edits(word, b); };
+  const std::string best = *std::min_element(valid.begin(), valid.end(), closer);
+  return edits(word, best) <= best.size() / 2 ? " (did you mean '" + best + "'?)" : "";
+}
 
 PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp)
 {
@@ -64,7 +86,8 @@ void PairMLFF::settings(int narg, char **arg)
   for (int k = 0; k < narg; k += 2) {
     const std::string key = arg[k];
     if (key != "precision" && key != "device" && key != "threads")
-      error->all(FLERR, "unknown keyword '{}' of pair_style mlff: valid are precision, device, threads", key);
+      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are precision, device, threads", key,
+                 hint(key, {"precision", "device", "threads"}));
     if (k + 1 == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs a value", key);
     const std::string value = arg[k + 1];
     if (key == "precision") {
@@ -269,7 +292,7 @@ void PairMLFF::check_distances()
 {
   const double known = artifact_.shortest_distance, shortest = std::sqrt(neighborhood_->shortest_squared);
   if (shortest >= known) return;
-  if (shortest < OVERLAP * known)
+  if (shortest < artifact_.overlap_distance())
     error->one(FLERR, "two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' is "
                "{:.3f} A: mend the starting structure or use a shorter timestep", shortest, update->ntimestep,
                artifact_.path, known);

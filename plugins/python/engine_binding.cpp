@@ -25,6 +25,7 @@ Options make_options(const std::string &precision, const std::string &device, in
 {
   if (precision != "double" && precision != "single")
     throw Error("precision must be 'double' or 'single', not '" + precision + "'");
+  if (threads < 1) throw Error("threads must be at least 1, not " + std::to_string(threads));
   return {precision == "single", device, threads};
 }
 
@@ -92,7 +93,8 @@ PYBIND11_MODULE(_engine, m)
       .def_readonly("elements", &Artifact::elements)
       .def_readonly("r_max", &Artifact::r_max)
       .def_readonly("layers", &Artifact::layers)
-      .def_readonly("shortest_distance", &Artifact::shortest_distance);
+      .def_readonly("shortest_distance", &Artifact::shortest_distance)
+      .def_property_readonly("overlap_distance", &Artifact::overlap_distance);
 
   m.def("cache_key", [](const Artifact &artifact, const std::string &precision, const std::string &device) {
     return metalff::cache_key(artifact, make_options(precision, device, 1));

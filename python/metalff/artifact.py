@@ -50,7 +50,7 @@ class Training(pydantic.BaseModel):
     data: str = ""  # name of the data set
     data_sha256: str = ""
     frames: int = 0
-    shortest_distance: float = 0.0  # Å, in the training data; 0: unknown
+    shortest_distance: float = pydantic.Field(0.0, ge=0, allow_inf_nan=False)  # Å, in the training data; 0: unknown
     seed: int | None = None
     config: dict = {}
     errors: dict = {}  # e.g. {"zuo2020-Cu:test": {"force_rmse": …, "energy_rmse": …}} in eV/Å and eV/atom
@@ -62,8 +62,8 @@ class Manifest(_Strict):
     schema_: int = pydantic.Field(SCHEMA, alias="schema")
     name: str
     family: str
-    elements: list[str]  # in the order of the model's types
-    r_max: float = pydantic.Field(gt=0)  # cutoff of one layer, Å
+    elements: list[str] = pydantic.Field(min_length=1)  # in the order of the model's types
+    r_max: float = pydantic.Field(gt=0, allow_inf_nan=False)  # cutoff of one layer, Å
     layers: int = pydantic.Field(ge=1)  # message-passing layers; 1: strictly local
     units: dict[str, str] = {"energy": "eV", "length": "angstrom"}
     training: Training = Training()
@@ -108,7 +108,7 @@ def write(path, manifest: Manifest, members: dict[str, tuple[Payload, bytes]]) -
 
 
 def open_artifact(path) -> Artifact:
-    """Open and check an artefact: container, schema, the hash of every payload.
+    """Open and check an artefact: container, schema, the size and hash of every payload.
 
     Raises:
         MetalffError: one sentence that says what is wrong with the file.
@@ -116,34 +116,48 @@ def open_artifact(path) -> Artifact:
     path = Path(path)
     if not path.is_file():
         raise MetalffError(f"'{path}' does not exist or is not a file: check the path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            if "manifest.json" not in names:
-                raise MetalffError(
-                    f"'{path}' has no manifest.json, so it is not an .mlff artefact: make one with 'metalff deploy'"
-                )
-            text = archive.read("manifest.json")
-            manifest = _parse_manifest(path, text)
-            for name, payload in manifest.payloads.items():
-                if name not in names:
-                    raise MetalffError(f"'{path}' lacks its payload {name}: copy it again from its source")
-                if hashlib.sha256(archive.read(name)).hexdigest() != payload.sha256:
-                    raise MetalffError(
-                        f"payload {name} of '{path}' does not match its hash in the manifest: the file was altered; "
-                        "copy it again from its source"
-                    )
-    except zipfile.BadZipFile as error:
-        with path.open("rb") as stream:
-            if stream.read(4) == b"PK\x03\x04":
-                raise MetalffError(f"'{path}' is truncated or damaged: copy it again from its source") from error
-        raise MetalffError(f"'{path}' is not an .mlff artefact: make one with 'metalff deploy'") from error
-    return Artifact(path, manifest, hashlib.sha256(text).hexdigest())
+    members = _read_members(path)
+    if "manifest.json" not in members:
+        raise MetalffError(
+            f"'{path}' has no manifest.json, so it is not an .mlff artefact: make one with 'metalff deploy'"
+        )
+    manifest = _parse_manifest(path, members["manifest.json"])
+    for name, payload in manifest.payloads.items():
+        if name not in members:
+            raise MetalffError(f"'{path}' lacks its payload {name}: copy it again from its source")
+        data = members[name]
+        if len(data) != payload.size:
+            raise MetalffError(
+                f"payload {name} of '{path}' has {len(data)} bytes but its manifest says {payload.size}: copy it again "
+                "from its source"
+            )
+        if hashlib.sha256(data).hexdigest() != payload.sha256:
+            raise MetalffError(
+                f"payload {name} of '{path}' does not match its hash in the manifest: the file was altered; copy it "
+                "again from its source"
+            )
+    return Artifact(path, manifest, hashlib.sha256(members["manifest.json"]).hexdigest())
 
 
 def read_manifest(path) -> Manifest:
     """The manifest of a checked artefact; raises like `open_artifact`."""
     return open_artifact(path).manifest
+
+
+def _read_members(path: Path) -> dict[str, bytes]:
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            raise MetalffError(f"'{path}' is not an .mlff artefact: make one with 'metalff deploy'")
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                    raise MetalffError(
+                        f"'{path}' was repacked with compression: use the file as 'metalff deploy' wrote it"
+                    )
+                return {info.filename: archive.read(info) for info in archive.infolist()}
+        # what zipfile raises depends on the byte that is wrong
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
+            raise MetalffError(f"'{path}' is truncated or damaged: copy it again from its source") from error
 
 
 def _parse_manifest(path: Path, text: bytes) -> Manifest:
@@ -155,6 +169,10 @@ def _parse_manifest(path: Path, text: bytes) -> Manifest:
                 f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF"
             )
         return Manifest.model_validate(raw)
-    except (ValueError, KeyError, TypeError) as error:
-        reason = str(error).replace("\n", " ")
-        raise MetalffError(f"the manifest of '{path}' is not valid ({reason}): deploy the model again") from error
+    except pydantic.ValidationError as error:
+        reason = "; ".join(".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors())
+    except KeyError as error:
+        reason = f"key {error} not found"
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error)
+    raise MetalffError(f"the manifest of '{path}' is not valid ({reason}): deploy the model again")

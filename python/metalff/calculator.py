@@ -1,5 +1,7 @@
 """ASE calculator over the engine: the same compiled model that LAMMPS runs."""
 
+import warnings
+
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -39,8 +41,13 @@ class MLFFCalculator(Calculator):
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         atoms = self.atoms
-        if not np.isfinite(atoms.positions).all():
-            raise MetalffError("some atomic positions are not finite numbers: mend the structure")
+        if len(atoms) == 0:
+            raise MetalffError("there are no atoms in the structure: give it at least one")
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise MetalffError("some atomic positions or cell vectors are not finite numbers: mend the structure")
+        periodic = atoms.cell.array[atoms.pbc]
+        if len(periodic) and np.linalg.matrix_rank(periodic) < len(periodic):
+            raise MetalffError("the periodic cell vectors are zero or linearly dependent: give a cell with a volume")
         try:
             types = np.array([self._type_of[s] for s in atoms.symbols], dtype=np.int32)
         except KeyError as error:
@@ -50,6 +57,7 @@ class MLFFCalculator(Calculator):
             ) from None
 
         centre, neighbor, edge_vec = neighbour_list("ijD", atoms, self.artifact.r_max)
+        self._check_distances(edge_vec)
         energies, grad = self._engine.evaluate(centre, neighbor, edge_vec, types)
         if not np.isfinite(energies).all():
             raise MetalffError("the energy is not a finite number: look for overlapping atoms")
@@ -68,3 +76,18 @@ class MLFFCalculator(Calculator):
             # dE/dε = Σ_edges r ⊗ dE/dr; symmetric by rotational invariance
             virial = edge_vec.T @ grad
             self.results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (virial + virial.T) / atoms.get_volume())
+
+    def _check_distances(self, edge_vec):
+        known = self.artifact.shortest_distance
+        shortest = np.sqrt(np.einsum("ij,ij->i", edge_vec, edge_vec).min(initial=np.inf))
+        if shortest < self.artifact.overlap_distance:
+            raise MetalffError(
+                f"two atoms are {shortest:.3f} Å apart, but the shortest distance in the training data of "
+                f"'{self.artifact.path}' is {known:.3f} Å: mend the structure"
+            )
+        if shortest < known:
+            warnings.warn(
+                f"two atoms are {shortest:.3f} Å apart, closer than any in the training data of "
+                f"'{self.artifact.path}' ({known:.3f} Å): the model extrapolates",
+                stacklevel=2,
+            )

@@ -6,6 +6,7 @@ the artefact's self-test, and is renamed when that passed. A lock per key makes 
 """
 
 import argparse
+import errno
 import fcntl
 import io
 import os
@@ -28,7 +29,8 @@ def compile_artifact(path, precision: str = "double", device: str = "cpu", say=p
     """Directory of the cache entry for an artefact, compiling it when this machine has not yet done so.
 
     Raises:
-        MetalffError: no C++ compiler, the compiler failed, or the compiled model fails the artefact's self-test.
+        MetalffError: no C++ compiler, no such device, the compiler failed, the compiled model fails the artefact's
+            self-test, or the cache cannot be written.
     """
     from metalff import _engine
 
@@ -37,26 +39,38 @@ def compile_artifact(path, precision: str = "double", device: str = "cpu", say=p
     entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)
     if (entry / "ready").exists():
         return entry
+    try:
+        _make_entry(artifact, precision, device, _engine.payload_name(opened, precision), entry, say)
+    except OSError as error:
+        raise MetalffError(
+            f"the cache of compiled models {entry.parent} cannot be written ({error.strerror or error}): make room "
+            "there, or set METALFF_CACHE to a directory that you may write"
+        ) from error
+    return entry
+
+
+def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, entry: Path, say) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
     with open(entry.parent / f"{entry.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (entry / "ready").exists():  # another process was first
-            return entry
+            return
+        for stale in entry.parent.glob(f"{entry.name}.*/"):  # of a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f"{entry.name}."))
         try:
-            _compile(artifact, _engine.payload_name(opened, precision), device, work, say)
+            _compile(artifact, payload, device, work, say)
             failed = replay(artifact, precision, device, str(work / "model.so"))
             if not failed.passed:
                 raise MetalffError(
-                    f"'{path}' fails its self-test on this machine ({failed.describe()}, tolerance "
+                    f"'{artifact.path}' fails its self-test on this machine ({failed.describe()}, tolerance "
                     f"{TOLERANCE[precision]:g}): do not use it here; report the machine, torch and g++ versions"
                 )
-            (work / "ready").write_text(str(path))
+            (work / "ready").write_text(str(artifact.path))
             shutil.rmtree(entry, ignore_errors=True)
             os.replace(work, entry)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return entry
 
 
 def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> None:
@@ -66,12 +80,15 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
             f"'{artifact.path}' must be compiled once for this machine, but there is no C++ compiler '{compiler}': "
             "install one (Debian/Ubuntu: apt-get install g++), or set CXX"
         )
+    if device != "cpu" and not _has_device(device):
+        raise MetalffError(f"device '{device}' is not available to torch on this machine: use device cpu")
     say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about 1-2 minutes ...")
     started = time.monotonic()
     with _Heartbeat(say, started), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch
         import torch._inductor
+        from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
 
         program = load_program(artifact, payload)
         if device != "cpu":
@@ -84,15 +101,27 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
         }
         package = work / "model.pt2"
         try:
-            torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=options)
+            with temporary_cache_dir(str(work / "inductor")):  # what a killed process leaves there, nobody reads
+                torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=options)
+        except OSError:
+            raise
         except Exception as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # said by the compiler
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from error
         with zipfile.ZipFile(package) as archive:
             library = next(n for n in archive.namelist() if n.endswith(".so"))
             (work / "model.so").write_bytes(archive.read(library))
         package.unlink()
+        shutil.rmtree(work / "inductor")
     say(f"metalff: compiled in {time.monotonic() - started:.0f} s, kept in {cache_dir() / 'compiled'}")
+
+
+def _has_device(device: str) -> bool:
+    import torch
+
+    return torch.cuda.is_available() and torch.device(device).index < torch.cuda.device_count()
 
 
 def load_program(artifact: Artifact, payload: str):
