@@ -24,11 +24,12 @@ def register(app: typer.Typer) -> None:
         output: Output,
         name: Name = None,
         licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
     ) -> None:
         """Deploy a MACE model (ScaleShiftMACE)."""
         from metalff.deploy import mace
 
-        _deploy(mace, source, output, name, licence)
+        _deploy(mace, source, output, name=name, licence=licence, test=test)
 
     @deploy.command()
     def eam(
@@ -40,11 +41,11 @@ def register(app: typer.Typer) -> None:
         """Deploy an EAM potential: the oracle that tests every path to round-off."""
         from metalff.deploy import eam
 
-        _deploy(eam, source, output, name, licence)
+        _deploy(eam, source, output, name=name, licence=licence)
 
 
-def _deploy(family, source: Path, output: Path, name: str | None, licence: str) -> None:
-    manifest = family.deploy(source, output, name, licence, lambda line: typer.echo(f"  {line}"))
+def _deploy(family, source: Path, output: Path, **options) -> None:
+    manifest = family.deploy(source, output, **options, say=lambda line: typer.echo(f"  {line}"))
     size = output.stat().st_size / 1e6
     typer.echo(f"{output}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
     typer.echo(f"next: metalff check {output}")

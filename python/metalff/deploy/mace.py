@@ -24,7 +24,7 @@ MEMBERS = {
 }
 
 
-def deploy(source, output, name: str | None = None, licence: str = "", say=print) -> Manifest:
+def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print) -> Manifest:
     """Write the artefact of a MACE model.
 
     Args:
@@ -32,6 +32,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
         output: the ``.mlff`` file to write.
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
+        test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
         say: called with one line per step.
 
     Raises:
@@ -67,7 +68,29 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
         versions=described["versions"] | {"metalff": metadata.version("metalff")},
     )
     artifact.write(output, manifest, members)
+    if test:
+        say(f"errors on {test}")
+        errors = training.errors | {test: errors_on(output, test)}
+        training = manifest.training.model_copy(update={"errors": errors})
+        artifact.write(output, manifest.model_copy(update={"training": training}), members)
     return artifact.read_manifest(output)
+
+
+def errors_on(path, spec: str) -> dict[str, float]:
+    """Force RMSE and MAE (eV/Å), energy RMSE (eV/atom) and number of frames of an artefact on a data set."""
+    from metalff.data import read
+    from metalff.potentials import resolve
+    from metalff.validate.compare import compare
+
+    dataset = read(spec)
+    (result,) = compare([resolve(str(path), dataset.elements)], dataset)
+    overall = result.overall
+    return {
+        "force_rmse": overall.force_rmse.value,
+        "force_mae": overall.force_mae.value,
+        "energy_rmse": overall.energy_rmse.value,
+        "frames": overall.frames,
+    }
 
 
 def _training(source: Path) -> Training:

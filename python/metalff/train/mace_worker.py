@@ -211,6 +211,10 @@ class Run:
         self.e0 = torch.tensor(e0)
         self.model = build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         self.ema = copy.deepcopy(self.model)
+        # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
+        torch.set_default_dtype(torch.float64)
+        self.kept = build(cfg, e0, neighbours, max(force_rms, abs(binding)))
+        torch.set_default_dtype(self.dtype)
         decay = [p for n, p in self.model.named_parameters() if "linear" in n and "products" not in n]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
@@ -241,6 +245,13 @@ class Run:
             "rng": self.rng.bit_generator.state,
         }
         save_atomically(lambda p: torch.save(state, p), self.checkpoint)
+
+    def keep(self):
+        """Write the averaged weights as a model in mace's own format, in float64."""
+        with torch.no_grad():
+            for p, q in zip(self.kept.parameters(), self.ema.parameters()):
+                p.copy_(q)
+        save_atomically(lambda p: torch.save(self.kept, p), self.out / "mace.model")
 
     def progress(self):
         """Fraction of the budget that is spent: seconds, or epochs where these end first."""
@@ -339,7 +350,7 @@ def main():
         score = force + cfg["energy_score"] * energy
         if score < run.best:
             run.best = score
-            save_atomically(lambda p: torch.save(copy.deepcopy(run.ema).double(), p), out / "mace.model")
+            run.keep()
         run.elapsed += time.monotonic() - t0
         lr = run.optimizer.param_groups[0]["lr"]
         history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
