@@ -66,8 +66,9 @@ std::map<std::string, std::string> read_zip(const std::string &path)
 
   if (file.size() < 4 || std::memcmp(file.data(), "PK\x03\x04", 4) != 0)
     throw Error("'" + path + "' is not an .mlff artefact: make one with 'metalff deploy'");
-  const std::size_t end = file.rfind("PK\x05\x06");    // end of central directory
-  if (end == std::string::npos) bytes.fail();
+  // the file ends with its own end of central directory; a cut one may hold that of a payload, which is a zip as well
+  if (file.size() < 22 || file.compare(file.size() - 22, 4, "PK\x05\x06") != 0) bytes.fail();
+  const std::size_t end = file.size() - 22;
   const auto count = bytes.at<uint16_t>(end + 10);
   std::size_t entry = bytes.at<uint32_t>(end + 16);
 

@@ -15,6 +15,7 @@ Edges at or beyond ``r_max`` contribute nothing.
 
 import hashlib
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,9 @@ def _read_members(path: Path) -> dict[str, bytes]:
         if stream.read(4) != b"PK\x03\x04":
             raise MetalffError(f"'{path}' is not an .mlff artefact: make one with 'metalff deploy'")
         try:
+            stream.seek(-22, os.SEEK_END)
+            if stream.read(4) != b"PK\x05\x06":  # a cut file may still hold that of a payload, which is a zip as well
+                raise zipfile.BadZipFile
             with zipfile.ZipFile(stream) as archive:
                 if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
                     raise MetalffError(

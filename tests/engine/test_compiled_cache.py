@@ -1,0 +1,172 @@
+"""The cache of compiled models: once per machine, whoever comes at the same time, whatever was killed before."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cases import lammps
+from metalff import MLFFCalculator, artifact
+from metalff.errors import MetalffError
+from metalff.lammps import environment, lmp_executable
+
+COMPILING = "compiling torch/float64.pt2"
+INPUT = """units metal
+lattice fcc 3.615
+region b block 0 2 0 2 0 2
+create_box 1 b
+create_atoms 1 box
+mass 1 63.546
+pair_style mlff
+pair_coeff * * {model} Cu
+run 0
+print "ENERGY $(pe:%.12g)"
+"""
+PYTHON = """
+from ase.build import bulk
+from metalff import MLFFCalculator
+atoms = bulk("Cu", cubic=True, a=3.615).repeat(2)
+atoms.calc = MLFFCalculator({model!r})
+print("ENERGY", format(atoms.get_potential_energy(), ".12g"))
+"""
+
+
+def start(program, oracle, directory, **variables):
+    """LAMMPS or Python on a small crystal, with a compile cache in ``directory``."""
+    if program == "lammps":
+        script = directory / "in.energy"
+        script.write_text(INPUT.format(model=oracle))
+        command = [str(lmp_executable()), "-in", str(script), "-log", "none", "-nocite"]
+    else:
+        command = [sys.executable, "-c", PYTHON.format(model=str(oracle))]
+    env = environment() | {"METALFF_CACHE": str(directory / "cache")} | variables
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
+
+def energy(process, output):
+    assert process.returncode == 0, output
+    return float(next(line for line in output.splitlines() if line.startswith("ENERGY")).split()[1])
+
+
+@pytest.fixture(scope="module")
+def no_compiler(tmp_path_factory):
+    """A PATH without a compiler."""
+    return str(tmp_path_factory.mktemp("bin"))
+
+
+@pytest.fixture(scope="module")
+def filled(oracle, tmp_path_factory):
+    """Directory whose cache was filled by two processes at once, after one that was killed; and what those two said."""
+    directory = tmp_path_factory.mktemp("filled")
+    compiled = directory / "cache" / "compiled"
+    env = os.environ | {"METALFF_CACHE": str(directory / "cache")}
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "metalff.compiled", str(oracle)],
+        stdout=subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+    )
+    while not list(compiled.glob("*/inductor/**/*.cpp")):  # the compiler has begun
+        assert killed.poll() is None
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    litter = [path.name for path in compiled.iterdir() if path.is_dir()]
+    assert litter and not list(compiled.glob("*/ready"))
+
+    processes = [start(program, oracle, directory) for program in ("lammps", "python")]
+    outputs = [process.communicate()[0] for process in processes]
+    return directory, processes, outputs, litter
+
+
+def test_two_processes_compile_once(filled):
+    _, processes, outputs, _ = filled
+    assert sum(output.count(COMPILING) for output in outputs) == 1
+    first, second = (energy(*pair) for pair in zip(processes, outputs, strict=True))
+    assert first == pytest.approx(second, abs=1e-9)
+
+
+def test_a_killed_compile_leaves_nothing(filled):
+    directory, _, _, litter = filled
+    compiled = directory / "cache" / "compiled"
+    (entry,) = (path for path in compiled.iterdir() if path.is_dir())
+    assert entry.name not in litter
+    assert sorted(path.name for path in entry.iterdir()) == ["model.so", "ready"]
+    assert [path.name for path in compiled.iterdir() if path.is_file()] == [f"{entry.name}.lock"]
+
+
+@pytest.mark.parametrize("program", ["lammps", "python"])
+def test_second_use_compiles_nothing(program, filled, oracle, no_compiler):
+    """No message, and no compiler is missed."""
+    directory, processes, outputs, _ = filled
+    process = start(program, oracle, directory, PATH=no_compiler)
+    output = process.communicate()[0]
+    assert "compil" not in output
+    assert energy(process, output) == pytest.approx(energy(processes[0], outputs[0]), abs=1e-9)
+
+
+def test_no_compiler(oracle, no_compiler, tmp_path, monkeypatch, capfd):
+    sentence = "must be compiled once for this machine, but there is no C++ compiler 'g++': install one"
+    monkeypatch.delenv("CXX", raising=False)
+    process = start("lammps", oracle, tmp_path, PATH=no_compiler)
+    output = process.communicate()[0]
+    assert process.returncode != 0
+    assert output.count(sentence) == 1 and "Traceback" not in output
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", no_compiler)
+    with pytest.raises(MetalffError, match=sentence.replace("+", "[+]")):
+        MLFFCalculator(oracle)
+    assert capfd.readouterr() == ("", ""), "the exception says it all"
+    assert not list((tmp_path / "cache" / "compiled").glob("*/"))
+
+
+def test_cache_that_cannot_be_written(oracle, tmp_path, monkeypatch, capfd):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(MetalffError, match="cannot be written .Not a directory.: make room there, or set METALFF_CACHE"):
+        MLFFCalculator(oracle)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_unknown_device(oracle, tmp_path, monkeypatch):
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path))
+    with pytest.raises(MetalffError, match="device 'cuda:99' is not available to torch on this machine: use device cpu"):
+        MLFFCalculator(oracle, device="cuda:99")
+
+
+def test_failing_self_test(oracle, tmp_path, monkeypatch):
+    """A file that is sound but whose numbers this machine does not give: it is not used, nothing is kept."""
+    opened = artifact.open_artifact(oracle)
+    wrong = opened.selftest()
+    wrong[0]["energy"] += 1e-5
+    contents = {name: (payload, opened.read(name)) for name, payload in opened.manifest.payloads.items()}
+    contents["selftest.json"] = (contents["selftest.json"][0], json.dumps(wrong).encode())
+    model = tmp_path / "wrong.mlff"
+    artifact.write(model, opened.manifest, contents)
+
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "cache"))
+    completed = lammps(tmp_path, INPUT.format(model=model).splitlines())
+    assert completed.returncode != 0
+    said = completed.stdout + completed.stderr
+    assert said.count("fails its self-test on this machine (energy 6.2e-07 eV/atom") == 1
+    assert "Traceback" not in said and "ENERGY" not in completed.stdout
+    assert not list((tmp_path / "cache" / "compiled").glob("*/"))
+
+
+def test_full_disk(oracle, tmp_path):
+    """In a file system of 8 kB, which needs the right to mount one in a namespace of its own."""
+    mount = f"mount -t tmpfs -o size=8k tmpfs {tmp_path}"
+    unshare = shutil.which("unshare")
+    if not unshare or subprocess.run([unshare, "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody mount a small file system")
+    script = f'{mount} && METALFF_CACHE={tmp_path} {sys.executable} -m metalff.compiled {oracle}; r=$?; ls {tmp_path}/*; exit $r'
+    completed = subprocess.run([unshare, "-rm", "sh", "-c", script], capture_output=True, text=True)
+    assert completed.returncode == 1
+    (sentence,) = completed.stderr.splitlines()
+    assert "cannot be written (No space left on device): make room there" in sentence
+    assert "ready" not in completed.stdout and "inductor" not in completed.stdout
