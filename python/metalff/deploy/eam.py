@@ -8,6 +8,7 @@ path can be tested to round-off. Daw and Baskes, Phys. Rev. B 29, 6443 (1984):
 The tables are interpolated by the cubics of LAMMPS (``PairEAM::interpolate``).
 """
 
+import json
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from ase.build import bulk
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.compiled import pack_program
-from metalff.deploy.contract import export_program
+from metalff.deploy.contract import export_program, reference
 from metalff.errors import MetalffError
 
 
@@ -61,9 +62,7 @@ def read_setfl(path) -> Setfl:
             for j in range(i + 1):
                 pair[i, j] = pair[j, i] = np.array(words[at : at + n_r], float)
                 at += n_r
-        return Setfl(
-            elements, " ".join(lines[:3]), d_rho, d_r, r_max, np.stack(embedding), np.stack(density), pair
-        )
+        return Setfl(elements, " ".join(lines[:3]), d_rho, d_r, r_max, np.stack(embedding), np.stack(density), pair)
     except OSError as error:
         raise MetalffError(f"cannot read '{path}': {error.strerror}") from error
     except (ValueError, IndexError) as error:
@@ -162,8 +161,6 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
 
 
 def _selftest(source: Path, setfl: Setfl) -> bytes:
-    import json
-
     from metalff.lammps import LammpsCalculator
 
     calculator = LammpsCalculator(
@@ -179,15 +176,5 @@ def _selftest(source: Path, setfl: Setfl) -> bytes:
         if vacuum:
             atoms.cell[2] *= 4
         atoms.calc = calculator
-        cases.append(
-            {
-                "symbols": list(atoms.symbols),
-                "positions": atoms.positions.tolist(),
-                "cell": atoms.cell.tolist(),
-                "pbc": atoms.pbc.tolist(),
-                "energy": float(atoms.get_potential_energy()),
-                "forces": atoms.get_forces().tolist(),
-                "stress": atoms.get_stress(voigt=False).tolist(),
-            }
-        )
+        cases.append(reference(atoms))
     return json.dumps(cases).encode()

@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 from matscipy.neighbours import neighbour_list  # noqa: E402
 
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
-from contract import export_program, safetensors  # noqa: E402
+from contract import export_program, reference, safetensors  # noqa: E402
 
 
 class AtomicEnergy(torch.nn.Module):
@@ -104,17 +104,7 @@ def selftest(calculator, symbols):
     cases = []
     for atoms in (bulk, surface, vacancy, atom):
         atoms.calc = calculator
-        cases.append(
-            {
-                "symbols": list(atoms.symbols),
-                "positions": atoms.positions.tolist(),
-                "cell": atoms.cell.tolist(),
-                "pbc": atoms.pbc.tolist(),
-                "energy": float(atoms.get_potential_energy()),
-                "forces": atoms.get_forces().tolist(),
-                "stress": atoms.get_stress(voigt=False).tolist(),
-            }
-        )
+        cases.append(reference(atoms))
     return cases
 
 

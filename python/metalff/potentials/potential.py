@@ -41,6 +41,19 @@ class Potential:
         """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script."""
         return [f"pair_style {self.pair_style}", *(f"pair_coeff {line}" for line in self.pair_coeff)]
 
+    def record(self) -> dict:
+        """What identifies the force field in a record of results; JSON types only."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "kind": self.kind,
+            "files": [file.name for file in self.files],
+            "sha256": self.sha256,
+            "citation": self.citation,
+            "doi": self.doi,
+            "licence": self.licence,
+        }
+
     def calculator(self):
         """A new ASE calculator: the engine for ``.mlff`` files, LAMMPS as a library for everything else."""
         if self.kind == "mlff":

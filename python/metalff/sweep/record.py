@@ -3,13 +3,12 @@
 import json
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 
-from metalff import __version__
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.sweep.plan import Job, Plan, folder_name, physics, plan_hash
+from metalff.versions import versions
 
 SCHEMA = 1
 """Number of the layout of ``sweep.json``."""
@@ -36,9 +35,12 @@ class Record:
             "physics": content,
             "plan": plan.model_dump(mode="json"),
             "command": command,
-            "versions": _versions(),
+            "versions": {"python": platform.python_version()} | versions(*RECORDED),
             "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
-            "potentials": {name: _potential(potential) for name, potential in potentials.items()},
+            "potentials": {
+                name: potential.record() | {"lammps_commands": potential.lammps_commands()}
+                for name, potential in potentials.items()
+            },
             "jobs": {
                 job.id: {"potential": folder_name(job.potential), "temperature": job.temperature, "status": "waiting"}
                 for job in jobs
@@ -89,30 +91,6 @@ def read_record(path) -> dict:
     if schema != SCHEMA:
         raise MetalffError(f"{path} has schema {schema}, this MetalFF reads {SCHEMA}; use the version that wrote it")
     return content
-
-
-def _potential(potential) -> dict:
-    return {
-        "name": potential.name,
-        "label": potential.label,
-        "kind": potential.kind,
-        "files": [file.name for file in potential.files],
-        "sha256": potential.sha256,
-        "citation": potential.citation,
-        "doi": potential.doi,
-        "licence": potential.licence,
-        "lammps_commands": potential.lammps_commands(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"metalff": __version__, "python": platform.python_version()}
-    for name in RECORDED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _cpu() -> str:

@@ -27,7 +27,7 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
         "versions": versions,
         "potentials": [
             {
-                **potential_record(result.prediction.potential),
+                **result.prediction.potential.record(),
                 "energy_offset": result.energy_offset,
                 "overall": asdict(result.overall),
                 "by_temperature": {key: asdict(value) for key, value in result.by_temperature.items()},
@@ -35,20 +35,6 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
             }
             for result in results
         ],
-    }
-
-
-def potential_record(potential) -> dict:
-    """What identifies a potential in a document."""
-    return {
-        "name": potential.name,
-        "label": potential.label,
-        "kind": potential.kind,
-        "files": [file.name for file in potential.files],
-        "sha256": potential.sha256,
-        "citation": potential.citation,
-        "doi": potential.doi,
-        "licence": potential.licence,
     }
 
 
