@@ -110,8 +110,6 @@ void PairMLFF::coeff(int narg, char **arg)
   const int ntypes = atom->ntypes;
   if (narg < 4)
     error->all(FLERR, "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type");
-  if (strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
-    error->all(FLERR, "pair_coeff of pair_style mlff must start with '* *': one model describes all atom types");
   if (narg - 3 != ntypes)
     error->all(FLERR, "pair_coeff of pair_style mlff names {} element(s) but there are {} atom type(s): give one per type",
                narg - 3, ntypes);
@@ -142,26 +140,37 @@ std::vector<int> PairMLFF::elements_of_types(int count, char **names) const
   return element;
 }
 
-/// Every rank reads the file; the first compiles it if need be, and says what went wrong for all.
+/// Ends the run on all ranks with the message of the first that has one. A rank that stopped alone would abort the
+/// others, and the launcher may then lose what it said.
+void PairMLFF::stop_together(std::string message)
+{
+  int mine = message.empty() ? comm->nprocs : comm->me, speaker;
+  MPI_Allreduce(&mine, &speaker, 1, MPI_INT, MPI_MIN, world);
+  if (speaker == comm->nprocs) return;
+  int length = int(message.size());
+  MPI_Bcast(&length, 1, MPI_INT, speaker, world);
+  message.resize(length);
+  MPI_Bcast(message.data(), length, MPI_CHAR, speaker, world);
+  error->all(FLERR, message);
+}
+
+/// Every rank reads the file; the first compiles it if need be.
 void PairMLFF::open(const std::string &path)
 {
-  std::string failure;
-  auto attempt = [&] {
+  auto attempt = [&](bool now) {
+    std::string failure;
     try {
-      artifact_ = metalff::Artifact::open(path);
-      model_ = metalff::open_model(artifact_, options_);
+      if (now) {
+        artifact_ = metalff::Artifact::open(path);
+        model_ = metalff::open_model(artifact_, options_);
+      }
     } catch (const std::exception &e) {
       failure = e.what();
     }
+    stop_together(failure);
   };
-  if (comm->me == 0) attempt();
-  int length = int(failure.size());
-  MPI_Bcast(&length, 1, MPI_INT, 0, world);
-  failure.resize(length);
-  MPI_Bcast(failure.data(), length, MPI_CHAR, 0, world);
-  if (length) error->all(FLERR, failure);
-  if (comm->me != 0) attempt();
-  if (!failure.empty()) error->one(FLERR, failure);
+  attempt(comm->me == 0);
+  attempt(comm->me != 0);
 
   if (comm->me == 0)
     utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), precision {}, manifest sha256 {:.12}\n",
@@ -204,22 +213,36 @@ void PairMLFF::compute(int eflag, int vflag)
     neighborhood_->unfold(*list);
   }
   const metalff::Graph &graph = neighborhood_->graph;
-  if (graph.n_owned == 0) return;
-  check_distances();
+  std::string failure = too_close();
   const double evaluating = platform::walltime();
+  if (failure.empty() && graph.n_owned > 0) failure = evaluate();
+  const double evaluated = platform::walltime();
+  stop_together(failure);
+  const double scattering = platform::walltime();
+  if (graph.n_owned > 0) scatter();
+  seconds_.edges += evaluating - start;
+  seconds_.model += evaluated - evaluating;
+  seconds_.scatter += platform::walltime() - scattering;
+}
 
+/// Atomic energies and edge gradients of the graph. Returns why there are none, or nothing.
+std::string PairMLFF::evaluate()
+{
+  const metalff::Graph &graph = neighborhood_->graph;
   reserve_for(atomic_energy_, graph.n_nodes);
   reserve_for(edge_grad_, 3 * graph.n_edges());
   try {
     model_->evaluate(graph, atomic_energy_.data(), edge_grad_.data());
   } catch (const std::exception &e) {
-    error->one(FLERR, "'{}' could not be evaluated: {}", artifact_.path, e.what());
+    return fmt::format("'{}' could not be evaluated: {}", artifact_.path, e.what());
   }
-  const double scattering = platform::walltime();
-  scatter();
-  seconds_.edges += evaluating - start;
-  seconds_.model += scattering - evaluating;
-  seconds_.scatter += platform::walltime() - scattering;
+  const auto first = atomic_energy_.begin();
+  const double energy = std::accumulate(first, first + graph.n_owned, 0.0);
+  if (!std::isfinite(energy))
+    return fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
+                       "positions or too long a timestep", update->ntimestep);
+  eng_vdwl += energy;
+  return {};
 }
 
 /// End of a run: where the time of this pair style went, averaged over ranks.
@@ -241,12 +264,6 @@ void PairMLFF::scatter()
   const metalff::Graph &graph = neighborhood_->graph;
   const std::vector<int> &atom_of = neighborhood_->atom_of;
 
-  double energy = 0.0;
-  for (int node = 0; node < graph.n_owned; ++node) energy += atomic_energy_[node];
-  if (!std::isfinite(energy))
-    error->one(FLERR, "pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
-               "positions or too long a timestep", update->ntimestep);
-  eng_vdwl += energy;
   if (eflag_atom)
     for (int node = 0; node < graph.n_owned; ++node) eatom[atom_of[node]] += atomic_energy_[node];
 
@@ -288,18 +305,20 @@ void PairMLFF::unpack_forward_comm(int n, int first, double *buf)
   for (int k = 0; k < n; ++k) owner_[first + k] = int(ubuf(buf[k]).i);
 }
 
-void PairMLFF::check_distances()
+/// What to say about atoms that are much closer than any in the training data, or nothing; warns of those a bit closer.
+std::string PairMLFF::too_close()
 {
   const double known = artifact_.shortest_distance, shortest = std::sqrt(neighborhood_->shortest_squared);
-  if (shortest >= known) return;
+  if (shortest >= known) return {};
   if (shortest < artifact_.overlap_distance())
-    error->one(FLERR, "two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' is "
-               "{:.3f} A: mend the starting structure or use a shorter timestep", shortest, update->ntimestep,
-               artifact_.path, known);
-  if (warned_of_distance_) return;
+    return fmt::format("two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' "
+                       "is {:.3f} A: mend the starting structure or use a shorter timestep", shortest,
+                       update->ntimestep, artifact_.path, known);
+  if (warned_of_distance_) return {};
   warned_of_distance_ = true;
   error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A): "
                  "the model extrapolates", shortest, update->ntimestep, artifact_.path, known);
+  return {};
 }
 
 double PairMLFF::memory_usage()

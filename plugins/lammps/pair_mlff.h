@@ -33,7 +33,9 @@ class PairMLFF : public Pair {
   void open(const std::string &path);
   std::vector<int> elements_of_types(int count, char **names) const;
   void update_owners();
-  void check_distances();
+  std::string too_close();
+  std::string evaluate();
+  void stop_together(std::string message);
   void scatter();
 
   metalff::Options options_;

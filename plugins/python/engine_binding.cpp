@@ -25,6 +25,9 @@ Options make_options(const std::string &precision, const std::string &device, in
 {
   if (precision != "double" && precision != "single")
     throw Error("precision must be 'double' or 'single', not '" + precision + "'");
+  const std::string index = device.starts_with("cuda:") ? device.substr(5) : "";
+  if (device != "cpu" && (index.empty() || index.find_first_not_of("0123456789") != std::string::npos))
+    throw Error("device must be 'cpu' or 'cuda:N', not '" + device + "'");
   if (threads < 1) throw Error("threads must be at least 1, not " + std::to_string(threads));
   return {precision == "single", device, threads};
 }

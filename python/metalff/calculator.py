@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
+from ase.cell import Cell
 from ase.stress import full_3x3_to_voigt_6_stress
 from matscipy.neighbours import neighbour_list
 
@@ -56,7 +57,7 @@ class MLFFCalculator(Calculator):
                 + " ".join(self.artifact.elements)
             ) from None
 
-        centre, neighbor, edge_vec = neighbour_list("ijD", atoms, self.artifact.r_max)
+        centre, neighbor, edge_vec = _edges(atoms, self.artifact.r_max)
         self._check_distances(edge_vec)
         energies, grad = self._engine.evaluate(centre, neighbor, edge_vec, types)
         if not np.isfinite(energies).all():
@@ -91,3 +92,18 @@ class MLFFCalculator(Calculator):
                 f"'{self.artifact.path}' ({known:.3f} Å): the model extrapolates",
                 stacklevel=2,
             )
+
+
+def _edges(atoms, cutoff):
+    """Edges sorted by centre: centre[E], neighbour[E], edge_vec[E,3] (Å).
+
+    Cell vectors that are not periodic, which may be zero, are replaced by such that span the atoms.
+    """
+    cell = Cell(np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)).complete().array
+    fractional = np.linalg.solve(cell.T, atoms.positions.T)
+    low, high = fractional.min(axis=1), fractional.max(axis=1)
+    origin = np.where(atoms.pbc, 0.0, low - 1e-3) @ cell
+    cell *= np.where(atoms.pbc, 1.0, high - low + 2e-3)[:, None]
+    return neighbour_list(
+        "ijD", cutoff=cutoff, positions=atoms.positions, cell=cell, pbc=atoms.pbc, cell_origin=origin
+    )

@@ -213,6 +213,7 @@ def parts(name, data):
                 yield from parts(f"{name}/{inner}", archive.read(inner))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:pickletools")
 @pytest.mark.parametrize("model", ["oracle", "bundled_model"])
 def test_nothing_is_a_pickle(model, request):
     assert all(is_pickle(pickle.dumps({"a": [1.0]}, protocol)) for protocol in range(6))

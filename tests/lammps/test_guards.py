@@ -1,0 +1,190 @@
+"""Every message of pair_style mlff, shown to fire through the stock LAMMPS: one sentence, a non-zero exit, no hang."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cases import lammps
+from metalff import artifact
+
+SOURCE = Path(__file__).parents[2]
+NEAREST = 3.615 / 2**0.5  # Å, of the crystal below
+
+
+def crystal(units="metal", types=1):
+    lattice = {"metal": 3.615, "real": 3.615, "lj": 1.0}[units]
+    lines = [f"units {units}", "atom_style atomic", f"lattice fcc {lattice}", "region b block 0 2 0 2 0 2"]
+    return [*lines, f"create_box {types} b", "create_atoms 1 box", "mass * 63.546"]
+
+
+def says(sentence, directory, lines, ranks=1):
+    """LAMMPS stops with exactly this one error."""
+    completed = lammps(directory, lines, ranks)
+    said = completed.stdout + completed.stderr
+    assert completed.returncode != 0, said[-2000:]
+    errors = {line for line in completed.stdout.splitlines() if line.startswith("ERROR")}
+    assert len(errors) == 1, said[-2000:]
+    (error,) = errors
+    assert sentence in error
+    assert "Traceback" not in said and "Segmentation" not in said
+    assert f"({SOURCE}" not in error, "messages name a source file by its place in the project"
+
+
+def rewritten(oracle, path, **changes):
+    """The oracle with other entries in its manifest."""
+    opened = artifact.open_artifact(oracle)
+    members = {name: (payload, opened.read(name)) for name, payload in opened.manifest.payloads.items()}
+    artifact.write(path, opened.manifest.model_copy(update=changes), members)
+    return path
+
+
+def trained_down_to(oracle, path, distance):
+    training = artifact.Training(shortest_distance=distance)
+    return rewritten(oracle, path, training=training)
+
+
+STYLES = {
+    "presision single": "unknown keyword 'presision' of pair_style mlff (did you mean 'precision'?): valid are "
+    "precision, device, threads",
+    "gpu on": "unknown keyword 'gpu' of pair_style mlff: valid are",
+    "precision": "keyword 'precision' of pair_style mlff needs a value",
+    "threads 2 device": "keyword 'device' of pair_style mlff needs a value",
+    "precision half": "precision of pair_style mlff must be double or single, not 'half'",
+    "device gpu": "device of pair_style mlff must be cpu or cuda:N, not 'gpu'",
+    "device cuda": "device of pair_style mlff must be cpu or cuda:N, not 'cuda'",
+    "threads 0": "threads of pair_style mlff must be at least 1",
+    "threads two": "'two'",  # LAMMPS' own sentence
+}
+
+
+@pytest.mark.parametrize("words", STYLES)
+def test_pair_style(words, tmp_path):
+    says(STYLES[words], tmp_path, [*crystal(), f"pair_style mlff {words}"])
+
+
+COEFFS = {
+    "* *": "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type",
+    "* * {model}": "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type",
+    "1 1 {model} Cu Cu": "Pair_coeff must start with * * for pair style mlff",
+    "* * {model} Cu": "names 1 element(s) but there are 2 atom type(s): give one per type",
+    "* * {model} Cu Cu Cu": "names 3 element(s) but there are 2 atom type(s): give one per type",
+    "* * {model} Cu Ni": "does not describe element Ni: it was trained on Cu",
+    "* * {model} Cu cu": "does not describe element cu: it was trained on Cu",
+    "* * nowhere.mlff Cu Cu": "'nowhere.mlff' does not exist or is not a file: check the path",
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("words", COEFFS)
+def test_pair_coeff(words, ranks, oracle, tmp_path):
+    lines = [*crystal(types=2), "pair_style mlff", f"pair_coeff {words.format(model=oracle)}"]
+    says(COEFFS[words], tmp_path, lines, ranks)
+
+
+@pytest.mark.parametrize("units", ["lj", "real"])
+def test_units(units, tmp_path):
+    sentence = f"works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {units}'"
+    says(sentence, tmp_path, [*crystal(units), "pair_style mlff"])
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_newton_off(ranks, oracle, tmp_path):
+    lines = ["newton off", *crystal(), "pair_style mlff", f"pair_coeff * * {oracle} Cu", "run 0"]
+    says("pair_style mlff needs forces on ghost atoms: use 'newton on'", tmp_path, lines, ranks)
+
+
+def test_message_passing_needs_one_ghost_cutoff(oracle, tmp_path):
+    model = rewritten(oracle, tmp_path / "deep.mlff", layers=2)
+    lines = [*crystal(), "neighbor 0.3 multi", "comm_modify mode multi", "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"]
+    says("a message-passing model on several ranks needs 'comm_modify mode single'", tmp_path, lines, ranks=2)
+
+
+def test_device_that_is_not_there(oracle, tmp_path):
+    lines = [*crystal(), "pair_style mlff device cuda:99", f"pair_coeff * * {oracle} Cu"]
+    says("device 'cuda:99' is not available", tmp_path, lines)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_overlapping_atoms(ranks, oracle, tmp_path):
+    model = trained_down_to(oracle, tmp_path / "far.mlff", 1.01 * NEAREST / 0.6)
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"]
+    sentence = f"two atoms are {NEAREST:.3f} A apart at step 0, but the shortest distance in the training data of"
+    says(sentence, tmp_path, lines, ranks)
+
+
+def test_close_atoms_are_warned_of_once(oracle, tmp_path):
+    model = trained_down_to(oracle, tmp_path / "near.mlff", 0.99 * NEAREST / 0.6)
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "fix move all nve", "run 3"]
+    completed = lammps(tmp_path, lines)
+    assert completed.returncode == 0
+    assert completed.stdout.count(f"WARNING: two atoms are {NEAREST:.3f} A apart at step 0, closer than any in") == 1
+
+
+def test_known_distances_are_no_reason_to_warn(oracle, tmp_path):
+    model = trained_down_to(oracle, tmp_path / "known.mlff", 0.99 * NEAREST)
+    completed = lammps(tmp_path, [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"])
+    assert completed.returncode == 0
+    assert "apart" not in completed.stdout
+
+
+NAN = ["variable huge equal 1000", "group one id 1"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_nan_position_in_the_start(ranks, oracle, tmp_path):
+    """LAMMPS notices these itself, before it bins the atoms."""
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {oracle} Cu", *NAN]
+    lines += ["variable nan atom exp(v_huge)-exp(v_huge)", "set group one x v_nan", "run 0"]
+    says("Non-numeric atom coords - simulation unstable", tmp_path, lines, ranks)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_nan_position_between_two_neighbour_lists(ranks, oracle, tmp_path):
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {oracle} Cu", *NAN]
+    lines += ["variable nan equal exp(v_huge)-exp(v_huge)", "velocity one set v_nan 0 0", "fix move all nve"]
+    lines += ["neigh_modify delay 50 every 50 check no", "run 3"]
+    says("pair_style mlff: the energy is not a finite number at step 1: look for overlapping", tmp_path, lines, ranks)
+
+
+def test_atoms_on_top_of_each_other(oracle, tmp_path):
+    lines = [*crystal(), "create_atoms 1 single 0 0 0", "pair_style mlff", f"pair_coeff * * {oracle} Cu", "run 0"]
+    says("the energy is not a finite number at step 0: look for overlapping atoms", tmp_path, lines)
+
+
+def test_model_that_fails_while_it_runs(oracle, tmp_path):
+    """A manifest that promises an element which the program has no tables for."""
+    model = rewritten(oracle, tmp_path / "false.mlff", elements=["Cu", "Ni"])
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Ni", "run 0"]
+    says(f"'{model}' could not be evaluated: ", tmp_path, lines)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Builds the plugin alone with other CMake variables."""
+    build = tmp_path_factory.mktemp("plugin")
+
+    def build_with(*variables):
+        cmake = [sys.executable, "-m", "cmake"]
+        configure = [*cmake, "-S", SOURCE, "-B", build, f"-DPython_EXECUTABLE={sys.executable}", *variables]
+        for command in (configure, [*cmake, "--build", build, "--target", "mlffplugin"]):
+            completed = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+            assert completed.returncode == 0, completed.stdout[-2000:] + completed.stderr[-2000:]
+        return build / "mlffplugin.so"
+
+    return build_with
+
+
+OTHER_BUILDS = {
+    "-DMETALFF_LAMMPS_VERSION=20230802": "pair_style mlff was built for LAMMPS 2 Aug 2023 but this is LAMMPS",
+    "-DLAMMPS_SIZES=bigbig": "pair_style mlff was built for another integer size (LAMMPS_SMALLBIG or LAMMPS_BIGBIG)",
+}
+
+
+@pytest.mark.parametrize("variable", OTHER_BUILDS)
+def test_another_lammps(variable, built, oracle, tmp_path):
+    """A plugin built for another LAMMPS says so, instead of crashing or of an "Unrecognized pair style"."""
+    plugin = built("-UMETALFF_LAMMPS_VERSION", variable)
+    load = ["plugin unload pair mlff", f"plugin load {plugin}"]
+    says(OTHER_BUILDS[variable], tmp_path, [*crystal(), *load, "pair_style mlff", f"pair_coeff * * {oracle} Cu"])
