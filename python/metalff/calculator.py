@@ -104,6 +104,4 @@ def _edges(atoms, cutoff):
     low, high = fractional.min(axis=1), fractional.max(axis=1)
     origin = np.where(atoms.pbc, 0.0, low - 1e-3) @ cell
     cell *= np.where(atoms.pbc, 1.0, high - low + 2e-3)[:, None]
-    return neighbour_list(
-        "ijD", cutoff=cutoff, positions=atoms.positions, cell=cell, pbc=atoms.pbc, cell_origin=origin
-    )
+    return neighbour_list("ijD", cutoff=cutoff, positions=atoms.positions, cell=cell, pbc=atoms.pbc, cell_origin=origin)

@@ -43,6 +43,13 @@ def test_foreign_file(tmp_path, text, message):
         read_plan(path)
 
 
+def test_a_misspelt_key_comes_before_the_one_it_leaves_out(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("element: Cu\nlattice: fcc\na0: 3.6\nreplicas: 3\npotentials: [Cu/eam]\ntemperaturs: [300]\n")
+    with pytest.raises(MetalffError, match='unknown key temperaturs .did you mean "temperatures"?'):
+        read_plan(path)
+
+
 def test_no_file(tmp_path):
     with pytest.raises(MetalffError, match="cannot be read: No such file"):
         read_plan(tmp_path / "sweep.yaml")

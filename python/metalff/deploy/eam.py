@@ -66,7 +66,7 @@ def read_setfl(path) -> Setfl:
     except OSError as error:
         raise MetalffError(f"cannot read '{path}': {error.strerror}") from error
     except (ValueError, IndexError) as error:
-        raise MetalffError(f"'{path}' is not a setfl file (pair_style eam/alloy): {error}") from error
+        raise MetalffError(f"'{path}' is not a setfl file: give one that pair_style eam/alloy reads") from error
 
 
 def cubics(f: np.ndarray) -> torch.Tensor:

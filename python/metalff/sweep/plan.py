@@ -154,10 +154,12 @@ def read_plan(path) -> Plan:
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
-        raise MetalffError(f"{path}: {_sentence(error.errors()[0])}") from error
+        raise MetalffError(f"{path}: {_sentence(error.errors())}") from error
 
 
-def _sentence(error) -> str:
+def _sentence(errors) -> str:
+    """One sentence about the worst error; a misspelt key comes before the one that it leaves out."""
+    error = min(errors, key=lambda entry: entry["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         valid = Steps.model_fields if where.startswith("steps.") else Plan.model_fields

@@ -127,7 +127,7 @@ class MaceTraining(BaseModel):
     def _are_elements(cls, symbols):
         for symbol in symbols:
             if symbol not in atomic_numbers or symbol == "X":
-                raise ValueError(f"{symbol} is not a chemical symbol{nearest(symbol, atomic_numbers)}")
+                raise ValueError(f"{symbol} is not a chemical symbol{nearest(symbol, set(atomic_numbers) - {'X'})}")
         if len(set(symbols)) < len(symbols):
             raise ValueError("an element is listed twice")
         return symbols
