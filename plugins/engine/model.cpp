@@ -23,7 +23,7 @@ Loader torch_loader()
   const fs::path here = fs::absolute(self.dli_fname).parent_path();
   fs::path file = here / "mlff_torch.so";
   if (!fs::exists(file)) file = here / "lib" / "mlff_torch.so";
-  // DEEPBIND: liblammps exports a plain dgemm_ that would otherwise take the place of torch's own, at half the speed
+  // DEEPBIND: liblammps exports a plain dgemm_ that would otherwise take the place of torch's own, which is far faster
   void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
   if (!library)
     throw Error(std::string("the torch engine cannot be loaded (") + dlerror() + "): is torch " TORCH_VERSION

@@ -94,7 +94,8 @@ def test_rerun(oracle, eam_commands, tmp_path):
     np.testing.assert_allclose(energies(again), energies(first), rtol=0, atol=1e-7)
 
 
-def test_per_atom_stress_sums_to_the_virial_and_matches_eam(oracle, eam_commands, tmp_path):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_per_atom_stress_sums_to_the_virial_and_matches_eam(ranks, oracle, eam_commands, tmp_path):
     lines = ["units metal", "atom_style atomic", *Script(STRUCTURES["triclinic"])._box()]
     for pair in (eam_commands, mlff(oracle)):
         lines += [*pair, "compute s all stress/atom NULL", "compute t all reduce sum c_s[1] c_s[4]"]
@@ -102,7 +103,7 @@ def test_per_atom_stress_sums_to_the_virial_and_matches_eam(oracle, eam_commands
         lines += ["thermo_modify norm no", "run 0"]
         lines += ['print "RESULT $(c_t[1]:%.15g) $(c_t[2]:%.15g) $(c_m[1]:%.15g) $(c_m[2]:%.15g)"']
         lines += ["thermo_style one", "uncompute m", "uncompute t", "uncompute s"]
-    completed = lammps(tmp_path, lines)
+    completed = lammps(tmp_path, lines, ranks)
     assert completed.returncode == 0, completed.stdout[-2000:]
     rows = [line.split()[1:] for line in completed.stdout.splitlines() if line.startswith("RESULT")]
     reference, ours = np.array(rows, float)
