@@ -51,7 +51,7 @@ def lammps(model: Path, precision: str, cells: int, steps: int) -> tuple[float, 
         text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout
     loop = float(re.findall(r"Loop time of (\S+)", text)[-1])
     neigh = float(re.findall(r"^Neigh\s*\|\s*(\S+)", text, re.M)[-1])
-    edges, scatter = map(float, re.findall(r"timing: edges (\S+) s, model \S+ s, scatter (\S+) s", text)[-1])
+    edges, scatter = map(float, re.findall(r"timing: edges (\S+) s, model \S+ s, communication \S+ s, scatter (\S+) s", text)[-1])
     return loop / steps, {
         "neighbour list": 100 * neigh / loop,
         "edges": 100 * edges / loop,

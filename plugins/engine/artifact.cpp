@@ -28,6 +28,9 @@ void parse_manifest(const std::string &text, Artifact &a)
   if (found > Artifact::schema)
     throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " +
                 std::to_string(Artifact::schema) + ": update MetalFF");
+  if (found < Artifact::schema)
+    throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + ", of an older MetalFF, but this one " +
+                "reads " + std::to_string(Artifact::schema) + ": deploy the model again");
   a.name = json.at("name").get<std::string>();
   a.family = json.at("family").get<std::string>();
   a.citation = json.value("citation", "");

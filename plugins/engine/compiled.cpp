@@ -114,15 +114,15 @@ std::string cache_key(const Artifact &artifact, const Options &options)
 {
   const std::string kind = options.device.substr(0, options.device.find(':'));
   const std::string text = artifact.payloads.at(payload_name(artifact, options)).sha256 + "|" + TORCH_VERSION + "|" +
-      processor() + "|" + kind + "|recipe 1";
+      processor() + "|" + kind + "|recipe 2";
   return sha256(text.data(), text.size()).substr(0, 24);
 }
 
-std::string compiled_library(const Artifact &artifact, const Options &options)
+std::string compiled_programs(const Artifact &artifact, const Options &options)
 {
   const fs::path entry = cache_dir() / "compiled" / cache_key(artifact, options);
   // "ready" is written last, after the self-test passed
-  if (fs::exists(entry / "ready")) return (entry / "model.so").string();
+  if (fs::exists(entry / "ready")) return entry.string();
 
   const std::string failure = failure_of({python(), "-m", "metalff.compiled", artifact.path, "--precision",
                                           options.single ? "single" : "double", "--device", options.device});
@@ -130,7 +130,7 @@ std::string compiled_library(const Artifact &artifact, const Options &options)
   if (!fs::exists(entry / "ready"))
     throw Error("'" + artifact.path + "' was compiled, but not into " + entry.string() +
                 ": METALFF_PYTHON names the Python of another MetalFF; unset it");
-  return (entry / "model.so").string();
+  return entry.string();
 }
 
 }    // namespace metalff

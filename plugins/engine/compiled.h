@@ -14,8 +14,8 @@ std::string payload_name(const Artifact &artifact, const Options &options);
 /// Fingerprint of all that a compiled payload depends on: payload, instruction set, torch version, device.
 std::string cache_key(const Artifact &artifact, const Options &options);
 
-/// Path of the shared library compiled from the artefact. Compiles it first, in a subprocess, when this machine has not
+/// Directory of the shared libraries compiled from the artefact, one per program. Compiles them first, in a subprocess, when this machine has not
 /// yet done so; concurrent calls of several processes compile once. Throws Error with the compiler's own words.
-std::string compiled_library(const Artifact &artifact, const Options &options);
+std::string compiled_programs(const Artifact &artifact, const Options &options);
 
 }    // namespace metalff

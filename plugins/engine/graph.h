@@ -10,6 +10,7 @@ namespace metalff {
 struct Graph {
   int n_nodes = 0;
   int n_owned = 0;                  ///< nodes [0, n_owned) are the centres whose energy counts
+  std::vector<int> reach;           ///< [layers] nodes [0, reach[h]) are those whose features are needed h layers before the last
   std::vector<int64_t> first;       ///< [n_nodes + 1]; edges of centre i are first[i] … first[i+1] - 1
   std::vector<int32_t> neighbor;    ///< [n_edges] node index of the neighbour
   std::vector<double> edge_vec;     ///< [n_edges * 3] r_neighbor - r_centre, Å; shorter than the model's cutoff

@@ -33,11 +33,11 @@ Loader torch_loader()
 
 }    // namespace
 
-std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &library)
+std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs)
 {
   static const Loader load = torch_loader();
   return std::unique_ptr<Model>(
-      load(artifact, library.empty() ? compiled_library(artifact, options) : library, options));
+      load(artifact, programs.empty() ? compiled_programs(artifact, options) : programs, options));
 }
 
 }    // namespace metalff

@@ -13,20 +13,38 @@ struct Options {
   bool single = false;           ///< evaluate in float32 (sums stay in float64)
   std::string device = "cpu";    ///< "cpu" or "cuda:N"
   int threads = 1;
+  int chunk = 0;                 ///< centres evaluated at a time; bounds memory; 0: the engine chooses
+};
+
+/// What makes the nodes of several ranks one graph. A model calls it between its layers, on every rank equally often.
+class Exchange {
+ public:
+  /// Rows of ghosts become those of their owners; features [n_nodes * width].
+  virtual void forward(double *features, int width) = 0;
+  /// Rows of ghosts are added to those of their owners; gradients [n_nodes * width].
+  virtual void reverse(double *gradients, int width) = 0;
+
+ protected:
+  ~Exchange() = default;
 };
 
 class Model {
  public:
   virtual ~Model() = default;
 
+  /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
+  virtual int feature_width() const { return 0; }
+
   /// Evaluates E = Σ_{i < n_owned} E_i.
   /// \param atomic_energy [n_nodes] E_i in eV; entries from n_owned on are unspecified
   /// \param edge_grad     [n_edges * 3] dE/d edge_vec in eV/Å
-  virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad) = 0;
+  /// \param exchange      null: the graph itself holds all that the owned nodes depend on
+  /// Throws Error; with an exchange only after it took part in all of this evaluation's exchanges.
+  virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange = nullptr) = 0;
 };
 
-/// The model of an opened artefact. Throws Error; compiles on first use on a machine (see compiled.h), unless `library`
-/// names a compiled program.
-std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &library = {});
+/// The model of an opened artefact. Throws Error; compiles on first use on a machine (see compiled.h), unless `programs`
+/// names the directory of compiled ones.
+std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs = {});
 
 }    // namespace metalff

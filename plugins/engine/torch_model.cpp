@@ -12,6 +12,10 @@
 #endif
 
 #include <algorithm>
+#include <exception>
+#include <filesystem>
+#include <type_traits>
+#include <utility>
 
 namespace metalff {
 namespace {
@@ -29,104 +33,231 @@ std::unique_ptr<AOTIModelContainerRunner> load(const std::string &library, const
               "against a torch with that device");
 }
 
-class TorchModel : public Model {
+/// Some centres and the nodes at the ends of their edges, as the programs want them: centres come first.
+template <typename T> class Chunk {
  public:
-  TorchModel(const Artifact &artifact, const std::string &library, const Options &options) :
-      runner_(load(library, options)), device_(options.device), single_(options.single), threads_(options.threads),
-      pad_length_(2.0 * artifact.r_max)
+  /// Centres [begin, end) of the graph. The programs were exported for two or more nodes and edges; where there are
+  /// fewer, two centres of no weight are added, joined by edges beyond the cutoff.
+  void take(const Graph &graph, int begin, int end, double pad_length)
   {
+    const int64_t first = end > begin ? graph.first[begin] : 0, edges = end > begin ? graph.first[end] - first : 0;
+    const int pads = end - begin < 2 || edges < 2 ? 2 : 0;
+    centres = end - begin + pads;
+    n_edges = edges + pads;
+    first_edge = first, real_edges = edges, real_centres = end - begin;
+    reserve_for(edge_index, 2 * n_edges);
+    reserve_for(edge_vec, 3 * n_edges);
+    reserve_for(mask, centres);
+    if (slot_.size() < std::size_t(graph.n_nodes)) slot_.assign(graph.n_nodes + graph.n_nodes / 10, {0, 0});
+    ++stamp_;
+
+    node.resize(centres);
+    for (int i = begin; i < end; ++i) {
+      slot_[i] = {stamp_, i - begin};
+      node[i - begin] = i;
+      mask[i - begin] = T(i < graph.n_owned);
+    }
+    int64_t *centre = edge_index.data(), *neighbor = centre + n_edges;
+    for (int i = begin; i < end; ++i)
+      for (int64_t e = graph.first[i]; e < graph.first[i + 1]; ++e) {
+        const int j = graph.neighbor[e];
+        if (slot_[j].first != stamp_) {
+          slot_[j] = {stamp_, int(node.size())};
+          node.push_back(j);
+        }
+        centre[e - first] = i - begin;
+        neighbor[e - first] = slot_[j].second;
+      }
+    std::copy_n(graph.edge_vec.data() + 3 * first, 3 * edges, edge_vec.data());
+    for (int k = 0; k < pads; ++k) {
+      node[end - begin + k] = -1;
+      mask[end - begin + k] = T(0);
+      centre[edges + k] = end - begin + k;
+      neighbor[edges + k] = end - begin + 1 - k;
+      edge_vec[3 * (edges + k)] = T(k ? pad_length : -pad_length);
+      edge_vec[3 * (edges + k) + 1] = edge_vec[3 * (edges + k) + 2] = T(0);
+    }
+    reserve_for(types, node.size());
+    for (std::size_t k = 0; k < node.size(); ++k) types[k] = node[k] < 0 ? 0 : graph.types[node[k]];
   }
 
-  void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad) override
+  /// Rows of the chunk's first `count` nodes out of those of all nodes.
+  T *gather(const std::vector<double> &all, int width, std::size_t count, std::vector<T> &rows) const
+  {
+    reserve_for(rows, count * width);
+    for (std::size_t k = 0; k < count; ++k) {
+      if (node[k] < 0)
+        std::fill_n(&rows[k * width], width, T(0));
+      else
+        std::copy_n(&all[std::size_t(node[k]) * width], width, &rows[k * width]);
+    }
+    return rows.data();
+  }
+
+  int centres = 0, real_centres = 0;
+  int64_t n_edges = 0, first_edge = 0, real_edges = 0;
+  std::vector<int> node;    // [n] node of the graph; -1: added
+  std::vector<int64_t> edge_index, types;
+  std::vector<T> edge_vec, mask, features, grad_next;
+
+ private:
+  std::vector<std::pair<int64_t, int>> slot_;    // [n_nodes] (stamp of the chunk that saw the node, its place there)
+  int64_t stamp_ = 0;
+};
+
+/// One program per layer forward, one for the last layer with its gradients, one per layer backward.
+template <typename T> class TorchModel : public Model {
+ public:
+  TorchModel(const Artifact &artifact, const std::string &programs, const Options &options) :
+      device_(options.device), threads_(options.threads), chunk_(options.chunk), layers_(artifact.layers),
+      pad_length_(2.0 * artifact.r_max), features_(layers_), grads_(layers_), width_(layers_, 0)
+  {
+    auto program = [&](const std::string &name) {
+      const std::string file = programs + "/" + name + ".so";
+      if (!std::filesystem::exists(file))
+        throw Error("'" + artifact.path + "' has no program '" + name + "' though its manifest says " +
+                    std::to_string(layers_) + " layer(s): deploy the model again");
+      return load(file, options);
+    };
+    for (int k = 0; k + 1 < layers_; ++k) forward_.push_back(program("forward" + std::to_string(k)));
+    last_ = program("last");
+    for (int k = 0; k + 1 < layers_; ++k) backward_.push_back(program("backward" + std::to_string(k)));
+
+    // widths of the features: from a graph without nodes
+    const c10::InferenceMode guard;
+    data_.take(Graph(), 0, 0, pad_length_);
+    for (int k = 0; k + 1 < layers_; ++k) width_[k + 1] = int(run(*forward_[k], k, false).at(1).size(1));
+  }
+
+  int feature_width() const override { return *std::max_element(width_.begin(), width_.end()); }
+
+  void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange) override
   {
     at::set_num_threads(threads_);
     const c10::InferenceMode guard;
-    expand(graph);
-    const auto real = single_ ? at::kFloat : at::kDouble;
-    void *vec = single_ ? static_cast<void *>(edge_vec32_.data()) : edge_vec_.data();
-    void *mask = single_ ? static_cast<void *>(mask32_.data()) : mask_.data();
-    std::vector<at::Tensor> inputs = {
-        at::from_blob(vec, {n_edges_, 3}, real), at::from_blob(edge_index_.data(), {2, n_edges_}, at::kLong),
-        at::from_blob(types_.data(), {n_nodes_}, at::kLong), at::from_blob(mask, {n_nodes_}, real)};
-    if (device_ != "cpu")
-      for (auto &input : inputs) input = input.to(at::Device(device_));
+    std::exception_ptr failure;    // other ranks wait in the exchanges: fail after them
+    auto attempt = [&](auto &&work) {
+      if (failure) return;
+      try {
+        work();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    };
+    std::fill_n(atomic_energy, graph.n_nodes, 0.0);
+    std::fill_n(edge_grad, 3 * graph.n_edges(), 0.0);
+    for (int k = 1; k < layers_; ++k) {
+      reserve_for(features_[k], std::size_t(graph.n_nodes) * width_[k]);
+      reserve_for(grads_[k], std::size_t(graph.n_nodes) * width_[k]);
+      std::fill_n(grads_[k].data(), std::size_t(graph.n_nodes) * width_[k], 0.0);
+    }
 
-    const auto outputs = runner_->boxed_run(std::move(inputs));
-    collect(outputs.at(0), graph.n_nodes, atomic_energy);
-    collect(outputs.at(1), graph.n_edges() * 3, edge_grad);
+    for (int k = 0; k + 1 < layers_; ++k) {
+      attempt([&] { over_chunks(graph, k, [&] { forward(k, atomic_energy); }); });
+      if (exchange) exchange->forward(features_[k + 1].data(), width_[k + 1]);
+    }
+    attempt([&] { over_chunks(graph, layers_ - 1, [&] { last(atomic_energy, edge_grad); }); });
+    for (int k = layers_ - 2; k >= 0; --k) {
+      if (exchange) exchange->reverse(grads_[k + 1].data(), width_[k + 1]);
+      attempt([&] { over_chunks(graph, k, [&] { backward(k, edge_grad); }); });
+    }
+    if (failure) std::rethrow_exception(failure);
   }
 
  private:
-  /// CSR → edge_index. The program was exported for two or more nodes and edges; where there are fewer, two nodes of no
-  /// weight are added, joined by edges beyond the cutoff.
-  void expand(const Graph &graph)
-  {
-    const int64_t edges = graph.n_edges();
-    const bool pad = graph.n_nodes < 2 || edges < 2;
-    n_nodes_ = graph.n_nodes + (pad ? 2 : 0);
-    n_edges_ = edges + (pad ? 2 : 0);
-    reserve_for(edge_index_, 2 * n_edges_);
-    reserve_for(types_, n_nodes_);
+  static constexpr auto real = std::is_same_v<T, float> ? at::kFloat : at::kDouble;
 
-    int64_t *centre = edge_index_.data(), *neighbor = centre + n_edges_;
-    for (int i = 0; i < graph.n_nodes; ++i)
-      for (int64_t e = graph.first[i]; e < graph.first[i + 1]; ++e) centre[e] = i;
-    std::copy_n(graph.neighbor.data(), edges, neighbor);
-    std::copy_n(graph.types.data(), graph.n_nodes, types_.data());
-    if (pad) {
-      for (int k = 0; k < 2; ++k) {
-        types_[graph.n_nodes + k] = 0;
-        centre[edges + k] = graph.n_nodes + k;
-        neighbor[edges + k] = graph.n_nodes + 1 - k;
-      }
+  template <typename Work> void over_chunks(const Graph &graph, int k, Work &&work)
+  {
+    const int count = graph.reach[layers_ - 1 - k];
+    const int size = chunk_ > 0 ? chunk_ : device_ == "cpu" ? default_chunk : count;
+    for (int begin = 0; begin < count; begin += size) {
+      data_.take(graph, begin, std::min(begin + size, count), pad_length_);
+      work();
     }
-    if (single_)
-      fill(graph, edges, edge_vec32_, mask32_);
-    else
-      fill(graph, edges, edge_vec_, mask_);
   }
 
-  template <typename T> void fill(const Graph &graph, int64_t edges, std::vector<T> &vec, std::vector<T> &mask)
+  void forward(int k, double *atomic_energy)
   {
-    reserve_for(vec, 3 * n_edges_);
-    reserve_for(mask, n_nodes_);
-    std::copy_n(graph.edge_vec.data(), 3 * edges, vec.data());
-    for (int64_t e = edges; e < n_edges_; ++e) {
-      vec[3 * e] = T(e == edges ? pad_length_ : -pad_length_);
-      vec[3 * e + 1] = vec[3 * e + 2] = T(0);
-    }
-    std::fill_n(mask.data(), graph.n_owned, T(1));
-    std::fill(mask.data() + graph.n_owned, mask.data() + n_nodes_, T(0));
+    const auto outputs = run(*forward_[k], k, false);
+    add_energy(outputs[0], atomic_energy);
+    const int width = width_[k + 1];
+    const at::Tensor rows = outputs[1].to(at::kCPU).contiguous();
+    for (int i = 0; i < data_.real_centres; ++i)
+      std::copy_n(rows.const_data_ptr<T>() + i * width, width, &features_[k + 1][std::size_t(data_.node[i]) * width]);
   }
 
-  static void collect(const at::Tensor &output, int64_t count, double *out)
+  void last(double *atomic_energy, double *edge_grad)
+  {
+    const auto outputs = run(*last_, layers_ - 1, false);
+    add_energy(outputs[0], atomic_energy);
+    add_gradients(outputs, 1, layers_ - 1, edge_grad);
+  }
+
+  void backward(int k, double *edge_grad) { add_gradients(run(*backward_[k], k, true), 0, k, edge_grad); }
+
+  void add_energy(const at::Tensor &output, double *atomic_energy) const
   {
     const at::Tensor host = output.to(at::kCPU).contiguous();
-    if (host.scalar_type() == at::kFloat)
-      std::copy_n(host.const_data_ptr<float>(), count, out);
-    else
-      std::copy_n(host.const_data_ptr<double>(), count, out);
+    for (int i = 0; i < data_.real_centres; ++i) atomic_energy[data_.node[i]] += host.const_data_ptr<T>()[i];
   }
 
-  std::unique_ptr<AOTIModelContainerRunner> runner_;
+  /// Outputs `at` (dE/d edge_vec) and, beyond the first layer, the next one (dE/d features).
+  void add_gradients(const std::vector<at::Tensor> &outputs, int at, int k, double *edge_grad)
+  {
+    const at::Tensor edges = outputs[at].to(at::kCPU).contiguous();
+    double *out = edge_grad + 3 * data_.first_edge;
+    for (int64_t e = 0; e < 3 * data_.real_edges; ++e) out[e] += edges.const_data_ptr<T>()[e];
+    if (k == 0) return;
+    const at::Tensor rows = outputs[at + 1].to(at::kCPU).contiguous();
+    const int width = width_[k];
+    for (std::size_t n = 0; n < data_.node.size(); ++n) {
+      if (data_.node[n] < 0) continue;
+      const T *row = rows.const_data_ptr<T>() + n * width;
+      double *sum = &grads_[k][std::size_t(data_.node[n]) * width];
+      for (int c = 0; c < width; ++c) sum[c] += row[c];
+    }
+  }
+
+  /// Runs a program of layer k on the chunk at hand.
+  std::vector<at::Tensor> run(AOTIModelContainerRunner &program, int k, bool backward)
+  {
+    const int64_t n = data_.node.size();
+    std::vector<at::Tensor> inputs = {at::from_blob(data_.edge_vec.data(), {data_.n_edges, 3}, real),
+                                      at::from_blob(data_.edge_index.data(), {2, data_.n_edges}, at::kLong),
+                                      at::from_blob(data_.types.data(), {n}, at::kLong),
+                                      at::from_blob(data_.mask.data(), {data_.centres}, real)};
+    if (k > 0)
+      inputs.push_back(at::from_blob(data_.gather(features_[k], width_[k], n, data_.features), {n, width_[k]}, real));
+    if (backward)
+      inputs.push_back(at::from_blob(data_.gather(grads_[k + 1], width_[k + 1], data_.centres, data_.grad_next),
+                                     {data_.centres, width_[k + 1]}, real));
+    if (device_ != "cpu")
+      for (auto &input : inputs) input = input.to(at::Device(device_));
+    return program.boxed_run(std::move(inputs));
+  }
+
+  static constexpr int default_chunk = 64;    // its intermediate tensors stay in the cache (benchmarks/torch_program.py)
+
   const std::string device_;
-  const bool single_;
-  const int threads_;
+  const int threads_, chunk_, layers_;
   const double pad_length_;
-  int64_t n_nodes_ = 0, n_edges_ = 0;
-  std::vector<int64_t> edge_index_, types_;
-  std::vector<double> edge_vec_, mask_;
-  std::vector<float> edge_vec32_, mask32_;
+  std::vector<std::unique_ptr<AOTIModelContainerRunner>> forward_, backward_;
+  std::unique_ptr<AOTIModelContainerRunner> last_;
+  Chunk<T> data_;
+  std::vector<std::vector<double>> features_, grads_;    // [layers][n_nodes * width] what a layer starts from; the first: nothing
+  std::vector<int> width_;
 };
 
 }    // namespace
 }    // namespace metalff
 
 extern "C" __attribute__((visibility("default"))) metalff::Model *metalff_load_torch_model(
-    const metalff::Artifact &artifact, const std::string &library, const metalff::Options &options)
+    const metalff::Artifact &artifact, const std::string &programs, const metalff::Options &options)
 {
   try {
-    return new metalff::TorchModel(artifact, library, options);
+    if (options.single) return new metalff::TorchModel<float>(artifact, programs, options);
+    return new metalff::TorchModel<double>(artifact, programs, options);
   } catch (const c10::Error &e) {
     throw metalff::Error("'" + artifact.path + "' could not be loaded on device " + options.device + ": " +
                          e.what_without_backtrace());

@@ -75,15 +75,19 @@ void Neighborhood::fold(const NeighList &list, const std::vector<int> &owner)
   owner_ = &owner;
   start();
   for (int node = 0; node < graph.n_nodes; ++node) add_edges(list, node);
+  graph.reach.assign(layers_, graph.n_owned);
 }
 
-void Neighborhood::unfold(const NeighList &list)
+void Neighborhood::unfold(const NeighList &list, int hops)
 {
   owner_ = nullptr;
   start();
-  // breadth first: after layer l the nodes hold all atoms within l steps of an owned one
+  graph.reach.assign(layers_, graph.n_owned);
+  // breadth first: after hop h the nodes hold all atoms within h steps of an owned one
   int node = 0;
-  for (int layer = 0; layer < layers_; ++layer)
+  for (int hop = 0; hop < hops; ++hop) {
+    if (hop > 0) graph.reach[hop] = graph.n_nodes;
     for (const int end = graph.n_nodes; node < end; ++node) add_edges(list, node);
+  }
   for (; node < graph.n_nodes; ++node) graph.first[node + 1] = graph.first[node];
 }

@@ -19,8 +19,9 @@ class Neighborhood : protected Pointers {
   /// One rank: every ghost is an image of an owned atom, so edges end on `owner[ghost]` and no ghost is a node.
   void fold(const NeighList &list, const std::vector<int> &owner);
 
-  /// Several ranks: ghosts are nodes, and carry edges as far as `layers` steps of message passing reach.
-  void unfold(const NeighList &list);
+  /// Several ranks: ghosts are nodes. They carry edges as far as `hops` steps of message passing reach; with 1 hop none does,
+  /// and the model must exchange features between its layers.
+  void unfold(const NeighList &list, int hops);
 
   metalff::Graph graph;
   std::vector<int> atom_of;          ///< [graph.n_nodes] local or ghost index of the node's atom

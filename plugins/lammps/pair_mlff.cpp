@@ -44,7 +44,7 @@ static std::string hint(const std::string &word, const std::vector<std::string> 
   return edits(word, best) <= best.size() / 2 ? " (did you mean '" + best + "'?)" : "";
 }
 
-PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp)
+PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this)
 {
   single_enable = 0;
   restartinfo = 0;
@@ -83,11 +83,14 @@ void PairMLFF::settings(int narg, char **arg)
     error->all(FLERR, "pair_style mlff works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {}'",
                update->unit_style);
   options_ = metalff::Options();
+  wide_ghosts_ = false;
+  const std::vector<std::string> valid = {"precision", "device", "threads", "chunk", "ghosts"};
+  const std::string names = "precision, device, threads, chunk, ghosts";
   for (int k = 0; k < narg; k += 2) {
     const std::string key = arg[k];
-    if (key != "precision" && key != "device" && key != "threads")
-      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are precision, device, threads", key,
-                 hint(key, {"precision", "device", "threads"}));
+    if (std::find(valid.begin(), valid.end(), key) == valid.end())
+      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are {}", key, hint(key, valid),
+                 names);
     if (k + 1 == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs a value", key);
     const std::string value = arg[k + 1];
     if (key == "precision") {
@@ -98,6 +101,13 @@ void PairMLFF::settings(int narg, char **arg)
       if (value != "cpu" && !utils::strmatch(value, "^cuda:\\d+$"))
         error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", value);
       options_.device = value;
+    } else if (key == "chunk") {
+      options_.chunk = value == "auto" ? 0 : utils::inumeric(FLERR, value, false, lmp);
+      if (options_.chunk < 1 && value != "auto") error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
+    } else if (key == "ghosts") {
+      if (value != "exchange" && value != "wide")
+        error->all(FLERR, "ghosts of pair_style mlff must be exchange or wide, not '{}'", value);
+      wide_ghosts_ = value == "wide";
     } else {
       options_.threads = utils::inumeric(FLERR, value, false, lmp);
       if (options_.threads < 1) error->all(FLERR, "threads of pair_style mlff must be at least 1");
@@ -119,6 +129,7 @@ void PairMLFF::coeff(int narg, char **arg)
   const std::vector<int> element = elements_of_types(ntypes, arg + 3);
   for (int i = 1; i <= ntypes; ++i)
     for (int j = i; j <= ntypes; ++j) setflag[i][j] = element[i] >= 0 && element[j] >= 0;
+  comm_forward = comm_reverse = std::max(1, model_->feature_width());
   neighborhood_ = std::make_unique<Neighborhood>(lmp, element, artifact_.r_max, artifact_.layers);
 }
 
@@ -185,11 +196,11 @@ void PairMLFF::init_style()
   if (!force->newton_pair)
     error->all(FLERR, "pair_style mlff needs forces on ghost atoms: use 'newton on' (or leave the newton command out)");
 
-  const bool wide = comm->nprocs > 1 && artifact_.layers > 1;
+  const bool wide = wide_ghosts_ && comm->nprocs > 1 && artifact_.layers > 1;
   ghostneigh = wide;
   if (wide) {
     if (comm->mode != Comm::SINGLE)
-      error->all(FLERR, "a message-passing model on several ranks needs 'comm_modify mode single'");
+      error->all(FLERR, "'ghosts wide' on several ranks needs 'comm_modify mode single': use that or 'ghosts exchange'");
     // messages come from as far as layers * r_max; init_one() would widen every neighbour list instead
     comm->cutghostuser = std::max(comm->cutghostuser, artifact_.layers * artifact_.r_max + neighbor->skin);
   }
@@ -210,18 +221,21 @@ void PairMLFF::compute(int eflag, int vflag)
     if (neighbor->ago == 0) update_owners();
     neighborhood_->fold(*list, owner_);
   } else {
-    neighborhood_->unfold(*list);
+    neighborhood_->unfold(*list, wide_ghosts_ ? artifact_.layers : 1);
   }
   const metalff::Graph &graph = neighborhood_->graph;
   std::string failure = too_close();
   const double evaluating = platform::walltime();
-  if (failure.empty() && graph.n_owned > 0) failure = evaluate();
+  stop_together(failure);
+  exchange_.seconds = 0.0;
+  failure = evaluate();
   const double evaluated = platform::walltime();
   stop_together(failure);
   const double scattering = platform::walltime();
   if (graph.n_owned > 0) scatter();
   seconds_.edges += evaluating - start;
-  seconds_.model += evaluated - evaluating;
+  seconds_.model += evaluated - evaluating - exchange_.seconds;
+  seconds_.communication += exchange_.seconds;
   seconds_.scatter += platform::walltime() - scattering;
 }
 
@@ -229,10 +243,13 @@ void PairMLFF::compute(int eflag, int vflag)
 std::string PairMLFF::evaluate()
 {
   const metalff::Graph &graph = neighborhood_->graph;
+  const bool exchange = comm->nprocs > 1 && !wide_ghosts_ && artifact_.layers > 1;
+  if (!exchange && graph.n_owned == 0) return {};
+  exchange_.set_nodes(neighborhood_->atom_of, graph.n_owned, graph.n_nodes);
   reserve_for(atomic_energy_, graph.n_nodes);
   reserve_for(edge_grad_, 3 * graph.n_edges());
   try {
-    model_->evaluate(graph, atomic_energy_.data(), edge_grad_.data());
+    model_->evaluate(graph, atomic_energy_.data(), edge_grad_.data(), exchange ? &exchange_ : nullptr);
   } catch (const std::exception &e) {
     return fmt::format("'{}' could not be evaluated: {}", artifact_.path, e.what());
   }
@@ -248,15 +265,15 @@ std::string PairMLFF::evaluate()
 /// End of a run: where the time of this pair style went, averaged over ranks.
 void PairMLFF::finish()
 {
-  double mine[3] = {seconds_.edges, seconds_.model, seconds_.scatter}, sum[3];
-  MPI_Reduce(mine, sum, 3, MPI_DOUBLE, MPI_SUM, 0, world);
+  double mine[4] = {seconds_.edges, seconds_.model, seconds_.communication, seconds_.scatter}, sum[4];
+  MPI_Reduce(mine, sum, 4, MPI_DOUBLE, MPI_SUM, 0, world);
   seconds_ = Seconds();
   if (comm->me != 0) return;
-  const double edges = sum[0] / comm->nprocs, model = sum[1] / comm->nprocs, scatter = sum[2] / comm->nprocs;
-  const double total = edges + model + scatter;
+  for (double &s : sum) s /= comm->nprocs;
+  const double total = sum[0] + sum[1] + sum[2] + sum[3];
   if (total > 0.0)
-    utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, scatter {:.4g} s; {:.2f} % outside the model\n",
-                   edges, model, scatter, 100.0 * (edges + scatter) / total);
+    utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, communication {:.4g} s, scatter {:.4g} s; "
+                   "{:.2f} % outside the model\n", sum[0], sum[1], sum[2], sum[3], 100.0 * (total - sum[1]) / total);
 }
 
 void PairMLFF::scatter()
@@ -296,13 +313,25 @@ void PairMLFF::update_owners()
 
 int PairMLFF::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/)
 {
+  if (exchange_.active) return exchange_.pack_forward(n, list, buf);
   for (int k = 0; k < n; ++k) buf[k] = ubuf(owner_[list[k]]).d;
   return n;
 }
 
 void PairMLFF::unpack_forward_comm(int n, int first, double *buf)
 {
+  if (exchange_.active) return exchange_.unpack_forward(n, first, buf);
   for (int k = 0; k < n; ++k) owner_[first + k] = int(ubuf(buf[k]).i);
+}
+
+int PairMLFF::pack_reverse_comm(int n, int first, double *buf)
+{
+  return exchange_.pack_reverse(n, first, buf);
+}
+
+void PairMLFF::unpack_reverse_comm(int n, int *list, double *buf)
+{
+  exchange_.unpack_reverse(n, list, buf);
 }
 
 /// What to say about atoms that are much closer than any in the training data, or nothing; warns of those a bit closer.
@@ -324,7 +353,7 @@ std::string PairMLFF::too_close()
 double PairMLFF::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  bytes += double(owner_.capacity()) * sizeof(int);
+  bytes += exchange_.bytes() + double(owner_.capacity()) * sizeof(int);
   bytes += double(atomic_energy_.capacity() + edge_grad_.capacity()) * sizeof(double);
   if (neighborhood_) {
     const metalff::Graph &g = neighborhood_->graph;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/model.h"
+#include "exchange.h"
 #include "neighborhood.h"
 #include "pair.h"
 
@@ -11,7 +12,7 @@
 
 namespace LAMMPS_NS {
 
-/// `pair_style mlff [precision double|single] [device cpu|cuda:N] [threads N]`
+/// `pair_style mlff [precision double|single] [device cpu|cuda:N] [threads N] [chunk N] [ghosts exchange|wide]`
 /// `pair_coeff * * FILE.mlff ELEMENT …` with one element (or NULL) per atom type
 class PairMLFF : public Pair {
  public:
@@ -25,6 +26,8 @@ class PairMLFF : public Pair {
   void compute(int eflag, int vflag) override;
   int pack_forward_comm(int n, int *list, double *buf, int pbc_flag, int *pbc) override;
   void unpack_forward_comm(int n, int first, double *buf) override;
+  int pack_reverse_comm(int n, int first, double *buf) override;
+  void unpack_reverse_comm(int n, int *list, double *buf) override;
   void finish() override;
   double memory_usage() override;
 
@@ -42,12 +45,14 @@ class PairMLFF : public Pair {
   metalff::Artifact artifact_;
   std::unique_ptr<metalff::Model> model_;
   std::unique_ptr<Neighborhood> neighborhood_;
+  FeatureExchange exchange_;
+  bool wide_ghosts_ = false;                        // several ranks: ghosts to layers * r_max instead of exchange
   std::vector<int> owner_;                          // [nlocal + nghost] one rank: index of the owned atom
   std::vector<double> atomic_energy_, edge_grad_;
   bool warned_of_distance_ = false;
 
   struct Seconds {
-    double edges = 0.0, model = 0.0, scatter = 0.0;
+    double edges = 0.0, model = 0.0, communication = 0.0, scatter = 0.0;
   };
   Seconds seconds_;                                 // of this rank, since the last finish()
 };

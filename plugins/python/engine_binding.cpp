@@ -21,7 +21,7 @@ namespace {
 
 template <typename T> using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-Options make_options(const std::string &precision, const std::string &device, int threads)
+Options make_options(const std::string &precision, const std::string &device, int threads, int chunk = 0)
 {
   if (precision != "double" && precision != "single")
     throw Error("precision must be 'double' or 'single', not '" + precision + "'");
@@ -29,19 +29,20 @@ Options make_options(const std::string &precision, const std::string &device, in
   if (device != "cpu" && (index.empty() || index.find_first_not_of("0123456789") != std::string::npos))
     throw Error("device must be 'cpu' or 'cuda:N', not '" + device + "'");
   if (threads < 1) throw Error("threads must be at least 1, not " + std::to_string(threads));
-  return {precision == "single", device, threads};
+  if (chunk < 0) throw Error("chunk must be 0 (automatic) or a number of atoms, not " + std::to_string(chunk));
+  return {precision == "single", device, threads, chunk};
 }
 
 /// A model and the buffers of its last graph.
 class Engine {
  public:
-  Engine(const std::string &path, const std::string &precision, const std::string &device, int threads,
-         const std::string &library) :
+  Engine(const std::string &path, const std::string &precision, const std::string &device, int threads, int chunk,
+         const std::string &programs) :
       artifact_(Artifact::open(path))
   {
-    const Options options = make_options(precision, device, threads);
+    const Options options = make_options(precision, device, threads, chunk);
     py::gil_scoped_release release;    // compiling takes minutes
-    model_ = metalff::open_model(artifact_, options, library);
+    model_ = metalff::open_model(artifact_, options, programs);
   }
 
   const Artifact &artifact() const { return artifact_; }
@@ -53,6 +54,7 @@ class Engine {
     if (neighbor.size() != edges || edge_vec.size() != 3 * edges)
       throw Error("centre, neighbor and edge_vec must describe the same number of edges");
     graph_.n_nodes = graph_.n_owned = int(nodes);
+    graph_.reach.assign(artifact_.layers, int(nodes));
     graph_.first.assign(nodes + 1, 0);
     graph_.neighbor.assign(neighbor.data(), neighbor.data() + edges);
     graph_.edge_vec.assign(edge_vec.data(), edge_vec.data() + 3 * edges);
@@ -107,9 +109,10 @@ PYBIND11_MODULE(_engine, m)
   });
 
   py::class_<Engine>(m, "Engine")
-      .def(py::init<const std::string &, const std::string &, const std::string &, int, const std::string &>(),
+      .def(py::init<const std::string &, const std::string &, const std::string &, int, int,
+                    const std::string &>(),
            py::arg("path"), py::arg("precision") = "double", py::arg("device") = "cpu", py::arg("threads") = 1,
-           py::arg("library") = "")
+           py::arg("chunk") = 0, py::arg("programs") = "")
       .def_property_readonly("artifact", &Engine::artifact, py::return_value_policy::reference_internal)
       .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
            py::arg("types"));

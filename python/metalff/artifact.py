@@ -3,14 +3,15 @@
 Members:
 
 - ``manifest.json``: what the model is (`Manifest`), with the SHA-256 of every other member;
-- ``torch/float64.pt2``, ``torch/float32.pt2``: the exported program (a deflated zip of the parts of a torch.export
-  archive, without its pickled sample inputs);
+- ``torch/float64.pt2``, ``torch/float32.pt2``: the exported programs of the layers (a deflated zip of the parts of
+  torch.export archives, without their pickled sample inputs);
 - ``weights.safetensors``: the weights by name, for engines that need no torch;
 - ``selftest.json``: structures with the energies, forces and stresses of the framework that trained the model.
 
-The contract of a program: ``(edge_vec[E,3], edge_index[2,E], types[N], mask[N]) → (atomic_energy[N], dE/d edge_vec[E,3])``
-with lengths in Å, energies in eV, edge_index = (centre, neighbour), edge_vec = r_neighbour - r_centre, and E = Σ mask·E_i.
-Edges at or beyond ``r_max`` contribute nothing.
+The contract of the last layer's program, the only one of a strictly local model: ``(edge_vec[E,3], edge_index[2,E], types[N],
+mask[n][, features[N,F]]) → (atomic_energy[n], dE/d edge_vec[E,3][, dE/d features])`` with lengths in Å, energies in eV,
+edge_index = (centre, neighbour), edge_vec = r_neighbour - r_centre, the first n nodes being the centres, and E = Σ mask·E_i.
+Every layer before it has two more (``deploy.contract.export_model``). Edges at or beyond ``r_max`` contribute nothing.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ import pydantic
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
-SCHEMA = 1
+SCHEMA = 2
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal files
 
 
@@ -171,6 +172,11 @@ def _parse_manifest(path: Path, text: bytes) -> Manifest:
         if isinstance(found, int) and found > SCHEMA:
             raise MetalffError(
                 f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF"
+            )
+        if isinstance(found, int) and found < SCHEMA:
+            raise MetalffError(
+                f"'{path}' has manifest schema {found}, of an older MetalFF, but this one reads {SCHEMA}: deploy the model "
+                "again"
             )
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as error:

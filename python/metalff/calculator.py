@@ -20,6 +20,7 @@ class MLFFCalculator(Calculator):
         precision: ``"double"`` or ``"single"`` (float32 inside the model, sums in float64).
         device: ``"cpu"`` or ``"cuda:N"``.
         threads: torch threads.
+        chunk: atoms evaluated at a time, which bounds the memory; 0: chosen by the engine.
 
     Raises:
         MetalffError: the file cannot be used, or the atoms hold an element or a position that the model cannot take.
@@ -27,13 +28,13 @@ class MLFFCalculator(Calculator):
 
     implemented_properties = ["energy", "energies", "forces", "stress", "free_energy"]
 
-    def __init__(self, path, precision="double", device="cpu", threads=1, library="", **kwargs):
+    def __init__(self, path, precision="double", device="cpu", threads=1, chunk=0, programs="", **kwargs):
         super().__init__(**kwargs)
         from metalff import _engine
 
         name_python()
         try:
-            self._engine = _engine.Engine(str(path), precision, device, threads, library)
+            self._engine = _engine.Engine(str(path), precision, device, threads, chunk, programs)
         except _engine.EngineError as error:
             raise MetalffError(str(error)) from error
         self.artifact = self._engine.artifact

@@ -60,7 +60,7 @@ def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, e
         work = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f"{entry.name}."))
         try:
             _compile(artifact, payload, device, work, say)
-            failed = replay(artifact, precision, device, str(work / "model.so"))
+            failed = replay(artifact, precision, device, str(work))
             if not failed.passed:
                 raise MetalffError(
                     f"'{artifact.path}' fails its self-test on this machine ({failed.describe()}, tolerance "
@@ -90,30 +90,34 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
         import torch._inductor
         from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
 
-        program = load_program(artifact, payload)
-        if device != "cpu":
-            program = torch.export.passes.move_to_device_pass(program, device)
         options = {
             # one thread per MPI rank: serial kernels, no OpenMP regions
             "cpp.threads": 1,
             # the compiler may fuse a*b+c; the self-test bounds what that changes
             "cpp.enable_floating_point_contract_flag": "fast",
         }
-        package = work / "model.pt2"
+        package = work / "package.pt2"
         try:
             with temporary_cache_dir(str(work / "inductor")):  # what a killed process leaves there, nobody reads
-                torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=options)
+                for name, program in load_programs(artifact, payload).items():
+                    if device != "cpu":
+                        program = torch.export.passes.move_to_device_pass(program, device)
+                    torch._inductor.aoti_compile_and_package(
+                        program, package_path=str(package), inductor_configs=options
+                    )
+                    with zipfile.ZipFile(package) as archive:
+                        library = next(n for n in archive.namelist() if n.endswith(".so"))
+                        (work / f"{name}.so").write_bytes(archive.read(library))
+                    package.unlink()
         except OSError:
+            raise
+        except MetalffError:
             raise
         except Exception as error:
             if os.strerror(errno.ENOSPC) in str(error):  # said by the compiler
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from error
-        with zipfile.ZipFile(package) as archive:
-            library = next(n for n in archive.namelist() if n.endswith(".so"))
-            (work / "model.so").write_bytes(archive.read(library))
-        package.unlink()
         shutil.rmtree(work / "inductor")
     say(f"metalff: compiled in {time.monotonic() - started:.0f} s, kept in {cache_dir() / 'compiled'}")
 
@@ -124,41 +128,51 @@ def _has_device(device: str) -> bool:
     return torch.cuda.is_available() and torch.device(device).index < torch.cuda.device_count()
 
 
-def load_program(artifact: Artifact, payload: str):
-    """The ``torch.export.ExportedProgram`` in a payload.
+def load_programs(artifact: Artifact, payload: str) -> dict:
+    """The ``torch.export.ExportedProgram`` of every layer in a payload, by name.
 
-    torch.export wants sample inputs, as a pickle, in its archive; the artefact has none, so they are made here.
+    torch.export wants sample inputs, as a pickle, in its archives; the artefact has none, so others take their place.
     """
     import torch
 
-    real = torch.float32 if artifact.manifest.payloads[payload].precision == "single" else torch.float64
-    sample = (
-        torch.full((4, 3), 0.5 * artifact.manifest.r_max, dtype=real),
-        torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]]),
-        torch.zeros(3, dtype=torch.long),
-        torch.ones(3, dtype=real),
-    )
     pickled = io.BytesIO()
-    torch.save((sample, {}), pickled)
-    stored = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed, zipfile.ZipFile(stored, "w") as archive:
-        for name in packed.namelist():
-            archive.writestr(name, packed.read(name))
-        archive.writestr("program/data/sample_inputs/model.pt", pickled.getvalue())
-    stored.seek(0)
-    return torch.export.load(stored)
+    torch.save(((), {}), pickled)
+    programs = {}
+    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
+        for program in sorted({name.split("/")[0] for name in packed.namelist()}):
+            stored = io.BytesIO()
+            with zipfile.ZipFile(stored, "w") as archive:
+                for name in packed.namelist():
+                    if name.startswith(f"{program}/"):
+                        archive.writestr(name, packed.read(name))
+                archive.writestr(f"{program}/data/sample_inputs/model.pt", pickled.getvalue())
+            stored.seek(0)
+            programs[program] = torch.export.load(stored)
+            programs[program].example_inputs = _example(programs[program]), {}
+    return programs
 
 
-def pack_program(exported: bytes) -> bytes:
-    """A torch.export archive → the payload: deflated, without the pickled sample inputs."""
+def _example(program) -> tuple:
+    """Inputs of a program, of any allowed size; only their kinds and shapes count."""
+    import torch
+
+    names = set(program.graph_signature.user_inputs)
+    values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return tuple(torch.zeros([d if isinstance(d, int) else 4 for d in v.shape], dtype=v.dtype) for v in values)
+
+
+def pack_programs(exported: dict[str, bytes]) -> bytes:
+    """torch.export archives by name → the payload: deflated, without the pickled sample inputs."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(exported)) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
-        for name in archive.namelist():
-            parts = name.split("/", 1)
-            if len(parts) == 2 and not parts[1].startswith("data/sample_inputs/"):
-                info = zipfile.ZipInfo(f"program/{parts[1]}", (1980, 1, 1, 0, 0, 0))
-                info.compress_type = zipfile.ZIP_DEFLATED
-                out.writestr(info, archive.read(name))
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
+        for program, data in exported.items():
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                for name in archive.namelist():
+                    parts = name.split("/", 1)
+                    if len(parts) == 2 and not parts[1].startswith("data/sample_inputs/"):
+                        info = zipfile.ZipInfo(f"{program}/{parts[1]}", (1980, 1, 1, 0, 0, 0))
+                        info.compress_type = zipfile.ZIP_DEFLATED
+                        out.writestr(info, archive.read(name))
     return packed.getvalue()
 
 

@@ -29,11 +29,11 @@ class Outcome:
         return f"energy {self.energy:.1e} eV/atom, forces {self.forces:.1e} eV/Å, stress {self.stress:.1e} eV/Å³"
 
 
-def replay(artifact: Artifact, precision: str = "double", device: str = "cpu", library: str = "") -> Outcome:
-    """Compare the engine with every reference structure; ``library`` names a compiled program outside the cache."""
+def replay(artifact: Artifact, precision: str = "double", device: str = "cpu", programs: str = "") -> Outcome:
+    """Compare the engine with every reference structure; ``programs`` names a directory of compiled ones outside the cache."""
     from metalff.calculator import MLFFCalculator
 
-    calculator = MLFFCalculator(artifact.path, precision=precision, device=device, library=library)
+    calculator = MLFFCalculator(artifact.path, precision=precision, device=device, programs=programs)
     worst = np.zeros(3)
     cases = artifact.selftest()
     for case in cases:

@@ -94,7 +94,11 @@ BAD = {
     "tampered payload": (tampered_payload, "does not match its hash in the manifest: the file was altered"),
     "missing payload": (missing_payload, "lacks its payload selftest.json"),
     "wrong size": (wrong_size, "but its manifest says 7: copy it again"),
-    "newer schema": (setting(schema=2), "has manifest schema 2 but this MetalFF reads up to 1: update MetalFF"),
+    "newer schema": (setting(schema=3), "has manifest schema 3 but this MetalFF reads up to 2: update MetalFF"),
+    "older schema": (
+        setting(schema=1),
+        "has manifest schema 1, of an older MetalFF, but this one reads 2: deploy the model again",
+    ),
     "manifest no JSON": (lambda good: packed(members(good) | {"manifest.json": b"{schema: 1"}), INVALID),
     "manifest no text": (lambda good: packed(members(good) | {"manifest.json": b'{"name": "\xff\xfe"}'}), INVALID),
     "manifest a list": (lambda good: with_manifest(good, lambda manifest: [manifest]), INVALID),

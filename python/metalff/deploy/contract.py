@@ -13,41 +13,94 @@ from torch.fx.experimental.proxy_tensor import make_fx
 NOISY_META = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 
 
-class Program(torch.nn.Module):
-    """``energy(edge_vec, edge_index, types) → E_i[N]`` becomes the contract: energies and dE/d edge_vec."""
+class Forward(torch.nn.Module):
+    """Layer k alone: ``(edge_vec, edge_index, types, mask[, features]) → (E_i[n], features_next[n, F])``."""
 
-    def __init__(self, energy: torch.nn.Module):
+    def __init__(self, model, k: int):
         super().__init__()
-        self.energy = energy
+        self.model, self.k = model, k
 
-    def forward(self, edge_vec, edge_index, types, mask):
-        edge_vec = edge_vec.detach().requires_grad_(True)
-        atomic = self.energy(edge_vec, edge_index, types)
-        (grad,) = torch.autograd.grad((atomic * mask).sum(), edge_vec)
-        return atomic.detach(), grad
+    def forward(self, edge_vec, edge_index, types, mask, features=None):
+        energy, following = self.model.layer(self.k, edge_vec, edge_index, types, features, mask.shape[0])
+        return energy * mask, following
 
 
-def export_program(energy: torch.nn.Module, edge_vec, edge_index, n_types: int = 1) -> bytes:
-    """``torch.export`` archive of a module of atomic energies, for any number (≥ 2) of atoms and edges.
+class Last(torch.nn.Module):
+    """The last layer and its gradients: ``(…[, features]) → (E_i[n], dE/d edge_vec[, dE/d features])``."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, edge_vec, edge_index, types, mask, features=None):
+        inputs = [v.detach().requires_grad_(True) for v in (edge_vec, features) if v is not None]
+        k = self.model.layers - 1
+        energy, _ = self.model.layer(k, inputs[0], edge_index, types, inputs[1] if k else None, mask.shape[0])
+        energy = energy * mask
+        return energy.detach(), *torch.autograd.grad(energy.sum(), inputs)
+
+
+class Backward(torch.nn.Module):
+    """Layer k again, with gradients: ``(…[, features], grad_next[n, F]) → (dE/d edge_vec[, dE/d features])``."""
+
+    def __init__(self, model, k: int):
+        super().__init__()
+        self.model, self.k = model, k
+
+    def forward(self, edge_vec, edge_index, types, mask, *rest):
+        inputs = [v.detach().requires_grad_(True) for v in (edge_vec, *rest[:-1])]
+        features = inputs[1] if self.k else None
+        energy, following = self.model.layer(self.k, inputs[0], edge_index, types, features, mask.shape[0])
+        return torch.autograd.grad((energy * mask).sum() + (following * rest[-1]).sum(), inputs)
+
+
+def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1) -> dict[str, bytes]:
+    """``torch.export`` archives by name of a model's layers, for any number (≥ 2) of nodes, centres and edges.
+
+    A layer ends where a model needs features of its neighbours' neighbours: there the engine may exchange them between MPI ranks,
+    and every layer can be evaluated a few centres at a time.
 
     Args:
-        energy: module of ``(edge_vec[E,3], edge_index[2,E], types[N]) → E_i[N]`` whose parameters have edge_vec's dtype.
-        edge_vec, edge_index: an example graph.
+        model: module with an int ``layers`` and a method ``layer(k, edge_vec[E,3], edge_index[2,E], types[N], features[N,F] or
+            None, n) → (E_i[n], features_next[n,F'] or None)``: what layer k adds to the energy of the nodes 0 … n-1, where all
+            edges start, and their features for layer k + 1. Parameters have edge_vec's dtype.
+        edge_vec, edge_index: an example graph, sorted by centre.
+
+    Returns:
+        ``last``, and for every layer before it ``forward{k}`` and ``backward{k}``.
 
     Raises:
-        ValueError: the exported program does not reproduce the module on another graph.
+        ValueError: the exported programs do not reproduce the model on another graph.
     """
-    for parameter in energy.parameters():
+    for parameter in model.parameters():
         parameter.requires_grad_(False)
-    n = int(edge_index.max()) + 1
-    args = (edge_vec, edge_index, torch.arange(n) % n_types, torch.ones(n, dtype=edge_vec.dtype))
-    program = Program(energy)
-    graph = make_fx(program, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*args)
-    edges, nodes = torch.export.Dim("edges", min=2), torch.export.Dim("nodes", min=2)
-    exported = torch.export.export(
-        graph, args, dynamic_shapes=({0: edges}, {1: edges}, {0: nodes}, {0: nodes}), strict=False
+    nodes = int(edge_index.max()) + 1
+    n = max(2, nodes // 2)  # an example in which not every node is a centre
+    here = edge_index[0] < n
+    args = (edge_vec[here], edge_index[:, here], torch.arange(nodes) % n_types, torch.ones(n, dtype=edge_vec.dtype))
+    every, centres = torch.export.Dim("nodes", min=2), torch.export.Dim("centres", min=2)
+    edges = torch.export.Dim("edges", min=2)
+    shapes = ({0: edges}, {1: edges}, {0: every}, {0: centres})
+    programs, features = {}, ()
+    for k in range(model.layers - 1):
+        following = model.layer(k, *args[:3], *(features or (None,)), n)[1]
+        sizes = shapes + ({0: every},) * len(features)
+        programs[f"forward{k}"] = _export(Forward(model, k), (*args, *features), sizes)
+        programs[f"backward{k}"] = _export(Backward(model, k), (*args, *features, following), (*sizes, {0: centres}))
+        features = (following[torch.arange(nodes) % n],)
+    programs["last"] = _export(Last(model), (*args, *features), shapes + ({0: every},) * len(features))
+    _verify(model, programs, edge_vec, edge_index, args[2])
+    return {name: _archive(program) for name, program in programs.items()}
+
+
+def _export(module, args, shapes):
+    graph = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*args)
+    return torch.export.export(
+        graph, args, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
     )
-    _verify(program, exported, args, n)
+
+
+def _archive(exported) -> bytes:
     for node in exported.graph.nodes:
         for key in NOISY_META:
             node.meta.pop(key, None)
@@ -56,16 +109,39 @@ def export_program(energy: torch.nn.Module, edge_vec, edge_index, n_types: int =
     return archive.getvalue()
 
 
-def _verify(program, exported, args, n):
-    """Another size (two copies of the graph) and another mask: nothing may be specialised to the example."""
-    edge_vec, edge_index, types, _ = args
-    mask = torch.ones(2 * n, dtype=edge_vec.dtype)
-    mask[n:] = 0
-    other = (torch.cat([edge_vec, 0.97 * edge_vec]), torch.cat([edge_index, edge_index + n], 1), types.repeat(2), mask)
-    for want, got in zip(program(*other), exported.module()(*other)):
-        scale = float(want.abs().max()) + 1.0
-        if not torch.allclose(want, got, rtol=0, atol=scale * (1e-10 if want.dtype == torch.float64 else 1e-4)):
-            raise ValueError("the exported program does not reproduce the model on a graph of another size")
+def _verify(model, programs, edge_vec, edge_index, types):
+    """Another size (two copies of the graph, all nodes centres) and another mask, against autograd through all layers."""
+    nodes = len(types)
+    mask = torch.ones(2 * nodes, dtype=edge_vec.dtype)
+    mask[nodes:] = 0
+    graph = (
+        torch.cat([edge_vec, 0.97 * edge_vec]),
+        torch.cat([edge_index, edge_index + nodes], 1),
+        types.repeat(2),
+        mask,
+    )
+
+    vec = graph[0].detach().requires_grad_(True)
+    features, energy = None, 0.0
+    for k in range(model.layers):
+        part, features = model.layer(k, vec, *graph[1:3], features, 2 * nodes)
+        energy = energy + part * mask
+    want = (energy.detach(), *torch.autograd.grad(energy.sum(), vec))
+
+    inputs, got = [()], 0.0
+    for k in range(model.layers - 1):
+        part, following = programs[f"forward{k}"].module()(*graph, *inputs[-1])
+        inputs.append((following,))
+        got = got + part
+    part, grad, *rest = programs["last"].module()(*graph, *inputs[-1])
+    got = got + part
+    for k in reversed(range(model.layers - 1)):
+        more, *rest = programs[f"backward{k}"].module()(*graph, *inputs[k], *rest)
+        grad = grad + more
+    for a, b in zip(want, (got, grad)):
+        scale = float(a.abs().max()) + 1.0
+        if not torch.allclose(a, b, rtol=0, atol=scale * (1e-10 if a.dtype == torch.float64 else 1e-4)):
+            raise ValueError("the exported programs do not reproduce the model on a graph of another size")
 
 
 def reference(atoms) -> dict:

@@ -19,8 +19,8 @@ from ase.build import bulk
 
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_program
-from metalff.deploy.contract import export_program, reference
+from metalff.compiled import pack_programs
+from metalff.deploy.contract import export_model, reference
 from metalff.errors import MetalffError
 
 
@@ -88,6 +88,7 @@ class EAM(torch.nn.Module):
 
     def __init__(self, setfl: Setfl):
         super().__init__()
+        self.layers = 1
         self.kinds, self.n_r, self.n_rho = len(setfl.elements), setfl.density.shape[1], setfl.embedding.shape[1]
         self.d_r, self.d_rho, self.r_max = setfl.d_r, setfl.d_rho, setfl.r_max
         self.register_buffer("density", torch.cat([cubics(f) for f in setfl.density]))
@@ -102,7 +103,8 @@ class EAM(torch.nn.Module):
         c = table[row * n + m]
         return ((c[:, 0] * p + c[:, 1]) * p + c[:, 2]) * p + c[:, 3]
 
-    def forward(self, edge_vec, edge_index, types):
+    def layer(self, k, edge_vec, edge_index, types, features, n):
+        """See ``contract.export_model``; the only layer."""
         centre, neighbor = edge_index[0], edge_index[1]
         r = edge_vec.pow(2).sum(1).sqrt()
         inside = (r < self.r_max).to(r.dtype)
@@ -110,6 +112,7 @@ class EAM(torch.nn.Module):
         rho_ij = inside * self._interpolate(self.density, types[neighbor], x, self.n_r)
         row = types[centre] * self.kinds + types[neighbor]
         phi_ij = inside * self._interpolate(self.pair, row, x, self.n_r) / r
+        types = types[:n]
         zero = torch.zeros_like(types, dtype=r.dtype)
         rho = zero.index_add(0, centre, rho_ij)
         x = rho / self.d_rho
@@ -118,7 +121,7 @@ class EAM(torch.nn.Module):
         last = self.embedding[types * self.n_rho + self.n_rho - 2]
         slope = (3.0 * last[:, 0] + 2.0 * last[:, 1] + last[:, 2]) / self.d_rho
         beyond = torch.clamp(rho - (self.n_rho - 1) * self.d_rho, min=0.0)
-        return embed + slope * beyond + 0.5 * zero.index_add(0, centre, phi_ij)
+        return embed + slope * beyond + 0.5 * zero.index_add(0, centre, phi_ij), None
 
 
 def deploy(source, output, name: str | None = None, licence: str = "", say=print) -> Manifest:
@@ -138,10 +141,10 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
     for dtype, precision in ((torch.float64, "double"), (torch.float32, "single")):
         file = f"torch/{str(dtype).removeprefix('torch.')}.pt2"
         say(f"exporting the program, {precision} precision")
-        exported = export_program(model.to(dtype), torch.tensor(vec, dtype=dtype), edge_index, model.kinds)
+        exported = export_model(model.to(dtype), torch.tensor(vec, dtype=dtype), edge_index, model.kinds)
         members[file] = (
             Payload(kind="torch.export", sha256="", size=0, precision=precision),
-            pack_program(exported),
+            pack_programs(exported),
         )
     say("reference energies, forces and stresses from pair_style eam/alloy")
     members["selftest.json"] = (Payload(kind="selftest", sha256="", size=0), _selftest(Path(source), setfl))

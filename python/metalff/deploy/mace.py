@@ -38,7 +38,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     Raises:
         MetalffError: no model there, no environment, or a model that cannot be exported.
     """
-    from metalff.compiled import pack_program
+    from metalff.compiled import pack_programs
 
     source, output = Path(source), Path(output)
     model = source / "mace.model" if source.is_dir() else source
@@ -52,8 +52,12 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         described = json.loads((Path(work) / "model.json").read_text())
         members = {}
         for file, (member, payload) in MEMBERS.items():
-            data = (Path(work) / file).read_bytes()
-            members[member] = (payload, pack_program(data) if payload.kind == "torch.export" else data)
+            if payload.kind == "torch.export":
+                parts = Path(work).glob(file.replace(".pt2", ".*.pt2"))
+                data = pack_programs({part.name.split(".")[1]: part.read_bytes() for part in sorted(parts)})
+            else:
+                data = (Path(work) / file).read_bytes()
+            members[member] = (payload, data)
     config = {"model": described["hyperparameters"], "training": training.config}
     data_citation = training.model_extra.get("data_citation", "")
     manifest = Manifest(

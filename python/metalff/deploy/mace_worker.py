@@ -1,6 +1,6 @@
 """Export a MACE model; runs inside MACE's private environment: ``python -P mace_worker.py MODEL OUT_DIR``.
 
-Writes ``float64.pt2``, ``float32.pt2``, ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
+Writes ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
 import json
@@ -30,30 +30,46 @@ import numpy as np  # noqa: E402
 from matscipy.neighbours import neighbour_list  # noqa: E402
 
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
-from contract import export_program, reference, safetensors  # noqa: E402
+from contract import export_model, reference, safetensors  # noqa: E402
 
 
-class AtomicEnergy(torch.nn.Module):
-    """E_i of a MACE model as a function of edge vectors: positions are zero, the vectors come in as shifts."""
+class Layers(torch.nn.Module):
+    """The layers of a ScaleShiftMACE as functions of edge vectors (``ScaleShiftMACE.forward``, cut between interactions)."""
 
     def __init__(self, model):
         super().__init__()
-        self.model = model
+        self.model, self.layers = model, int(model.num_interactions)
         self.register_buffer("one_hot", torch.eye(len(model.atomic_numbers), dtype=model.r_max.dtype))
 
-    def forward(self, edge_vec, edge_index, types):
-        n = types.shape[0]
-        data = {
-            "positions": edge_vec.new_zeros(n, 3),
-            "shifts": -edge_vec,  # mace: from the sender (neighbour) to the receiver (centre)
-            "unit_shifts": torch.zeros_like(edge_vec),
-            "edge_index": edge_index.flip(0),
-            "node_attrs": self.one_hot[types],
-            "batch": torch.zeros(n, dtype=torch.long),
-            "ptr": torch.zeros(2, dtype=torch.long),
-            "cell": edge_vec.new_zeros(3, 3),
-        }
-        return self.model(data, compute_force=False, training=False)["node_energy"]
+    def layer(self, k, edge_vec, edge_index, types, features, n):
+        """See ``contract.export_model``."""
+        model, attrs = self.model, self.one_hot[types]
+        edge_index = edge_index.flip(0)  # mace: from the sender (neighbour) to the receiver (centre)
+        lengths = torch.linalg.norm(edge_vec, dim=1, keepdim=True)
+        edge_feats, cutoff = model.radial_embedding(lengths, attrs, edge_index, model.atomic_numbers)
+        features, skip = model.interactions[k](
+            node_attrs=attrs,
+            node_feats=model.node_embedding(attrs) if k == 0 else features,
+            edge_attrs=model.spherical_harmonics(-edge_vec),
+            edge_feats=edge_feats,
+            edge_index=edge_index,
+            cutoff=cutoff,
+            first_layer=True,  # here: the block need not fetch features of ghosts
+            lammps_class=True,  # here: n of the nodes are centres, and the block returns these
+            lammps_natoms=(n, 0),
+        )
+        features = model.products[k](node_feats=features, sc=skip, node_attrs=attrs[:n])
+        head = torch.zeros(n, dtype=torch.long)
+        energy = features.new_zeros(n)
+        readouts = model.readouts
+        if len(readouts) == self.layers or k == self.layers - 1:
+            energy = readouts[k if len(readouts) == self.layers else 0](features, head)[:, 0]
+        if k > 0:
+            return energy * torch.atleast_1d(model.scale_shift.scale)[0], features
+        if hasattr(model, "pair_repulsion"):
+            repulsion = model.pair_repulsion_fn(lengths, attrs, edge_index, model.atomic_numbers)
+            energy = energy + repulsion[:n]
+        return model.scale_shift(energy, head) + model.atomic_energies_fn(attrs[:n])[:, 0], features
 
 
 def rebuild(trained):
@@ -131,10 +147,10 @@ def main():
         name = str(dtype).removeprefix("torch.")
         say(f"exporting the program in {name}")
         torch.set_default_dtype(dtype)
-        energy = AtomicEnergy(model.to(dtype))
-        (out / f"{name}.pt2").write_bytes(
-            export_program(energy, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
-        )
+        layers = Layers(model.to(dtype))
+        programs = export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
+        for program, data in programs.items():
+            (out / f"{name}.{program}.pt2").write_bytes(data)
     config = extract_config_mace_model(trained)
     description = {
         "elements": symbols,
