@@ -237,7 +237,7 @@ template <typename T> class TorchModel : public Model {
     return program.boxed_run(std::move(inputs));
   }
 
-  static constexpr int default_chunk = 64;    // its intermediate tensors stay in the cache (benchmarks/torch_program.py)
+  static constexpr int default_chunk = 32;    // its intermediate tensors stay in the cache (benchmarks/message_passing.py)
 
   const std::string device_;
   const int threads_, chunk_, layers_;

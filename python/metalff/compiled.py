@@ -9,6 +9,7 @@ import argparse
 import errno
 import fcntl
 import io
+import multiprocessing
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ import threading
 import time
 import warnings
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from metalff.artifact import Artifact, open_artifact
@@ -84,42 +86,54 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
         raise MetalffError(f"device '{device}' is not available to torch on this machine: use device cpu")
     say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about 1-2 minutes ...")
     started = time.monotonic()
-    with _Heartbeat(say, started), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-        import torch._inductor
-        from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
-
-        options = {
-            # one thread per MPI rank: serial kernels, no OpenMP regions
-            "cpp.threads": 1,
-            # the compiler may fuse a*b+c; the self-test bounds what that changes
-            "cpp.enable_floating_point_contract_flag": "fast",
-        }
-        package = work / "package.pt2"
-        try:
-            with temporary_cache_dir(str(work / "inductor")):  # what a killed process leaves there, nobody reads
-                for name, program in load_programs(artifact, payload).items():
-                    if device != "cpu":
-                        program = torch.export.passes.move_to_device_pass(program, device)
-                    torch._inductor.aoti_compile_and_package(
-                        program, package_path=str(package), inductor_configs=options
-                    )
-                    with zipfile.ZipFile(package) as archive:
-                        library = next(n for n in archive.namelist() if n.endswith(".so"))
-                        (work / f"{name}.so").write_bytes(archive.read(library))
-                    package.unlink()
-        except OSError:
-            raise
-        except MetalffError:
-            raise
-        except Exception as error:
-            if os.strerror(errno.ENOSPC) in str(error):  # said by the compiler
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from error
+    names = program_names(artifact, payload)
+    with _Heartbeat(say, started):
+        if len(names) == 1:
+            _compile_program(artifact, payload, names[0], device, work)
+        else:
+            workers = min(len(names), len(os.sched_getaffinity(0)))
+            with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+                jobs = [pool.submit(_compile_program, artifact, payload, name, device, work) for name in names]
+                for job in jobs:
+                    job.result()
         shutil.rmtree(work / "inductor")
     say(f"metalff: compiled in {time.monotonic() - started:.0f} s, kept in {cache_dir() / 'compiled'}")
+
+
+def _compile_program(artifact: Artifact, payload: str, name: str, device: str, work: Path) -> None:
+    """Leaves ``{name}.so`` in ``work``."""
+    import torch
+    import torch._inductor
+    from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
+
+    options = {
+        # one thread per MPI rank: serial kernels, no OpenMP regions
+        "cpp.threads": 1,
+        # the compiler may fuse a*b+c; the self-test bounds what that changes
+        "cpp.enable_floating_point_contract_flag": "fast",
+    }
+    package = work / f"{name}.pt2"
+    cache = work / "inductor" / name
+    cache.mkdir(parents=True)
+    try:
+        # what a killed process leaves there, nobody reads
+        with warnings.catch_warnings(), temporary_cache_dir(str(cache)):
+            warnings.simplefilter("ignore")
+            program = load_program(artifact, payload, name)
+            if device != "cpu":
+                program = torch.export.passes.move_to_device_pass(program, device)
+            torch._inductor.aoti_compile_and_package(program, package_path=str(package), inductor_configs=options)
+        with zipfile.ZipFile(package) as archive:
+            library = next(n for n in archive.namelist() if n.endswith(".so"))
+            (work / f"{name}.so").write_bytes(archive.read(library))
+        package.unlink()
+    except OSError:
+        raise
+    except Exception as error:
+        if os.strerror(errno.ENOSPC) in str(error):  # said by the compiler
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from None  # must survive the way home
 
 
 def _has_device(device: str) -> bool:
@@ -128,28 +142,30 @@ def _has_device(device: str) -> bool:
     return torch.cuda.is_available() and torch.device(device).index < torch.cuda.device_count()
 
 
-def load_programs(artifact: Artifact, payload: str) -> dict:
-    """The ``torch.export.ExportedProgram`` of every layer in a payload, by name.
+def program_names(artifact: Artifact, payload: str) -> list[str]:
+    """Names of the programs in a payload: see ``deploy.contract.export_model``."""
+    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
+        return sorted({name.split("/")[0] for name in packed.namelist()})
+
+
+def load_program(artifact: Artifact, payload: str, program: str):
+    """One ``torch.export.ExportedProgram`` of a payload.
 
     torch.export wants sample inputs, as a pickle, in its archives; the artefact has none, so others take their place.
     """
     import torch
 
-    pickled = io.BytesIO()
+    pickled, stored = io.BytesIO(), io.BytesIO()
     torch.save(((), {}), pickled)
-    programs = {}
-    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
-        for program in sorted({name.split("/")[0] for name in packed.namelist()}):
-            stored = io.BytesIO()
-            with zipfile.ZipFile(stored, "w") as archive:
-                for name in packed.namelist():
-                    if name.startswith(f"{program}/"):
-                        archive.writestr(name, packed.read(name))
-                archive.writestr(f"{program}/data/sample_inputs/model.pt", pickled.getvalue())
-            stored.seek(0)
-            programs[program] = torch.export.load(stored)
-            programs[program].example_inputs = _example(programs[program]), {}
-    return programs
+    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed, zipfile.ZipFile(stored, "w") as archive:
+        for name in packed.namelist():
+            if name.startswith(f"{program}/"):
+                archive.writestr(name, packed.read(name))
+        archive.writestr(f"{program}/data/sample_inputs/model.pt", pickled.getvalue())
+    stored.seek(0)
+    exported = torch.export.load(stored)
+    exported.example_inputs = _example(exported), {}
+    return exported
 
 
 def _example(program) -> tuple:
