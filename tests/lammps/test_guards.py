@@ -14,7 +14,7 @@ NEAREST = 3.615 / 2**0.5  # Å, of the crystal below
 
 
 def crystal(units="metal", types=1):
-    lattice = {"metal": 3.615, "real": 3.615, "lj": 1.0}[units]
+    lattice = {"metal": 3.615, "cgs": 3.615e-8, "lj": 1.0}[units]
     lines = [f"units {units}", "atom_style atomic", f"lattice fcc {lattice}", "region b block 0 2 0 2 0 2"]
     return [*lines, f"create_box {types} b", "create_atoms 1 box", "mass * 63.546"]
 
@@ -47,11 +47,11 @@ def trained_down_to(oracle, path, distance):
 
 STYLES = {
     "presision single": "unknown keyword 'presision' of pair_style mlff (did you mean 'precision'?): valid are "
-    "precision, device, threads",
+    "precision, device, threads, extrapolation, ensemble, deviation, stop_above",
     "gpu on": "unknown keyword 'gpu' of pair_style mlff: valid are",
     "precision": "keyword 'precision' of pair_style mlff needs a value",
     "threads 2 device": "keyword 'device' of pair_style mlff needs a value",
-    "precision half": "precision of pair_style mlff must be double or single, not 'half'",
+    "precision half": "precision of pair_style mlff must be double, single or mixed, not 'half'",
     "device gpu": "device of pair_style mlff must be cpu or cuda:N, not 'gpu'",
     "device cuda": "device of pair_style mlff must be cpu or cuda:N, not 'cuda'",
     "threads 0": "threads of pair_style mlff must be at least 1",
@@ -83,9 +83,9 @@ def test_pair_coeff(words, ranks, oracle, tmp_path):
     says(COEFFS[words], tmp_path, lines, ranks)
 
 
-@pytest.mark.parametrize("units", ["lj", "real"])
+@pytest.mark.parametrize("units", ["lj", "cgs"])
 def test_units(units, tmp_path):
-    sentence = f"works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {units}'"
+    sentence = f"pair_style mlff does not know 'units {units}': use metal, real, si or electron"
     says(sentence, tmp_path, [*crystal(units), "pair_style mlff"])
 
 
