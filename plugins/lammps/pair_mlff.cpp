@@ -5,16 +5,19 @@
 #include "comm.h"
 #include "error.h"
 #include "force.h"
+#include "input.h"
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "platform.h"
+#include "timer.h"
 #include "update.h"
 #include "utils.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <numeric>
 
 using namespace LAMMPS_NS;
@@ -47,17 +50,19 @@ static std::string hint(const std::string &word, const std::vector<std::string> 
 PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this)
 {
   single_enable = 0;
-  restartinfo = 0;
+  restartinfo = 1;
   one_coeff = 1;
   manybody_flag = 1;
   respa_enable = 0;
   no_virial_fdotr_compute = 1;    // the virial is summed over edges
-  centroidstressflag = CENTROID_NOTAVAIL;
+  centroidstressflag = CENTROID_AVAIL;
   comm_forward = 1;
+  comm_reverse = 3;    // one member at a time: pair_style hybrid asks before pair_coeff tells how many there are
 }
 
 PairMLFF::~PairMLFF()
 {
+  if (deviation_file_) fclose(deviation_file_);
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
@@ -79,38 +84,76 @@ void PairMLFF::allocate()
 
 void PairMLFF::settings(int narg, char **arg)
 {
-  if (strcmp(update->unit_style, "metal") != 0)
-    error->all(FLERR, "pair_style mlff works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {}'",
-               update->unit_style);
-  options_ = metalff::Options();
-  wide_ghosts_ = false;
-  const std::vector<std::string> valid = {"precision", "device", "threads", "chunk", "ghosts"};
-  const std::string names = "precision, device, threads, chunk, ghosts";
-  for (int k = 0; k < narg; k += 2) {
-    const std::string key = arg[k];
-    if (std::find(valid.begin(), valid.end(), key) == valid.end())
-      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are {}", key, hint(key, valid),
-                 names);
-    if (k + 1 == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs a value", key);
-    const std::string value = arg[k + 1];
+  const auto units = Units::of(update->unit_style, *force);
+  if (!units)
+    error->all(FLERR, "pair_style mlff does not know 'units {}': use metal, real, si or electron", update->unit_style);
+  units_ = *units;
+  settings_ = Settings();
+  members_.clear();    // a second pair_style mlff keeps this object and pair_coeff: open the models anew
+  if (deviation_file_) fclose(deviation_file_);
+  deviation_file_ = nullptr;
+  written_at_ = -1;
+  settings_words_.assign(arg, arg + narg);
+
+  static const std::vector<std::string> keywords = {"precision", "device",    "threads",   "chunk",      "ghosts",
+                                                    "extrapolation", "ensemble", "deviation", "stop_above"};
+  auto is_keyword = [&](const std::string &word) {
+    return std::find(keywords.begin(), keywords.end(), word) != keywords.end();
+  };
+  for (int k = 0; k < narg;) {
+    const std::string key = arg[k++];
+    if (!is_keyword(key)) {
+      std::string list;
+      for (const auto &word : keywords) list += (list.empty() ? "" : ", ") + word;
+      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are {}", key, hint(key, keywords), list);
+    }
+    auto value = [&]() -> std::string {
+      if (k == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs {}", key,
+                                key == "deviation" ? "a number of steps and a file" : "a value");
+      return arg[k++];
+    };
     if (key == "precision") {
-      if (value != "double" && value != "single")
-        error->all(FLERR, "precision of pair_style mlff must be double or single, not '{}'", value);
-      options_.single = value == "single";
+      settings_.precision = value();
+      if (settings_.precision != "double" && settings_.precision != "single" && settings_.precision != "mixed")
+        error->all(FLERR, "precision of pair_style mlff must be double, single or mixed, not '{}'", settings_.precision);
+      settings_.options.single = settings_.precision != "double";
     } else if (key == "device") {
-      if (value != "cpu" && !utils::strmatch(value, "^cuda:\\d+$"))
-        error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", value);
-      options_.device = value;
+      const std::string device = value();
+      if (device != "cpu" && !utils::strmatch(device, "^cuda:\\d+$"))
+        error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", device);
+      settings_.options.device = device;
+    } else if (key == "threads") {
+      settings_.options.threads = utils::inumeric(FLERR, value(), false, lmp);
+      if (settings_.options.threads < 1) error->all(FLERR, "threads of pair_style mlff must be at least 1");
     } else if (key == "chunk") {
-      options_.chunk = value == "auto" ? 0 : utils::inumeric(FLERR, value, false, lmp);
-      if (options_.chunk < 1 && value != "auto") error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
+      const std::string atoms = value();
+      settings_.options.chunk = atoms == "auto" ? 0 : utils::inumeric(FLERR, atoms, false, lmp);
+      if (settings_.options.chunk < 1 && atoms != "auto")
+        error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
     } else if (key == "ghosts") {
-      if (value != "exchange" && value != "wide")
-        error->all(FLERR, "ghosts of pair_style mlff must be exchange or wide, not '{}'", value);
-      wide_ghosts_ = value == "wide";
+      const std::string choice = value();
+      if (choice != "exchange" && choice != "wide")
+        error->all(FLERR, "ghosts of pair_style mlff must be exchange or wide, not '{}'", choice);
+      settings_.wide_ghosts = choice == "wide";
+    } else if (key == "extrapolation") {
+      const std::string choice = value();
+      if (choice != "error" && choice != "warn" && choice != "ignore")
+        error->all(FLERR, "extrapolation of pair_style mlff must be error, warn or ignore, not '{}'", choice);
+      settings_.extrapolation = choice == "error" ? Settings::ERROR : choice == "warn" ? Settings::WARN : Settings::IGNORE;
+    } else if (key == "ensemble") {
+      const std::string choice = value();
+      if (choice != "first" && choice != "mean")
+        error->all(FLERR, "ensemble of pair_style mlff must be first or mean, not '{}'", choice);
+      settings_.mean = choice == "mean";
+    } else if (key == "deviation") {
+      settings_.every = utils::inumeric(FLERR, value(), false, lmp);
+      if (settings_.every < 1) error->all(FLERR, "deviation of pair_style mlff must be every 1 or more steps");
+      settings_.deviation_file = value();
     } else {
-      options_.threads = utils::inumeric(FLERR, value, false, lmp);
-      if (options_.threads < 1) error->all(FLERR, "threads of pair_style mlff must be at least 1");
+      settings_.stop_above = utils::numeric(FLERR, value(), false, lmp);
+      if (!(settings_.stop_above > 0.0))
+        error->all(FLERR, "stop_above of pair_style mlff must be a force above 0 {}", units_.name_of_force);
+      if (k < narg && !is_keyword(arg[k])) settings_.stop_restart = arg[k++];
     }
   }
 }
@@ -119,34 +162,80 @@ void PairMLFF::coeff(int narg, char **arg)
 {
   const int ntypes = atom->ntypes;
   if (narg < 4)
-    error->all(FLERR, "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type");
-  if (narg - 3 != ntypes)
+    error->all(FLERR, "pair_coeff of pair_style mlff must be: pair_coeff * * FILE.mlff and one element per atom type; "
+               "several files make an ensemble");
+  Coefficients words;
+  int k = 2;
+  do words.paths.push_back(arg[k++]);
+  while (k < narg && utils::strmatch(arg[k], "\\.mlff$"));
+  words.names.assign(arg + k, arg + narg);
+  if (int(words.names.size()) != ntypes)
     error->all(FLERR, "pair_coeff of pair_style mlff names {} element(s) but there are {} atom type(s): give one per type",
-               narg - 3, ntypes);
-  if (!allocated) allocate();
+               words.names.size(), ntypes);
+  coefficients_ = words;
+  restored_ = false;
+  set_flags();
+  load();
+}
 
-  open(arg[2]);
-  const std::vector<int> element = elements_of_types(ntypes, arg + 3);
-  for (int i = 1; i <= ntypes; ++i)
-    for (int j = i; j <= ntypes; ++j) setflag[i][j] = element[i] >= 0 && element[j] >= 0;
-  comm_forward = comm_reverse = std::max(1, model_->feature_width());
-  neighborhood_ = std::make_unique<Neighborhood>(lmp, element, artifact_.r_max, artifact_.layers);
+/// Which pairs of types the model sees, and what it makes known before the files are open.
+void PairMLFF::set_flags()
+{
+  if (!allocated) allocate();
+  const auto &names = coefficients_.names;
+  for (int i = 1; i <= atom->ntypes; ++i)
+    for (int j = i; j <= atom->ntypes; ++j) setflag[i][j] = names[i - 1] != "NULL" && names[j - 1] != "NULL";
+  nextra = coefficients_.paths.size() > 1 ? 3 : 0;
+  pvector = extremes_;
+}
+
+/// Opens the files of pair_coeff or of a restart file.
+void PairMLFF::load()
+{
+  const std::size_t count = coefficients_.paths.size();
+  if (count == 1 && (!settings_.deviation_file.empty() || settings_.stop_above > 0.0))
+    error->all(FLERR, "deviation and stop_above of pair_style mlff compare models, but there is only '{}': name two or "
+               "more .mlff files in pair_coeff", coefficients_.paths[0]);
+  members_.clear();
+  members_.resize(count);
+  r_max_ = 0.0;
+  layers_ = 1;
+  guard_ = nullptr;
+  for (std::size_t m = 0; m < count; ++m) {
+    Member &member = members_[m];
+    open(coefficients_.paths[m], member);
+    const metalff::Artifact &artifact = member.artifact;
+    if (!coefficients_.sha256.empty() && artifact.sha256 != coefficients_.sha256[m])
+      error->all(FLERR, "'{}' is not the model of the restart file: its manifest has sha256 {:.12}, that of the restart "
+                 "file {:.12}; give pair_coeff after read_restart to use this one or another", artifact.path,
+                 artifact.sha256, coefficients_.sha256[m]);
+    member.element = elements_of_types(artifact);
+    r_max_ = std::max(r_max_, artifact.r_max);
+    layers_ = std::max(layers_, artifact.layers);
+    comm_forward = std::max(comm_forward, member.model->feature_width());
+    comm_reverse = std::max(comm_reverse, member.model->feature_width());
+    if ((m == 0 || settings_.mean) && (!guard_ || artifact.shortest_distance > guard_->artifact.shortest_distance))
+      guard_ = &member;
+  }
+  coefficients_.sha256.clear();
+  for (const auto &member : members_) coefficients_.sha256.push_back(member.artifact.sha256);
+  neighborhood_ = std::make_unique<Neighborhood>(lmp, members_[0].element, r_max_ * units_.length, layers_);
+  deviation_ = count > 1 ? std::make_unique<Deviation>(lmp, int(count)) : nullptr;
 }
 
 /// Index into the model's elements by LAMMPS type (entry 0 is unused); NULL is -1.
-std::vector<int> PairMLFF::elements_of_types(int count, char **names) const
+std::vector<int> PairMLFF::elements_of_types(const metalff::Artifact &artifact) const
 {
-  std::vector<int> element(count + 1, -1);
-  for (int k = 0; k < count; ++k) {
-    if (strcmp(names[k], "NULL") == 0) continue;
-    const auto &known = artifact_.elements;
-    const auto at = std::find(known.begin(), known.end(), names[k]);
-    if (at == known.end()) {
+  std::vector<int> element(1, -1);
+  const auto &known = artifact.elements;
+  for (const std::string &name : coefficients_.names) {
+    const auto at = std::find(known.begin(), known.end(), name);
+    if (at == known.end() && name != "NULL") {
       std::string list;
-      for (const auto &name : known) list += " " + name;
-      error->all(FLERR, "'{}' does not describe element {}: it was trained on{}", artifact_.path, names[k], list);
+      for (const auto &other : known) list += " " + other;
+      error->all(FLERR, "'{}' does not describe element {}: it was trained on{}", artifact.path, name, list);
     }
-    element[k + 1] = int(at - known.begin());
+    element.push_back(name == "NULL" ? -1 : int(at - known.begin()));
   }
   return element;
 }
@@ -166,14 +255,14 @@ void PairMLFF::stop_together(std::string message)
 }
 
 /// Every rank reads the file; the first compiles it if need be.
-void PairMLFF::open(const std::string &path)
+void PairMLFF::open(const std::string &path, Member &member)
 {
   auto attempt = [&](bool now) {
     std::string failure;
     try {
       if (now) {
-        artifact_ = metalff::Artifact::open(path);
-        model_ = metalff::open_model(artifact_, options_);
+        member.artifact = metalff::Artifact::open(path);
+        member.model = metalff::open_model(member.artifact, settings_.options);
       }
     } catch (const std::exception &e) {
       failure = e.what();
@@ -183,34 +272,48 @@ void PairMLFF::open(const std::string &path)
   attempt(comm->me == 0);
   attempt(comm->me != 0);
 
-  if (comm->me == 0)
-    utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), precision {}, manifest sha256 {:.12}\n",
-                   path, artifact_.name, artifact_.family, artifact_.r_max, artifact_.layers,
-                   options_.single ? "single" : "double", artifact_.sha256);
-  if (lmp->citeme && !artifact_.citation.empty())
-    lmp->citeme->add("pair_style mlff, model " + artifact_.name + ":\n\n" + artifact_.citation + "\n\n");
+  const metalff::Artifact &artifact = member.artifact;
+  if (comm->me == 0) {
+    std::string elements;
+    for (const auto &name : artifact.elements) elements += (elements.empty() ? "" : " ") + name;
+    utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), precision {}, elements {}, manifest "
+                   "sha256 {:.12}\n", path, artifact.name, artifact.family, artifact.r_max, artifact.layers,
+                   settings_.precision, elements, artifact.sha256);
+  }
+  if (lmp->citeme && !artifact.citation.empty())
+    lmp->citeme->add("pair_style mlff, model " + artifact.name + ":\n\n" + artifact.citation + "\n\n");
 }
 
 void PairMLFF::init_style()
 {
   if (!force->newton_pair)
     error->all(FLERR, "pair_style mlff needs forces on ghost atoms: use 'newton on' (or leave the newton command out)");
+  if (utils::strmatch(update->integrate_style, "^respa"))
+    error->all(FLERR, "pair_style mlff does not work with run_style {}: use 'run_style verlet'", update->integrate_style);
+  for (int k = 1; atom->nbonds > 0 && k <= 3; ++k)
+    if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+      error->all(FLERR, "a special_bonds factor of 0 takes bonded neighbours away from pair_style mlff: use 'special_bonds "
+                 "lj/coul 1 1 1'");
+  if (members_.empty()) load();    // after read_restart
 
-  const bool wide = wide_ghosts_ && comm->nprocs > 1 && artifact_.layers > 1;
+  const bool wide = settings_.wide_ghosts && comm->nprocs > 1 && layers_ > 1;
   ghostneigh = wide;
+  // pair_style hybrid asked for the widths of messages before the models were open; comm sizes its buffers after this
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   if (wide) {
     if (comm->mode != Comm::SINGLE)
       error->all(FLERR, "'ghosts wide' on several ranks needs 'comm_modify mode single': use that or 'ghosts exchange'");
     // messages come from as far as layers * r_max; init_one() would widen every neighbour list instead
-    comm->cutghostuser = std::max(comm->cutghostuser, artifact_.layers * artifact_.r_max + neighbor->skin);
+    comm->cutghostuser = std::max(comm->cutghostuser, layers_ * r_max_ * units_.length + neighbor->skin);
   }
   neighbor->add_request(this, wide ? NeighConst::REQ_FULL | NeighConst::REQ_GHOST : NeighConst::REQ_FULL);
 }
 
 double PairMLFF::init_one(int i, int j)
 {
-  cutghost[i][j] = cutghost[j][i] = artifact_.r_max;
-  return artifact_.r_max;
+  cutghost[i][j] = cutghost[j][i] = r_max_ * units_.length;
+  return r_max_ * units_.length;
 }
 
 void PairMLFF::compute(int eflag, int vflag)
@@ -221,59 +324,195 @@ void PairMLFF::compute(int eflag, int vflag)
     if (neighbor->ago == 0) update_owners();
     neighborhood_->fold(*list, owner_);
   } else {
-    neighborhood_->unfold(*list, wide_ghosts_ ? artifact_.layers : 1);
+    neighborhood_->unfold(*list, settings_.wide_ghosts ? layers_ : 1);
   }
-  const metalff::Graph &graph = neighborhood_->graph;
+  metalff::Graph &graph = neighborhood_->graph;
+  if (units_.length != 1.0)
+    for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) graph.edge_vec[k] /= units_.length;
   std::string failure = too_close();
   const double evaluating = platform::walltime();
-  stop_together(failure);
+  if (!failure.empty()) stop_together(failure);
   exchange_.seconds = 0.0;
-  failure = evaluate();
+  evaluate_drivers();
   const double evaluated = platform::walltime();
-  stop_together(failure);
   const double scattering = platform::walltime();
   if (graph.n_owned > 0) scatter();
   seconds_.edges += evaluating - start;
   seconds_.model += evaluated - evaluating - exchange_.seconds;
   seconds_.communication += exchange_.seconds;
   seconds_.scatter += platform::walltime() - scattering;
+  ++steps_;
+
+  computed_at_ = update->ntimestep;
+  deviated_at_ = -1;
+  if (deviation_ && update->ntimestep % settings_.every == 0) {
+    deviate();
+    report_deviation();
+  }
 }
 
-/// Atomic energies and edge gradients of the graph. Returns why there are none, or nothing.
-std::string PairMLFF::evaluate()
+/// Atomic energies and edge gradients of one member, in LAMMPS' units; all ranks take part.
+void PairMLFF::evaluate(std::size_t m, std::vector<double> &energy, std::vector<double> &grad)
+{
+  metalff::Graph &graph = neighborhood_->graph;
+  const Member &member = members_[m];
+  const bool exchange = comm->nprocs > 1 && !settings_.wide_ghosts && member.artifact.layers > 1;
+  if (!exchange && graph.n_owned == 0) return stop_together({});
+  exchange_.set_nodes(neighborhood_->atom_of, graph.n_owned, graph.n_nodes);
+  reserve_for(energy, graph.n_nodes);
+  reserve_for(grad, 3 * graph.n_edges());
+  auto speak = [&](const Member &of) {    // types as this member counts its elements
+    if (m > 0 && member.element != members_[0].element)
+      for (int node = 0; node < graph.n_nodes; ++node)
+        graph.types[node] = of.element[atom->type[neighborhood_->atom_of[node]]];
+  };
+  speak(member);
+  std::string failure;
+  try {
+    member.model->evaluate(graph, energy.data(), grad.data(), exchange ? &exchange_ : nullptr);
+  } catch (const std::exception &e) {
+    failure = fmt::format("'{}' could not be evaluated: {}", member.artifact.path, e.what());
+  }
+  speak(members_[0]);
+  const auto first = energy.begin();
+  if (failure.empty() && !std::isfinite(std::accumulate(first, first + graph.n_owned, 0.0)))
+    failure = fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
+                       "positions or too long a timestep", update->ntimestep);
+  stop_together(failure);
+  if (units_.energy != 1.0)
+    for (int node = 0; node < graph.n_owned; ++node) energy[node] *= units_.energy;
+  if (units_.force() != 1.0)
+    for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) grad[k] *= units_.force();
+}
+
+/// What drives: the first member, or the mean of all.
+void PairMLFF::evaluate_drivers()
 {
   const metalff::Graph &graph = neighborhood_->graph;
-  const bool exchange = comm->nprocs > 1 && !wide_ghosts_ && artifact_.layers > 1;
-  if (!exchange && graph.n_owned == 0) return {};
-  exchange_.set_nodes(neighborhood_->atom_of, graph.n_owned, graph.n_nodes);
-  reserve_for(atomic_energy_, graph.n_nodes);
-  reserve_for(edge_grad_, 3 * graph.n_edges());
-  try {
-    model_->evaluate(graph, atomic_energy_.data(), edge_grad_.data(), exchange ? &exchange_ : nullptr);
-  } catch (const std::exception &e) {
-    return fmt::format("'{}' could not be evaluated: {}", artifact_.path, e.what());
+  evaluate(0, atomic_energy_, edge_grad_);
+  if (settings_.mean && deviation_) {
+    deviation_->start(atom->nlocal + atom->nghost);
+    add_to_deviation(0, atomic_energy_, edge_grad_);
+    for (std::size_t m = 1; m < members_.size(); ++m) {
+      evaluate(m, other_energy_, other_grad_);
+      add_to_deviation(m, other_energy_, other_grad_);
+      for (int node = 0; node < graph.n_owned; ++node) atomic_energy_[node] += other_energy_[node];
+      for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) edge_grad_[k] += other_grad_[k];
+    }
+    const double share = 1.0 / double(members_.size());
+    for (int node = 0; node < graph.n_owned; ++node) atomic_energy_[node] *= share;
+    for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) edge_grad_[k] *= share;
   }
   const auto first = atomic_energy_.begin();
-  const double energy = std::accumulate(first, first + graph.n_owned, 0.0);
-  if (!std::isfinite(energy))
-    return fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
-                       "positions or too long a timestep", update->ntimestep);
-  eng_vdwl += energy;
-  return {};
+  eng_vdwl += std::accumulate(first, first + graph.n_owned, 0.0);
 }
 
-/// End of a run: where the time of this pair style went, averaged over ranks.
+void PairMLFF::add_to_deviation(std::size_t m, const std::vector<double> &energy, const std::vector<double> &grad)
+{
+  const metalff::Graph &graph = neighborhood_->graph;
+  const std::vector<int> &atom_of = neighborhood_->atom_of;
+  double *force = deviation_->force(int(m));
+  deviation_->energy(int(m)) = std::accumulate(energy.begin(), energy.begin() + graph.n_owned, 0.0);
+  if (graph.n_owned == 0) return;
+  for (int node = 0; node < graph.n_nodes; ++node) {
+    double *fi = force + 3 * std::size_t(atom_of[node]);
+    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+      double *fj = force + 3 * std::size_t(atom_of[graph.neighbor[edge]]);
+      for (int c = 0; c < 3; ++c) fi[c] += grad[3 * edge + c], fj[c] -= grad[3 * edge + c];
+    }
+  }
+}
+
+/// How far the members lie apart at the positions of the last compute(); all ranks take part.
+void PairMLFF::deviate()
+{
+  const double start = platform::walltime();
+  exchange_.seconds = 0.0;
+  if (!settings_.mean) {
+    deviation_->start(atom->nlocal + atom->nghost);
+    add_to_deviation(0, atomic_energy_, edge_grad_);
+    for (std::size_t m = 1; m < members_.size(); ++m) {
+      evaluate(m, other_energy_, other_grad_);
+      add_to_deviation(m, other_energy_, other_grad_);
+    }
+  }
+  if (comm->nprocs > 1)    // on one rank no force is on a ghost
+    for (reversing_ = 0; reversing_ < members_.size(); ++reversing_) comm->reverse_comm(this, 3);
+  deviation_->reduce(neighborhood_->atom_of, neighborhood_->graph.n_owned);
+  deviated_at_ = update->ntimestep;
+  // compute pair sums over ranks
+  if (comm->me == 0)
+    extremes_[0] = deviation_->largest, extremes_[1] = deviation_->smallest, extremes_[2] = deviation_->mean;
+  seconds_.model += platform::walltime() - start - exchange_.seconds;
+  seconds_.communication += exchange_.seconds;
+}
+
+/// A line in the file, once per step; the end of the run when the models disagree too much.
+void PairMLFF::report_deviation()
+{
+  const Deviation &d = *deviation_;
+  if (comm->me == 0 && !settings_.deviation_file.empty() && written_at_ != update->ntimestep) {
+    if (!deviation_file_) {
+      deviation_file_ = fopen(settings_.deviation_file.c_str(), restored_ ? "a" : "w");
+      if (!deviation_file_)
+        error->one(FLERR, "cannot write the deviation file '{}' of pair_style mlff: {}", settings_.deviation_file,
+                   utils::getsyserror());
+      if (!restored_)
+        fputs(fmt::format("# step max_devi_f[{0}] min_devi_f[{0}] avg_devi_f[{0}] devi_e[{1}/atom]\n",
+                          units_.name_of_force, units_.name_of_energy).c_str(), deviation_file_);
+    }
+    fputs(fmt::format("{} {:.10g} {:.10g} {:.10g} {:.10g}\n", update->ntimestep, d.largest, d.smallest, d.mean,
+                      d.energy_per_atom).c_str(), deviation_file_);
+    fflush(deviation_file_);
+    written_at_ = update->ntimestep;
+  }
+  if (settings_.stop_above > 0.0 && d.largest > settings_.stop_above && !stopping_) {
+    stopping_ = true;
+    timer->force_timeout();    // LAMMPS ends the run after this step; finish() lets it go on with the input
+    if (comm->me == 0)
+      utils::logmesg(lmp, "pair_style mlff: the forces of the models deviate by {:.4g} {} on an atom at step {}, more "
+                     "than stop_above {:.4g}: the run ends here\n", d.largest, units_.name_of_force, update->ntimestep,
+                     settings_.stop_above);
+  }
+}
+
+/// Per-atom deviation for fix pair; also on steps between those of the keyword deviation.
+void *PairMLFF::extract_peratom(const char *name, int &columns)
+{
+  if (strcmp(name, "deviation") != 0 || nextra == 0) return nullptr;
+  columns = 0;
+  if (!deviation_) return nullptr;    // fix pair only asks for the number of columns before the run
+  // a fix asks after the forces of the step, while neighbours and positions are still those of compute()
+  if (update->whichflag != 0 && computed_at_ == update->ntimestep && deviated_at_ != update->ntimestep) deviate();
+  reserve_for(deviation_->per_atom, atom->nmax);
+  return deviation_->per_atom.data();
+}
+
+/// End of a run: where the time of this pair style went, averaged over ranks; how often atoms were too close.
 void PairMLFF::finish()
 {
-  double mine[4] = {seconds_.edges, seconds_.model, seconds_.communication, seconds_.scatter}, sum[4];
-  MPI_Reduce(mine, sum, 4, MPI_DOUBLE, MPI_SUM, 0, world);
+  double mine[5] = {seconds_.edges, seconds_.model, seconds_.communication, seconds_.scatter, double(close_atoms_)}, sum[5];
+  MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
+  if (comm->me == 0) {
+    for (int k = 0; k < 4; ++k) sum[k] /= comm->nprocs;
+    const double total = sum[0] + sum[1] + sum[2] + sum[3];
+    if (total > 0.0)
+      utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, communication {:.4g} s, scatter {:.4g} s; "
+                     "{:.2f} % outside the model\n", sum[0], sum[1], sum[2], sum[3], 100.0 * (total - sum[1]) / total);
+    if (close_steps_ > 0)
+      utils::logmesg(lmp, "pair_style mlff extrapolated in {} of {} force evaluations: {:.6g} atoms on average were closer "
+                     "to another than {:.3f} A, the shortest distance in the training data; the closest {:.3f} A\n",
+                     close_steps_, steps_, sum[4] / double(close_steps_), guard_->artifact.shortest_distance, closest_);
+  }
   seconds_ = Seconds();
-  if (comm->me != 0) return;
-  for (double &s : sum) s /= comm->nprocs;
-  const double total = sum[0] + sum[1] + sum[2] + sum[3];
-  if (total > 0.0)
-    utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, communication {:.4g} s, scatter {:.4g} s; "
-                   "{:.2f} % outside the model\n", sum[0], sum[1], sum[2], sum[3], 100.0 * (total - sum[1]) / total);
+  steps_ = close_steps_ = close_atoms_ = 0;
+  if (stopping_) {
+    stopping_ = false;
+    timer->reset_timeout();
+    lmp->input->one("write_restart " + settings_.stop_restart);
+    if (comm->me == 0)
+      utils::logmesg(lmp, "pair_style mlff: restart file {} written, the input goes on\n", settings_.stop_restart);
+  }
 }
 
 void PairMLFF::scatter()
@@ -285,6 +524,7 @@ void PairMLFF::scatter()
     for (int node = 0; node < graph.n_owned; ++node) eatom[atom_of[node]] += atomic_energy_[node];
 
   double **f = atom->f;
+  const double length = units_.length;
   double w[6] = {};    // Σ r ⊗ dE/dr over edges: xx yy zz xy xz yz
   for (int node = 0; node < graph.n_nodes; ++node) {
     double *fi = f[atom_of[node]];
@@ -296,11 +536,21 @@ void PairMLFF::scatter()
       const double v[6] = {r[0] * g[0], r[1] * g[1], r[2] * g[2], r[0] * g[1], r[0] * g[2], r[1] * g[2]};
       for (int c = 0; c < 6; ++c) w[c] += v[c];
       if (vflag_atom)
-        for (int c = 0; c < 6; ++c) vatom[atom_of[node]][c] -= 0.5 * v[c], vatom[j][c] -= 0.5 * v[c];
+        for (int c = 0; c < 6; ++c) {
+          vatom[atom_of[node]][c] -= 0.5 * length * v[c];
+          vatom[j][c] -= 0.5 * length * v[c];
+        }
+      if (cvflag_atom) {
+        // the centre's energy flows to the neighbour as g·v_neighbour over -r: all of -r ⊗ g is the neighbour's,
+        // W_i = Σ_j r_ij ⊗ dU_j/dr_ji (Fan et al., Phys. Rev. B 92, 094301 (2015))
+        double *cv = cvatom[j];
+        for (int c = 0; c < 6; ++c) cv[c] -= length * v[c];
+        cv[6] -= length * r[1] * g[0], cv[7] -= length * r[2] * g[0], cv[8] -= length * r[2] * g[1];
+      }
     }
   }
   if (vflag_global)
-    for (int c = 0; c < 6; ++c) virial[c] -= w[c];
+    for (int c = 0; c < 6; ++c) virial[c] -= length * w[c];
 }
 
 /// On one rank every ghost is an image of an owned atom: send each atom's own index along with it.
@@ -326,35 +576,126 @@ void PairMLFF::unpack_forward_comm(int n, int first, double *buf)
 
 int PairMLFF::pack_reverse_comm(int n, int first, double *buf)
 {
-  return exchange_.pack_reverse(n, first, buf);
+  if (exchange_.active) return exchange_.pack_reverse(n, first, buf);
+  std::copy_n(deviation_->force(int(reversing_)) + 3 * std::size_t(first), 3 * std::size_t(n), buf);
+  return 3 * n;
 }
 
 void PairMLFF::unpack_reverse_comm(int n, int *list, double *buf)
 {
-  exchange_.unpack_reverse(n, list, buf);
+  if (exchange_.active) return exchange_.unpack_reverse(n, list, buf);
+  double *force = deviation_->force(int(reversing_));
+  for (int k = 0; k < n; ++k)
+    for (int c = 0; c < 3; ++c) force[3 * std::size_t(list[k]) + c] += buf[3 * k + c];
 }
 
-/// What to say about atoms that are much closer than any in the training data, or nothing; warns of those a bit closer.
+/// What to say about atoms that are too close to what the model was trained on, or nothing; all ranks take part.
 std::string PairMLFF::too_close()
 {
-  const double known = artifact_.shortest_distance, shortest = std::sqrt(neighborhood_->shortest_squared);
+  const metalff::Artifact &artifact = guard_->artifact;
+  const double known = artifact.shortest_distance;
+  if (known <= 0.0 || settings_.extrapolation == Settings::IGNORE) return {};
+  const double mine = std::sqrt(neighborhood_->shortest_squared) / units_.length;
+  double shortest;
+  MPI_Allreduce(&mine, &shortest, 1, MPI_DOUBLE, MPI_MIN, world);
   if (shortest >= known) return {};
-  if (shortest < artifact_.overlap_distance())
+  const bool fatal = settings_.extrapolation == Settings::ERROR || shortest < artifact.overlap_distance();
+  if (fatal)
     return fmt::format("two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' "
                        "is {:.3f} A: mend the starting structure or use a shorter timestep", shortest,
-                       update->ntimestep, artifact_.path, known);
+                       update->ntimestep, artifact.path, known);
+
+  const metalff::Graph &graph = neighborhood_->graph;
+  bigint atoms = 0, all;
+  for (int node = 0; node < graph.n_owned; ++node)
+    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+      const double *r = &graph.edge_vec[3 * edge];
+      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= known * known) continue;
+      ++atoms;
+      break;
+    }
+  closest_ = close_steps_ == 0 ? shortest : std::min(closest_, shortest);
+  close_atoms_ += atoms;
+  ++close_steps_;
   if (warned_of_distance_) return {};
   warned_of_distance_ = true;
-  error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A): "
-                 "the model extrapolates", shortest, update->ntimestep, artifact_.path, known);
+  MPI_Reduce(&atoms, &all, 1, MPI_LMP_BIGINT, MPI_SUM, 0, world);
+  if (comm->me == 0)
+    error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A), "
+                   "as are {} atoms in all: the model extrapolates", shortest, update->ntimestep, artifact.path, known, all);
   return {};
+}
+
+static void write_words(FILE *file, const std::vector<std::string> &words)
+{
+  const int count = int(words.size());
+  fwrite(&count, sizeof(int), 1, file);
+  for (const std::string &word : words) {
+    const int length = int(word.size());
+    fwrite(&length, sizeof(int), 1, file);
+    fwrite(word.data(), 1, length, file);
+  }
+}
+
+/// The first rank reads, all ranks know.
+std::vector<std::string> PairMLFF::read_words(FILE *file)
+{
+  auto number = [&] {
+    int value = 0;
+    if (comm->me == 0) utils::sfread(FLERR, &value, sizeof(int), 1, file, nullptr, error);
+    MPI_Bcast(&value, 1, MPI_INT, 0, world);
+    return value;
+  };
+  std::vector<std::string> words(number());
+  for (std::string &word : words) {
+    word.resize(number());
+    if (comm->me == 0 && !word.empty()) utils::sfread(FLERR, word.data(), 1, word.size(), file, nullptr, error);
+    MPI_Bcast(word.data(), int(word.size()), MPI_CHAR, 0, world);
+  }
+  return words;
+}
+
+void PairMLFF::write_restart(FILE *file)
+{
+  write_restart_settings(file);
+  std::vector<std::string> paths;
+  for (const std::string &path : coefficients_.paths) paths.push_back(std::filesystem::absolute(path).string());
+  write_words(file, paths);
+  write_words(file, coefficients_.sha256);
+  write_words(file, coefficients_.names);
+}
+
+/// The models are opened when the first run begins, so that another pair_coeff may still name others.
+void PairMLFF::read_restart(FILE *file)
+{
+  read_restart_settings(file);
+  coefficients_.paths = read_words(file);
+  coefficients_.sha256 = read_words(file);
+  coefficients_.names = read_words(file);
+  members_.clear();
+  restored_ = true;
+  set_flags();
+}
+
+void PairMLFF::write_restart_settings(FILE *file)
+{
+  write_words(file, settings_words_);
+}
+
+void PairMLFF::read_restart_settings(FILE *file)
+{
+  std::vector<std::string> words = read_words(file);
+  std::vector<char *> arg;
+  for (std::string &word : words) arg.push_back(word.data());
+  settings(int(arg.size()), arg.data());
 }
 
 double PairMLFF::memory_usage()
 {
   double bytes = Pair::memory_usage();
   bytes += exchange_.bytes() + double(owner_.capacity()) * sizeof(int);
-  bytes += double(atomic_energy_.capacity() + edge_grad_.capacity()) * sizeof(double);
+  bytes += double(atomic_energy_.capacity() + edge_grad_.capacity() + other_energy_.capacity() +
+                  other_grad_.capacity()) * sizeof(double);
   if (neighborhood_) {
     const metalff::Graph &g = neighborhood_->graph;
     bytes += double(g.edge_vec.capacity()) * sizeof(double) + double(g.neighbor.capacity()) * sizeof(int32_t);

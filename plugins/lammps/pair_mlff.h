@@ -1,19 +1,22 @@
-// pair_style mlff: a trained machine-learned force field from one .mlff file.
+// pair_style mlff: trained machine-learned force fields from .mlff files.
 #pragma once
 
+#include "deviation.h"
 #include "engine/model.h"
 #include "exchange.h"
 #include "neighborhood.h"
 #include "pair.h"
+#include "units.h"
 
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace LAMMPS_NS {
 
-/// `pair_style mlff [precision double|single] [device cpu|cuda:N] [threads N] [chunk N] [ghosts exchange|wide]`
-/// `pair_coeff * * FILE.mlff ELEMENT …` with one element (or NULL) per atom type
+/// `pair_style mlff [KEYWORD VALUE …]`, keywords in docs/pair_mlff.md
+/// `pair_coeff * * FILE.mlff [FILE.mlff …] ELEMENT …` with one element (or NULL) per atom type
 class PairMLFF : public Pair {
  public:
   PairMLFF(LAMMPS *lmp);
@@ -29,27 +32,81 @@ class PairMLFF : public Pair {
   int pack_reverse_comm(int n, int first, double *buf) override;
   void unpack_reverse_comm(int n, int *list, double *buf) override;
   void finish() override;
+  void *extract_peratom(const char *name, int &columns) override;
+  void write_restart(FILE *file) override;
+  void read_restart(FILE *file) override;
+  void write_restart_settings(FILE *file) override;
+  void read_restart_settings(FILE *file) override;
   double memory_usage() override;
 
  private:
+  /// One model of the ensemble.
+  struct Member {
+    metalff::Artifact artifact;
+    std::unique_ptr<metalff::Model> model;
+    std::vector<int> element;    // [ntypes + 1] index into the model's elements by LAMMPS type; -1: not seen
+  };
+
+  /// The words of pair_style.
+  struct Settings {
+    metalff::Options options;
+    std::string precision = "double";
+    enum { ERROR, WARN, IGNORE } extrapolation = WARN;
+    bool wide_ghosts = false;       // several ranks: ghosts to layers * r_max instead of exchange
+    bool mean = false;              // the mean of all members drives, not the first
+    int every = 1;                  // steps between deviations
+    std::string deviation_file;     // empty: none
+    double stop_above = 0.0;        // LAMMPS' units; 0: never
+    std::string stop_restart = "mlff.stop.restart";
+  };
+
+  /// The words of pair_coeff, and what a restart file says of them.
+  struct Coefficients {
+    std::vector<std::string> paths, names;
+    std::vector<std::string> sha256;    // of the manifests; empty: not known yet
+  };
+
   void allocate();
-  void open(const std::string &path);
-  std::vector<int> elements_of_types(int count, char **names) const;
+  void set_flags();
+  void load();
+  void open(const std::string &path, Member &member);
+  std::vector<int> elements_of_types(const metalff::Artifact &artifact) const;
   void update_owners();
   std::string too_close();
-  std::string evaluate();
+  void evaluate(std::size_t member, std::vector<double> &energy, std::vector<double> &grad);
+  void evaluate_drivers();
+  void add_to_deviation(std::size_t member, const std::vector<double> &energy, const std::vector<double> &grad);
+  void deviate();
+  void report_deviation();
   void stop_together(std::string message);
   void scatter();
+  std::vector<std::string> read_words(FILE *file);
 
-  metalff::Options options_;
-  metalff::Artifact artifact_;
-  std::unique_ptr<metalff::Model> model_;
+  Settings settings_;
+  std::vector<std::string> settings_words_;
+  Coefficients coefficients_;
+  Units units_;
+  std::vector<Member> members_;                     // empty until the files are open
+  double r_max_ = 0.0;                              // Å, the largest of the members
+  int layers_ = 1;
+  const Member *guard_ = nullptr;                   // the driving member with the largest shortest training distance
   std::unique_ptr<Neighborhood> neighborhood_;
   FeatureExchange exchange_;
-  bool wide_ghosts_ = false;                        // several ranks: ghosts to layers * r_max instead of exchange
   std::vector<int> owner_;                          // [nlocal + nghost] one rank: index of the owned atom
-  std::vector<double> atomic_energy_, edge_grad_;
+  std::vector<double> atomic_energy_, edge_grad_;   // of what drives
+  std::vector<double> other_energy_, other_grad_;   // of another member
+
+  std::unique_ptr<Deviation> deviation_;            // of an ensemble
+  std::size_t reversing_ = 0;                       // the member whose forces comm carries
+  bigint computed_at_ = -1, deviated_at_ = -1, written_at_ = -1;    // steps
+  double extremes_[3] = {};                         // pvector: largest, smallest, mean deviation
+  FILE *deviation_file_ = nullptr;                  // rank 0
+  bool restored_ = false;                           // from a restart file: its deviation file goes on
+  bool stopping_ = false;
+
   bool warned_of_distance_ = false;
+  bigint steps_ = 0, close_steps_ = 0, close_atoms_ = 0;    // since the last finish(); atoms of this rank
+  double closest_ = 0.0;                            // Å, over those steps
 
   struct Seconds {
     double edges = 0.0, model = 0.0, communication = 0.0, scatter = 0.0;

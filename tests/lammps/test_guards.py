@@ -14,7 +14,7 @@ NEAREST = 3.615 / 2**0.5  # Å, of the crystal below
 
 
 def crystal(units="metal", types=1):
-    lattice = {"metal": 3.615, "real": 3.615, "lj": 1.0}[units]
+    lattice = {"metal": 3.615, "cgs": 3.615e-8, "lj": 1.0}[units]
     lines = [f"units {units}", "atom_style atomic", f"lattice fcc {lattice}", "region b block 0 2 0 2 0 2"]
     return [*lines, f"create_box {types} b", "create_atoms 1 box", "mass * 63.546"]
 
@@ -47,13 +47,15 @@ def trained_down_to(oracle, path, distance):
 
 STYLES = {
     "presision single": "unknown keyword 'presision' of pair_style mlff (did you mean 'precision'?): valid are "
-    "precision, device, threads",
+    "precision, device, threads, chunk, ghosts, extrapolation, ensemble, deviation, stop_above",
     "gpu on": "unknown keyword 'gpu' of pair_style mlff: valid are",
     "precision": "keyword 'precision' of pair_style mlff needs a value",
     "threads 2 device": "keyword 'device' of pair_style mlff needs a value",
-    "precision half": "precision of pair_style mlff must be double or single, not 'half'",
+    "precision half": "precision of pair_style mlff must be double, single or mixed, not 'half'",
     "device gpu": "device of pair_style mlff must be cpu or cuda:N, not 'gpu'",
     "device cuda": "device of pair_style mlff must be cpu or cuda:N, not 'cuda'",
+    "chunk 0": "chunk of pair_style mlff must be auto or at least 1",
+    "ghosts far": "ghosts of pair_style mlff must be exchange or wide, not 'far'",
     "threads 0": "threads of pair_style mlff must be at least 1",
     "threads two": "'two'",  # LAMMPS' own sentence
 }
@@ -83,9 +85,9 @@ def test_pair_coeff(words, ranks, oracle, tmp_path):
     says(COEFFS[words], tmp_path, lines, ranks)
 
 
-@pytest.mark.parametrize("units", ["lj", "real"])
+@pytest.mark.parametrize("units", ["lj", "cgs"])
 def test_units(units, tmp_path):
-    sentence = f"works in eV and Angstrom: put 'units metal' at the top of the input, not 'units {units}'"
+    sentence = f"pair_style mlff does not know 'units {units}': use metal, real, si or electron"
     says(sentence, tmp_path, [*crystal(units), "pair_style mlff"])
 
 
@@ -95,10 +97,28 @@ def test_newton_off(ranks, oracle, tmp_path):
     says("pair_style mlff needs forces on ghost atoms: use 'newton on'", tmp_path, lines, ranks)
 
 
-def test_message_passing_needs_one_ghost_cutoff(oracle, tmp_path):
+def test_wide_ghosts_need_one_ghost_cutoff(bundled_model, tmp_path):
+    lines = [*crystal(), "neighbor 0.3 multi", "comm_modify mode multi", "pair_style mlff ghosts wide"]
+    lines += [f"pair_coeff * * {bundled_model} Cu", "run 0"]
+    says("'ghosts wide' on several ranks needs 'comm_modify mode single'", tmp_path, lines, ranks=2)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_more_layers_in_the_manifest_than_in_the_payload(ranks, oracle, tmp_path):
     model = rewritten(oracle, tmp_path / "deep.mlff", layers=2)
-    lines = [*crystal(), "neighbor 0.3 multi", "comm_modify mode multi", "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"]
-    says("a message-passing model on several ranks needs 'comm_modify mode single'", tmp_path, lines, ranks=2)
+    lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"]
+    says(
+        "has no program 'forward0' though its manifest says 2 layer(s): deploy the model again", tmp_path, lines, ranks
+    )
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_bonds_that_take_neighbours_away(ranks, oracle, tmp_path):
+    lines = [line.replace("atomic", "bond") for line in crystal()]
+    lines[4] += " bond/types 1 extra/bond/per/atom 12 extra/special/per/atom 90"
+    lines += ["pair_style mlff", f"pair_coeff * * {oracle} Cu", "comm_modify cutoff 9"]
+    lines += ["bond_style zero nocoeff", "bond_coeff *", "create_bonds many all all 1 1.0 2.9", "run 0"]
+    says("takes bonded neighbours away from pair_style mlff: use 'special_bonds lj/coul 1 1 1'", tmp_path, lines, ranks)
 
 
 def test_device_that_is_not_there(oracle, tmp_path):

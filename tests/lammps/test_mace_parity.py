@@ -61,10 +61,13 @@ def test_ase_agrees_with_mace(name, calculator, reference):
     )
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+WAYS = [(1, ""), (2, "ghosts exchange"), (4, "ghosts exchange"), (2, "ghosts wide"), (4, "ghosts wide"), (2, "chunk 7")]
+
+
+@pytest.mark.parametrize("ranks, keywords", WAYS)
 @pytest.mark.parametrize("name", STRUCTURES)
-def test_lammps_agrees_with_mace(name, ranks, bundled_model, reference, tmp_path):
-    pair = ["pair_style mlff", f"pair_coeff * * {bundled_model} Cu"]
+def test_lammps_agrees_with_mace(name, ranks, keywords, bundled_model, reference, tmp_path):
+    pair = [f"pair_style mlff {keywords}", f"pair_coeff * * {bundled_model} Cu"]
     (ours,) = Script(STRUCTURES[name]).run(tmp_path, [pair], ranks=ranks)
     (xx, yy, zz, yz, xz, xy) = ours.stress
     stress = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

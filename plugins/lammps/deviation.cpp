@@ -1,0 +1,56 @@
+#include "deviation.h"
+
+#include "engine/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <mpi.h>
+
+using namespace LAMMPS_NS;
+using metalff::reserve_for;
+
+void Deviation::start(int n_all)
+{
+  for (auto &force : force_) {
+    reserve_for(force, 3 * std::size_t(n_all));
+    std::fill_n(force.begin(), 3 * std::size_t(n_all), 0.0);
+  }
+  reserve_for(per_atom, std::max(n_all, 1));
+  std::fill(energy_.begin(), energy_.end(), 0.0);
+}
+
+void Deviation::reduce(const std::vector<int> &atom_of, int n_owned)
+{
+  std::fill(per_atom.begin(), per_atom.end(), 0.0);
+  double sum[2] = {0.0, double(n_owned)};
+  double extremes[2] = {0.0, -std::numeric_limits<double>::infinity()};    // largest and -smallest
+  for (int node = 0; node < n_owned; ++node) {
+    const std::size_t at = 3 * std::size_t(atom_of[node]);
+    double squares = 0.0;
+    for (int c = 0; c < 3; ++c) {
+      double average = 0.0;
+      for (const auto &force : force_) average += force[at + c] / members_;
+      for (const auto &force : force_) squares += (force[at + c] - average) * (force[at + c] - average) / members_;
+    }
+    const double deviation = std::sqrt(squares);
+    per_atom[atom_of[node]] = deviation;
+    sum[0] += deviation;
+    extremes[0] = std::max(extremes[0], deviation);
+    extremes[1] = std::max(extremes[1], -deviation);
+  }
+  MPI_Allreduce(MPI_IN_PLACE, sum, 2, MPI_DOUBLE, MPI_SUM, world);
+  MPI_Allreduce(MPI_IN_PLACE, extremes, 2, MPI_DOUBLE, MPI_MAX, world);
+  std::vector<double> energy = energy_;
+  MPI_Allreduce(MPI_IN_PLACE, energy.data(), members_, MPI_DOUBLE, MPI_SUM, world);
+
+  largest = smallest = mean = energy_per_atom = 0.0;
+  if (sum[1] == 0.0) return;    // no atom that the models see
+  largest = extremes[0];
+  smallest = -extremes[1];
+  mean = sum[0] / sum[1];
+  double average = 0.0, squares = 0.0;
+  for (const double e : energy) average += e / members_;
+  for (const double e : energy) squares += (e - average) * (e - average) / members_;
+  energy_per_atom = std::sqrt(squares) / sum[1];
+}

@@ -1,0 +1,38 @@
+// How far the members of an ensemble disagree.
+#pragma once
+
+#include "pointers.h"
+
+#include <vector>
+
+namespace LAMMPS_NS {
+
+/// Forces of every member of an ensemble on every atom, and their deviation: sqrt(mean over members |F_i − mean F_i|²).
+class Deviation : protected Pointers {
+ public:
+  Deviation(LAMMPS *lmp, int members) : Pointers(lmp), members_(members), force_(members), energy_(members) {}
+
+  /// Forgets the forces; `n_all` local and ghost atoms.
+  void start(int n_all);
+
+  /// [n_all * 3] of one member, to add to
+  double *force(int member) { return force_[member].data(); }
+
+  /// Σ_i E_i of one member on this rank
+  double &energy(int member) { return energy_[member]; }
+
+  /// From forces without ghosts' share to per_atom, largest, smallest, mean and energy_per_atom, the same on all ranks.
+  /// \param atom_of  [n_owned] the atoms that count
+  void reduce(const std::vector<int> &atom_of, int n_owned);
+
+  std::vector<double> per_atom;    ///< [n_all], the first nlocal count; 0 for atoms that no model sees
+  double largest = 0.0, smallest = 0.0, mean = 0.0;
+  double energy_per_atom = 0.0;    ///< standard deviation of the members' energies over the number of atoms
+
+ private:
+  const int members_;
+  std::vector<std::vector<double>> force_;
+  std::vector<double> energy_;
+};
+
+}    // namespace LAMMPS_NS
