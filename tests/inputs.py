@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,11 @@ class State:
 
 
 def crystal(types=1, cells=3, style="atomic", extra="", share=0.3, boundary="p p p", units="metal"):
-    """A rattled copper crystal; with two types, 30 % of the atoms are of the second, the same on any number of ranks."""
+    """A rattled copper crystal; with two types, 30 % of the atoms are of the second."""
     lines = [f"units {units}", f"atom_style {style}", f"boundary {boundary}", "lattice fcc 3.615"]
     lines += [f"region b block 0 {cells} 0 {cells} 0 {cells}", f"create_box {types} b {extra}", "create_atoms 1 box"]
-    lines += ["displace_atoms all random 0.08 0.08 0.08 4711"]
-    return lines + ([f"set group all type/fraction 2 {share} 77"] if types > 1 else [])
+    lines += [f"set group all type/fraction 2 {share} 77"] if types > 1 else []
+    return [*lines, "displace_atoms all random 0.08 0.08 0.08 4711"]
 
 
 def execute(directory: Path, lines, ranks=1, switches=()) -> subprocess.CompletedProcess:
@@ -67,6 +67,13 @@ def state(directory: Path, completed) -> State:
     ids, types = t[:, 0].astype(int), t[:, 1].astype(int)
     stress = -numbers[1:] * BAR
     return State(numbers[0], stress, ids, types, t[:, 2:5], t[:, 5:8], t[:, 8], completed.stdout)
+
+
+def by_position(state: State) -> State:
+    """Sorted by position instead, with new ids: LAMMPS numbers the atoms of a lattice rank by rank."""
+    order = np.lexsort(state.positions.round(6).T)
+    arrays = ("types", "positions", "forces", "energies")
+    return replace(state, ids=np.arange(len(order)), **{name: getattr(state, name)[order] for name in arrays})
 
 
 def same(ours: State, reference: State, tolerance=TOLERANCE, atoms=None, moved=False):

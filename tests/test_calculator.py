@@ -177,7 +177,10 @@ BAD = {
     "NaN cell": (Atoms("Cu", cell=[5, np.nan, 5], pbc=True), "some atomic positions or cell vectors are not finite"),
     "no atoms": (Atoms(cell=[5, 5, 5], pbc=True), "there are no atoms in the structure: give it at least one"),
     "no cell": (Atoms("Cu2", positions=[[0, 0, 0], [2.5, 0, 0]], pbc=True), "the periodic cell vectors are zero or"),
-    "flat cell": (Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True), "the periodic cell vectors are zero or"),
+    "flat cell": (
+        Atoms("Cu", cell=[[3, 0, 0], [6, 0, 0], [0, 0, 3]], pbc=True),
+        "the periodic cell vectors are zero or",
+    ),
     "same place": (Atoms("Cu2", positions=np.zeros((2, 3))), "the energy is not a finite number: look for overlapping"),
 }
 

@@ -96,7 +96,7 @@ def test_a_killed_compile_leaves_nothing(filled):
     compiled = directory / "cache" / "compiled"
     (entry,) = (path for path in compiled.iterdir() if path.is_dir())
     assert entry.name not in litter
-    assert sorted(path.name for path in entry.iterdir()) == ["model.so", "ready"]
+    assert sorted(path.name for path in entry.iterdir()) == ["last.so", "ready"]
     assert [path.name for path in compiled.iterdir() if path.is_file()] == [f"{entry.name}.lock"]
 
 
@@ -128,14 +128,18 @@ def test_no_compiler(oracle, no_compiler, tmp_path, monkeypatch, capfd):
 def test_cache_that_cannot_be_written(oracle, tmp_path, monkeypatch, capfd):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(MetalffError, match="cannot be written .Not a directory.: make room there, or set METALFF_CACHE"):
+    with pytest.raises(
+        MetalffError, match="cannot be written .Not a directory.: make room there, or set METALFF_CACHE"
+    ):
         MLFFCalculator(oracle)
     assert capfd.readouterr() == ("", "")
 
 
 def test_unknown_device(oracle, tmp_path, monkeypatch):
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path))
-    with pytest.raises(MetalffError, match="device 'cuda:99' is not available to torch on this machine: use device cpu"):
+    with pytest.raises(
+        MetalffError, match="device 'cuda:99' is not available to torch on this machine: use device cpu"
+    ):
         MLFFCalculator(oracle, device="cuda:99")
 
 
@@ -164,7 +168,7 @@ def test_full_disk(oracle, tmp_path):
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody mount a small file system")
-    script = f'{mount} && METALFF_CACHE={tmp_path} {sys.executable} -m metalff.compiled {oracle}; r=$?; ls {tmp_path}/*; exit $r'
+    script = f"{mount} && METALFF_CACHE={tmp_path} {sys.executable} -m metalff.compiled {oracle}; r=$?; ls {tmp_path}/*; exit $r"
     completed = subprocess.run([unshare, "-rm", "sh", "-c", script], capture_output=True, text=True)
     assert completed.returncode == 1
     (sentence,) = completed.stderr.splitlines()

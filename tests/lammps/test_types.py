@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inputs import crystal, ends, same
+from inputs import by_position, crystal, ends, same
 from metalff.lammps import potentials_dir
 
 EAM_FILE = "Cu_mishin1.eam.alloy"  # of the oracle
@@ -86,10 +86,10 @@ def test_messages_past_a_skipped_type(name, ghosts, bundled_model, tmp_path):
     """Message passing under hybrid: 2 and 4 ranks give the numbers of one."""
     box = crystal(types=2)
     _, pair = pairs(NULLS[name], bundled_model)
-    reference = ends(tmp_path / "one", box, pair)
+    reference = by_position(ends(tmp_path / "one", box, pair))
     pair = [line.replace("mlff lj", f"mlff ghosts {ghosts} lj") for line in pair]
     for ranks in (2, 4):
-        same(ends(tmp_path / "several", box, pair, ranks=ranks), reference)
+        same(by_position(ends(tmp_path / "several", box, pair, ranks=ranks)), reference)
 
 
 def test_one_type_is_seen_by_nobody(oracle, tmp_path):
@@ -261,11 +261,11 @@ def test_swaps_are_accepted(alloy, tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_no_atom_map(ranks, oracle, eam_commands, tmp_path):
-    """No map, and no ids to make one of."""
+def test_atom_map(ranks, oracle, eam_commands, tmp_path):
+    """With a map, and without ids to make one of."""
     commands = [*NVE, "run 20"]
     head, *rest = crystal()
-    for words in ("map no", "id no map no"):
+    for words in ("map yes", "id no"):
         # without ids nothing can be sorted: the comparison is between sums
         box = [head, rest[0], f"atom_modify {words}", *rest[1:]]
         if "id no" in words:
@@ -293,7 +293,7 @@ SPECIAL = {
 def test_bonded_atoms_see_each_other(name, ranks, oracle, eam_commands, tmp_path):
     """Weights of special bonds are no business of a many-body model: eam/alloy without bonds is the reference."""
     extra = "bond/types 1 extra/bond/per/atom 12 extra/special/per/atom 90"
-    bonds = ["bond_style zero nocoeff", "bond_coeff *", SPECIAL[name], "create_bonds many all all 1 1.0 2.9"]
+    bonds = ["bond_style zero nocoeff", "bond_coeff *", "create_bonds many all all 1 1.0 2.9", SPECIAL[name]]
     pair = ["pair_style mlff", f"pair_coeff * * {oracle} Cu", "mass * 63.546", "comm_modify cutoff 9"]
     reference = ends(tmp_path / "eam", crystal(), eam_commands, ranks=ranks)
     ours = ends(tmp_path / "ours", crystal(style="bond", extra=extra), [*pair, *bonds], ranks=ranks)
