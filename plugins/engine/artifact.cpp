@@ -5,7 +5,10 @@
 #include "sha256.h"
 #include "zip.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iomanip>
+#include <sstream>
 
 namespace metalff {
 namespace {
@@ -19,6 +22,24 @@ std::string reason(const std::exception &error)
   for (char &c : text)
     if (c < ' ' || c > '~') c = '?';
   return text;
+}
+
+/// "DATA (N frames), force RMSE … eV/A on TEST": errors on test data where there are any, else those of the validation.
+std::string trained_on(const Json &training)
+{
+  std::ostringstream text;
+  text << training.value("data", "");
+  if (const int frames = training.value("frames", 0)) text << " (" << frames << " frames)";
+  const Json errors = training.value("errors", Json::object());
+  for (const bool validation : {false, true})
+    for (const auto &[name, error] : errors.items()) {
+      if ((name == "validation") != validation || !error.contains("force_rmse")) continue;
+      text << std::setprecision(3) << ", force RMSE " << error.at("force_rmse").get<double>() << " eV/A";
+      if (error.contains("energy_rmse")) text << " and energy RMSE " << 1e3 * error.at("energy_rmse").get<double>() << " meV/atom";
+      text << " on " << name;
+      return text.str();
+    }
+  return text.str();
 }
 
 void parse_manifest(const std::string &text, Artifact &a)
@@ -38,7 +59,19 @@ void parse_manifest(const std::string &text, Artifact &a)
   a.elements = json.at("elements").get<std::vector<std::string>>();
   a.r_max = json.at("r_max").get<double>();
   a.layers = json.at("layers").get<int>();
-  a.shortest_distance = json.value("training", Json::object()).value("shortest_distance", 0.0);
+  const Json training = json.value("training", Json::object());
+  a.shortest_distance = training.value("shortest_distance", 0.0);
+  a.largest_coordination = training.value("largest_coordination", 0);
+  for (const auto &pair : training.value("pairs", Json::array())) {
+    auto index = [&](int which) {
+      const auto name = pair.at(which).get<std::string>();
+      const auto at = std::find(a.elements.begin(), a.elements.end(), name);
+      if (at == a.elements.end()) throw std::domain_error("training.pairs names " + name + ", which is not an element of the model");
+      return int(at - a.elements.begin());
+    };
+    a.pairs.insert(std::minmax({index(0), index(1)}));
+  }
+  a.trained_on = trained_on(training);
   const Json payloads = json.value("payloads", Json::object());
   for (const auto &[name, payload] : payloads.items())
     a.payloads[name] = {payload.at("sha256").get<std::string>(), payload.at("size").get<std::size_t>()};
@@ -48,6 +81,7 @@ void parse_manifest(const std::string &text, Artifact &a)
   if (a.layers < 1) throw std::domain_error("layers is less than 1");
   if (!(std::isfinite(a.shortest_distance) && a.shortest_distance >= 0))
     throw std::domain_error("training.shortest_distance is not a distance");
+  if (a.largest_coordination < 0) throw std::domain_error("training.largest_coordination is negative");
 }
 
 }    // namespace

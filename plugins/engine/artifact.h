@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace metalff {
@@ -24,6 +26,9 @@ struct Artifact {
   double r_max = 0.0;                   ///< cutoff of one layer, Å
   int layers = 1;                       ///< message-passing layers; 1: strictly local
   double shortest_distance = 0.0;       ///< shortest distance in the training data, Å; 0: unknown
+  int largest_coordination = 0;         ///< most neighbours within r_max in the training data; 0: unknown
+  std::set<std::pair<int, int>> pairs;  ///< elements (smaller index first) seen within r_max of each other; empty: unknown
+  std::string trained_on;               ///< data and errors in words; empty: unknown
   std::map<std::string, Payload> payloads;    ///< by member name
 
   /// Below this distance (Å) between two atoms the model's energy means nothing; 0: unknown.

@@ -35,6 +35,10 @@ class Model {
   /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
   virtual int feature_width() const { return 0; }
 
+  /// Bytes that the next evaluate() of this graph takes beyond those in use; the first call may evaluate some centres to find
+  /// out. 0 where the system does not tell.
+  virtual double memory(const Graph &) { return 0.0; }
+
   /// Evaluates E = Σ_{i < n_owned} E_i.
   /// \param atomic_energy [n_nodes] E_i in eV; entries from n_owned on are unspecified
   /// \param edge_grad     [n_edges * 3] dE/d edge_vec in eV/Å

@@ -1,6 +1,7 @@
 // A model that is a compiled torch program (AOTInductor): the general path and the reference.
 // Built as a library of its own (mlff_torch.so); model.cpp loads it.
 #include "error.h"
+#include "memory.h"
 #include "model.h"
 
 #include <ATen/Parallel.h>
@@ -86,7 +87,7 @@ template <typename T> class Chunk {
   {
     reserve_for(rows, count * width);
     for (std::size_t k = 0; k < count; ++k) {
-      if (node[k] < 0)
+      if (node[k] < 0 || zeros)
         std::fill_n(&rows[k * width], width, T(0));
       else
         std::copy_n(&all[std::size_t(node[k]) * width], width, &rows[k * width]);
@@ -99,6 +100,7 @@ template <typename T> class Chunk {
   std::vector<int> node;    // [n] node of the graph; -1: added
   std::vector<int64_t> edge_index, types;
   std::vector<T> edge_vec, mask, features, grad_next;
+  bool zeros = false;       // gather() gives zeros: no features are there yet
 
  private:
   std::vector<std::pair<int64_t, int>> slot_;    // [n_nodes] (stamp of the chunk that saw the node, its place there)
@@ -130,6 +132,27 @@ template <typename T> class TorchModel : public Model {
   }
 
   int feature_width() const override { return *std::max_element(width_.begin(), width_.end()); }
+
+  double memory(const Graph &graph) override
+  {
+    if (device_ != "cpu" || graph.n_owned == 0) return 0.0;
+    const double size = std::min(chunk_of(graph.n_owned), graph.n_owned);
+    double rows = 0.0;
+    for (int k = 1; k < layers_; ++k) {
+      const double wanted = 1.1 * graph.n_nodes * width_[k];
+      rows += std::max(0.0, wanted - double(features_[k].capacity())) + std::max(0.0, wanted - double(grads_[k].capacity()));
+    }
+    const double edges = double(graph.first[graph.n_owned]) / graph.n_owned;
+    if (bytes_per_edge_ < 0.0) {
+      trim_heap();
+      const double before = resident_bytes();
+      if (!forget_peak()) return 0.0;
+      const int centres = std::min(graph.n_owned, 256);
+      probe(graph, centres);
+      bytes_per_edge_ = std::max(0.0, peak_bytes() - before) / std::max(1.0, centres * edges);
+    }
+    return rows * sizeof(double) + size * edges * bytes_per_edge_;
+  }
 
   void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange) override
   {
@@ -167,10 +190,25 @@ template <typename T> class TorchModel : public Model {
  private:
   static constexpr auto real = std::is_same_v<T, float> ? at::kFloat : at::kDouble;
 
+  int chunk_of(int count) const { return chunk_ > 0 ? chunk_ : device_ == "cpu" ? default_chunk : count; }
+
+  /// Every program once, on the first centres and features of nothing.
+  void probe(const Graph &graph, int centres)
+  {
+    at::set_num_threads(threads_);
+    const c10::InferenceMode guard;
+    data_.take(graph, 0, centres, pad_length_);
+    data_.zeros = true;
+    for (int k = 0; k + 1 < layers_; ++k) run(*forward_[k], k, false);
+    run(*last_, layers_ - 1, false);
+    for (int k = 0; k + 1 < layers_; ++k) run(*backward_[k], k, true);
+    data_.zeros = false;
+  }
+
   template <typename Work> void over_chunks(const Graph &graph, int k, Work &&work)
   {
     const int count = graph.reach[layers_ - 1 - k];
-    const int size = chunk_ > 0 ? chunk_ : device_ == "cpu" ? default_chunk : count;
+    const int size = chunk_of(count);
     for (int begin = 0; begin < count; begin += size) {
       data_.take(graph, begin, std::min(begin + size, count), pad_length_);
       work();
@@ -247,6 +285,7 @@ template <typename T> class TorchModel : public Model {
   Chunk<T> data_;
   std::vector<std::vector<double>> features_, grads_;    // [layers][n_nodes * width] what a layer starts from; the first: nothing
   std::vector<int> width_;
+  double bytes_per_edge_ = -1.0;    // of a chunk, at its peak; negative: not measured yet
 };
 
 }    // namespace

@@ -1,5 +1,7 @@
 #include "pair_mlff.h"
 
+#include "engine/memory.h"
+
 #include "atom.h"
 #include "citeme.h"
 #include "comm.h"
@@ -22,30 +24,6 @@
 
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
-
-/// Number of characters to insert, delete or replace to get from one word to the other.
-static std::size_t edits(const std::string &from, const std::string &to)
-{
-  std::vector<std::size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = diagonal + (from[i - 1] != to[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-/// " (did you mean 'x'?)" for the closest valid word, or nothing.
-static std::string hint(const std::string &word, const std::vector<std::string> &valid)
-{
-  auto closer = [&](const std::string &a, const std::string &b) { return edits(word, a) < edits(word, b); };
-  const std::string best = *std::min_element(valid.begin(), valid.end(), closer);
-  return edits(word, best) <= best.size() / 2 ? " (did you mean '" + best + "'?)" : "";
-}
 
 PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this)
 {
@@ -88,74 +66,12 @@ void PairMLFF::settings(int narg, char **arg)
   if (!units)
     error->all(FLERR, "pair_style mlff does not know 'units {}': use metal, real, si or electron", update->unit_style);
   units_ = *units;
-  settings_ = Settings();
+  settings_words_.assign(arg, arg + narg);
+  settings_ = Settings::of(settings_words_, units_, lmp);
   members_.clear();    // a second pair_style mlff keeps this object and pair_coeff: open the models anew
   if (deviation_file_) fclose(deviation_file_);
   deviation_file_ = nullptr;
   written_at_ = -1;
-  settings_words_.assign(arg, arg + narg);
-
-  static const std::vector<std::string> keywords = {"precision", "device",    "threads",   "chunk",      "ghosts",
-                                                    "extrapolation", "ensemble", "deviation", "stop_above"};
-  auto is_keyword = [&](const std::string &word) {
-    return std::find(keywords.begin(), keywords.end(), word) != keywords.end();
-  };
-  for (int k = 0; k < narg;) {
-    const std::string key = arg[k++];
-    if (!is_keyword(key)) {
-      std::string list;
-      for (const auto &word : keywords) list += (list.empty() ? "" : ", ") + word;
-      error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are {}", key, hint(key, keywords), list);
-    }
-    auto value = [&]() -> std::string {
-      if (k == narg) error->all(FLERR, "keyword '{}' of pair_style mlff needs {}", key,
-                                key == "deviation" ? "a number of steps and a file" : "a value");
-      return arg[k++];
-    };
-    if (key == "precision") {
-      settings_.precision = value();
-      if (settings_.precision != "double" && settings_.precision != "single" && settings_.precision != "mixed")
-        error->all(FLERR, "precision of pair_style mlff must be double, single or mixed, not '{}'", settings_.precision);
-      settings_.options.single = settings_.precision != "double";
-    } else if (key == "device") {
-      const std::string device = value();
-      if (device != "cpu" && !utils::strmatch(device, "^cuda:\\d+$"))
-        error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", device);
-      settings_.options.device = device;
-    } else if (key == "threads") {
-      settings_.options.threads = utils::inumeric(FLERR, value(), false, lmp);
-      if (settings_.options.threads < 1) error->all(FLERR, "threads of pair_style mlff must be at least 1");
-    } else if (key == "chunk") {
-      const std::string atoms = value();
-      settings_.options.chunk = atoms == "auto" ? 0 : utils::inumeric(FLERR, atoms, false, lmp);
-      if (settings_.options.chunk < 1 && atoms != "auto")
-        error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
-    } else if (key == "ghosts") {
-      const std::string choice = value();
-      if (choice != "exchange" && choice != "wide")
-        error->all(FLERR, "ghosts of pair_style mlff must be exchange or wide, not '{}'", choice);
-      settings_.wide_ghosts = choice == "wide";
-    } else if (key == "extrapolation") {
-      const std::string choice = value();
-      if (choice != "error" && choice != "warn" && choice != "ignore")
-        error->all(FLERR, "extrapolation of pair_style mlff must be error, warn or ignore, not '{}'", choice);
-      settings_.extrapolation = choice == "error" ? Settings::ERROR : choice == "warn" ? Settings::WARN : Settings::IGNORE;
-    } else if (key == "ensemble") {
-      const std::string choice = value();
-      if (choice != "first" && choice != "mean")
-        error->all(FLERR, "ensemble of pair_style mlff must be first or mean, not '{}'", choice);
-      settings_.mean = choice == "mean";
-    } else if (key == "deviation") {
-      settings_.every = utils::inumeric(FLERR, value(), false, lmp);
-      if (settings_.every < 1) error->all(FLERR, "deviation of pair_style mlff must be every 1 or more steps");
-      settings_.deviation_file = value();
-    } else {
-      settings_.stop_above = utils::numeric(FLERR, value(), false, lmp);
-      if (!(settings_.stop_above > 0.0))
-        error->all(FLERR, "stop_above of pair_style mlff must be a force above 0 {}", units_.name_of_force);
-      if (k < narg && !is_keyword(arg[k])) settings_.stop_restart = arg[k++];
-    }
-  }
 }
 
 void PairMLFF::coeff(int narg, char **arg)
@@ -200,7 +116,6 @@ void PairMLFF::load()
   members_.resize(count);
   r_max_ = 0.0;
   layers_ = 1;
-  guard_ = nullptr;
   for (std::size_t m = 0; m < count; ++m) {
     Member &member = members_[m];
     open(coefficients_.paths[m], member);
@@ -214,8 +129,8 @@ void PairMLFF::load()
     layers_ = std::max(layers_, artifact.layers);
     comm_forward = std::max(comm_forward, member.model->feature_width());
     comm_reverse = std::max(comm_reverse, member.model->feature_width());
-    if ((m == 0 || settings_.mean) && (!guard_ || artifact.shortest_distance > guard_->artifact.shortest_distance))
-      guard_ = &member;
+    if (m == 0 || settings_.mean)
+      member.extrapolation = std::make_unique<Extrapolation>(lmp, artifact, member.element, settings_.extrapolation);
   }
   coefficients_.sha256.clear();
   for (const auto &member : members_) coefficients_.sha256.push_back(member.artifact.sha256);
@@ -280,6 +195,8 @@ void PairMLFF::open(const std::string &path, Member &member)
                    "sha256 {:.12}\n", path, artifact.name, artifact.family, artifact.r_max, artifact.layers,
                    settings_.precision, elements, artifact.sha256);
   }
+  if (comm->me == 0 && !artifact.trained_on.empty())
+    utils::logmesg(lmp, "pair_style mlff: {} was trained on {}\n", artifact.name, artifact.trained_on);
   if (lmp->citeme && !artifact.citation.empty())
     lmp->citeme->add("pair_style mlff, model " + artifact.name + ":\n\n" + artifact.citation + "\n\n");
 }
@@ -305,7 +222,11 @@ void PairMLFF::init_style()
     if (comm->mode != Comm::SINGLE)
       error->all(FLERR, "'ghosts wide' on several ranks needs 'comm_modify mode single': use that or 'ghosts exchange'");
     // messages come from as far as layers * r_max; init_one() would widen every neighbour list instead
-    comm->cutghostuser = std::max(comm->cutghostuser, layers_ * r_max_ * units_.length + neighbor->skin);
+    const double needed = layers_ * r_max_ * units_.length + neighbor->skin;
+    if (comm->cutghostuser > 0.0 && comm->cutghostuser < needed && comm->me == 0)
+      error->warning(FLERR, "comm_modify cutoff {:g} is too small for 'ghosts wide' of pair_style mlff: {:g} is used, {} layers of "
+                     "{:g} and the skin", comm->cutghostuser, needed, layers_, r_max_ * units_.length);
+    comm->cutghostuser = std::max(comm->cutghostuser, needed);
   }
   neighbor->add_request(this, wide ? NeighConst::REQ_FULL | NeighConst::REQ_GHOST : NeighConst::REQ_FULL);
 }
@@ -329,9 +250,10 @@ void PairMLFF::compute(int eflag, int vflag)
   metalff::Graph &graph = neighborhood_->graph;
   if (units_.length != 1.0)
     for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) graph.edge_vec[k] /= units_.length;
-  std::string failure = too_close();
+  std::string failure = extrapolates();
   const double evaluating = platform::walltime();
   if (!failure.empty()) stop_together(failure);
+  if (update->setupflag) predict_memory();
   exchange_.seconds = 0.0;
   evaluate_drivers();
   const double evaluated = platform::walltime();
@@ -341,7 +263,6 @@ void PairMLFF::compute(int eflag, int vflag)
   seconds_.model += evaluated - evaluating - exchange_.seconds;
   seconds_.communication += exchange_.seconds;
   seconds_.scatter += platform::walltime() - scattering;
-  ++steps_;
 
   computed_at_ = update->ntimestep;
   deviated_at_ = -1;
@@ -349,6 +270,60 @@ void PairMLFF::compute(int eflag, int vflag)
     deviate();
     report_deviation();
   }
+}
+
+/// What must end the run because a model that drives knows nothing like it, or nothing; all ranks take part.
+std::string PairMLFF::extrapolates()
+{
+  const double shortest = std::sqrt(neighborhood_->shortest_squared) / units_.length;
+  for (auto &member : members_)
+    if (member.extrapolation)
+      if (std::string failure = member.extrapolation->check(*neighborhood_, shortest); !failure.empty()) return failure;
+  return {};
+}
+
+/// Says what the run will take, and ends it when there is less: before the first step, not out of memory in the middle.
+void PairMLFF::predict_memory()
+{
+  const metalff::Graph &graph = neighborhood_->graph;
+  const double all = atom->nlocal + atom->nghost, edges = graph.n_edges();
+  auto missing = [](const std::vector<double> &have, double want) { return std::max(0.0, 1.1 * want - have.capacity()); };
+  double need = missing(atomic_energy_, graph.n_nodes) + missing(edge_grad_, 3.0 * edges);
+  if (deviation_) need += missing(other_energy_, graph.n_nodes) + missing(other_grad_, 3.0 * edges);
+  if (deviation_ && deviated_at_ < 0) need += (3.0 * double(members_.size()) + 1.0) * all;
+  if (comm->nprocs > 1 && !settings_.wide_ghosts) need += std::max(0.0, 1.1 * all * comm_forward - exchange_.bytes() / sizeof(double));
+  need *= sizeof(double);
+  std::string failure;
+  for (auto &member : members_) {
+    try {
+      need += member.model->memory(graph);
+    } catch (const std::exception &e) {
+      failure = fmt::format("'{}' could not be evaluated: {}", member.artifact.path, e.what());
+    }
+  }
+  stop_together(failure);
+
+  MPI_Comm node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  const double mine[2] = {need, metalff::resident_bytes() + need};
+  double of_node[2], largest[2] = {mine[1], 0.0};
+  MPI_Allreduce(mine, of_node, 2, MPI_DOUBLE, MPI_SUM, node);
+  MPI_Comm_free(&node);
+  largest[1] = of_node[1];
+  MPI_Allreduce(MPI_IN_PLACE, largest, 2, MPI_DOUBLE, MPI_MAX, world);
+  const double left = metalff::free_bytes_of_process(), left_on_machine = metalff::free_bytes_of_machine();
+  auto too_little = [&](double wanted, double there, const char *where) {
+    failure = fmt::format("pair_style mlff needs {:.0f} MB of memory more than {} has left ({:.0f} MB needed, {:.0f} MB left): use a "
+                          "smaller 'chunk', 'precision single', fewer atoms or more machines", (wanted - there) / 1e6, where,
+                          wanted / 1e6, there / 1e6);
+  };
+  if (need > left) too_little(need, left, "the limit of this process (ulimit -v)");
+  else if (of_node[0] > left_on_machine) too_little(of_node[0], left_on_machine, "this machine");
+  stop_together(failure);
+  if (comm->me == 0 && std::abs(largest[0] - predicted_) > 0.1 * predicted_)
+    utils::logmesg(lmp, "pair_style mlff: predicted peak memory {:.0f} MB of the largest rank, {:.0f} MB of the fullest machine, "
+                   "which has {:.0f} MB left\n", largest[0] / 1e6, largest[1] / 1e6, left_on_machine / 1e6);
+  predicted_ = largest[0];
 }
 
 /// Atomic energies and edge gradients of one member, in LAMMPS' units; all ranks take part.
@@ -491,21 +466,18 @@ void *PairMLFF::extract_peratom(const char *name, int &columns)
 /// End of a run: where the time of this pair style went, averaged over ranks; how often atoms were too close.
 void PairMLFF::finish()
 {
-  double mine[5] = {seconds_.edges, seconds_.model, seconds_.communication, seconds_.scatter, double(close_atoms_)}, sum[5];
-  MPI_Reduce(mine, sum, 5, MPI_DOUBLE, MPI_SUM, 0, world);
+  double mine[4] = {seconds_.edges, seconds_.model, seconds_.communication, seconds_.scatter}, sum[4];
+  MPI_Reduce(mine, sum, 4, MPI_DOUBLE, MPI_SUM, 0, world);
   if (comm->me == 0) {
     for (int k = 0; k < 4; ++k) sum[k] /= comm->nprocs;
     const double total = sum[0] + sum[1] + sum[2] + sum[3];
     if (total > 0.0)
       utils::logmesg(lmp, "pair_style mlff timing: edges {:.4g} s, model {:.4g} s, communication {:.4g} s, scatter {:.4g} s; "
                      "{:.2f} % outside the model\n", sum[0], sum[1], sum[2], sum[3], 100.0 * (total - sum[1]) / total);
-    if (close_steps_ > 0)
-      utils::logmesg(lmp, "pair_style mlff extrapolated in {} of {} force evaluations: {:.6g} atoms on average were closer "
-                     "to another than {:.3f} A, the shortest distance in the training data; the closest {:.3f} A\n",
-                     close_steps_, steps_, sum[4] / double(close_steps_), guard_->artifact.shortest_distance, closest_);
   }
+  for (auto &member : members_)
+    if (member.extrapolation) member.extrapolation->report();
   seconds_ = Seconds();
-  steps_ = close_steps_ = close_atoms_ = 0;
   if (stopping_) {
     stopping_ = false;
     timer->reset_timeout();
@@ -589,72 +561,6 @@ void PairMLFF::unpack_reverse_comm(int n, int *list, double *buf)
     for (int c = 0; c < 3; ++c) force[3 * std::size_t(list[k]) + c] += buf[3 * k + c];
 }
 
-/// What to say about atoms that are too close to what the model was trained on, or nothing; all ranks take part.
-std::string PairMLFF::too_close()
-{
-  const metalff::Artifact &artifact = guard_->artifact;
-  const double known = artifact.shortest_distance;
-  if (known <= 0.0 || settings_.extrapolation == Settings::IGNORE) return {};
-  const double mine = std::sqrt(neighborhood_->shortest_squared) / units_.length;
-  double shortest;
-  MPI_Allreduce(&mine, &shortest, 1, MPI_DOUBLE, MPI_MIN, world);
-  if (shortest >= known) return {};
-  const bool fatal = settings_.extrapolation == Settings::ERROR || shortest < artifact.overlap_distance();
-  if (fatal)
-    return fmt::format("two atoms are {:.3f} A apart at step {}, but the shortest distance in the training data of '{}' "
-                       "is {:.3f} A: mend the starting structure or use a shorter timestep", shortest,
-                       update->ntimestep, artifact.path, known);
-
-  const metalff::Graph &graph = neighborhood_->graph;
-  bigint atoms = 0, all;
-  for (int node = 0; node < graph.n_owned; ++node)
-    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
-      const double *r = &graph.edge_vec[3 * edge];
-      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= known * known) continue;
-      ++atoms;
-      break;
-    }
-  closest_ = close_steps_ == 0 ? shortest : std::min(closest_, shortest);
-  close_atoms_ += atoms;
-  ++close_steps_;
-  if (warned_of_distance_) return {};
-  warned_of_distance_ = true;
-  MPI_Reduce(&atoms, &all, 1, MPI_LMP_BIGINT, MPI_SUM, 0, world);
-  if (comm->me == 0)
-    error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A), "
-                   "as are {} atoms in all: the model extrapolates", shortest, update->ntimestep, artifact.path, known, all);
-  return {};
-}
-
-static void write_words(FILE *file, const std::vector<std::string> &words)
-{
-  const int count = int(words.size());
-  fwrite(&count, sizeof(int), 1, file);
-  for (const std::string &word : words) {
-    const int length = int(word.size());
-    fwrite(&length, sizeof(int), 1, file);
-    fwrite(word.data(), 1, length, file);
-  }
-}
-
-/// The first rank reads, all ranks know.
-std::vector<std::string> PairMLFF::read_words(FILE *file)
-{
-  auto number = [&] {
-    int value = 0;
-    if (comm->me == 0) utils::sfread(FLERR, &value, sizeof(int), 1, file, nullptr, error);
-    MPI_Bcast(&value, 1, MPI_INT, 0, world);
-    return value;
-  };
-  std::vector<std::string> words(number());
-  for (std::string &word : words) {
-    word.resize(number());
-    if (comm->me == 0 && !word.empty()) utils::sfread(FLERR, word.data(), 1, word.size(), file, nullptr, error);
-    MPI_Bcast(word.data(), int(word.size()), MPI_CHAR, 0, world);
-  }
-  return words;
-}
-
 void PairMLFF::write_restart(FILE *file)
 {
   write_restart_settings(file);
@@ -669,9 +575,9 @@ void PairMLFF::write_restart(FILE *file)
 void PairMLFF::read_restart(FILE *file)
 {
   read_restart_settings(file);
-  coefficients_.paths = read_words(file);
-  coefficients_.sha256 = read_words(file);
-  coefficients_.names = read_words(file);
+  coefficients_.paths = read_words(file, lmp);
+  coefficients_.sha256 = read_words(file, lmp);
+  coefficients_.names = read_words(file, lmp);
   members_.clear();
   restored_ = true;
   set_flags();
@@ -684,7 +590,7 @@ void PairMLFF::write_restart_settings(FILE *file)
 
 void PairMLFF::read_restart_settings(FILE *file)
 {
-  std::vector<std::string> words = read_words(file);
+  std::vector<std::string> words = read_words(file, lmp);
   std::vector<char *> arg;
   for (std::string &word : words) arg.push_back(word.data());
   settings(int(arg.size()), arg.data());

@@ -4,8 +4,10 @@
 #include "deviation.h"
 #include "engine/model.h"
 #include "exchange.h"
+#include "extrapolation.h"
 #include "neighborhood.h"
 #include "pair.h"
+#include "settings.h"
 #include "units.h"
 
 #include <cstdio>
@@ -45,25 +47,7 @@ class PairMLFF : public Pair {
     metalff::Artifact artifact;
     std::unique_ptr<metalff::Model> model;
     std::vector<int> element;    // [ntypes + 1] index into the model's elements by LAMMPS type; -1: not seen
-  };
-
-  /// The words of pair_style.
-  struct Settings {
-    metalff::Options options;
-    std::string precision = "double";
-    enum { ERROR, WARN, IGNORE } extrapolation = WARN;
-    bool wide_ghosts = false;       // several ranks: ghosts to layers * r_max instead of exchange
-    bool mean = false;              // the mean of all members drives, not the first
-    int every = 1;                  // steps between deviations
-    std::string deviation_file;     // empty: none
-    double stop_above = 0.0;        // LAMMPS' units; 0: never
-    std::string stop_restart = "mlff.stop.restart";
-  };
-
-  /// The words of pair_coeff, and what a restart file says of them.
-  struct Coefficients {
-    std::vector<std::string> paths, names;
-    std::vector<std::string> sha256;    // of the manifests; empty: not known yet
+    std::unique_ptr<Extrapolation> extrapolation;    // null: does not drive
   };
 
   void allocate();
@@ -72,7 +56,8 @@ class PairMLFF : public Pair {
   void open(const std::string &path, Member &member);
   std::vector<int> elements_of_types(const metalff::Artifact &artifact) const;
   void update_owners();
-  std::string too_close();
+  std::string extrapolates();
+  void predict_memory();
   void evaluate(std::size_t member, std::vector<double> &energy, std::vector<double> &grad);
   void evaluate_drivers();
   void add_to_deviation(std::size_t member, const std::vector<double> &energy, const std::vector<double> &grad);
@@ -80,7 +65,6 @@ class PairMLFF : public Pair {
   void report_deviation();
   void stop_together(std::string message);
   void scatter();
-  std::vector<std::string> read_words(FILE *file);
 
   Settings settings_;
   std::vector<std::string> settings_words_;
@@ -89,7 +73,6 @@ class PairMLFF : public Pair {
   std::vector<Member> members_;                     // empty until the files are open
   double r_max_ = 0.0;                              // Å, the largest of the members
   int layers_ = 1;
-  const Member *guard_ = nullptr;                   // the driving member with the largest shortest training distance
   std::unique_ptr<Neighborhood> neighborhood_;
   FeatureExchange exchange_;
   std::vector<int> owner_;                          // [nlocal + nghost] one rank: index of the owned atom
@@ -104,9 +87,7 @@ class PairMLFF : public Pair {
   bool restored_ = false;                           // from a restart file: its deviation file goes on
   bool stopping_ = false;
 
-  bool warned_of_distance_ = false;
-  bigint steps_ = 0, close_steps_ = 0, close_atoms_ = 0;    // since the last finish(); atoms of this rank
-  double closest_ = 0.0;                            // Å, over those steps
+  double predicted_ = 0.0;                          // bytes, as printed last
 
   struct Seconds {
     double edges = 0.0, model = 0.0, communication = 0.0, scatter = 0.0;

@@ -53,6 +53,8 @@ class Training(pydantic.BaseModel):
     data_sha256: str = ""
     frames: int = 0
     shortest_distance: float = pydantic.Field(0.0, ge=0, allow_inf_nan=False)  # Å, in the training data; 0: unknown
+    largest_coordination: int = pydantic.Field(0, ge=0)  # most neighbours within r_max of an atom there; 0: unknown
+    pairs: list[tuple[str, str]] = []  # elements within r_max of each other there; empty: unknown
     seed: int | None = None
     config: dict = {}
     errors: dict = {}  # e.g. {"zuo2020-Cu:test": {"force_rmse": …, "energy_rmse": …}} in eV/Å and eV/atom

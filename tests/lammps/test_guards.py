@@ -1,5 +1,6 @@
 """Every message of pair_style mlff, shown to fire through the stock LAMMPS: one sentence, a non-zero exit, no hang."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from cases import lammps
 from metalff import artifact
+from metalff.lammps import environment, lmp_executable
 
 SOURCE = Path(__file__).parents[2]
 NEAREST = 3.615 / 2**0.5  # Å, of the crystal below
@@ -140,6 +142,111 @@ def test_close_atoms_are_warned_of_once(oracle, tmp_path):
     completed = lammps(tmp_path, lines)
     assert completed.returncode == 0
     assert completed.stdout.count(f"WARNING: two atoms are {NEAREST:.3f} A apart at step 0, closer than any in") == 1
+
+
+NEIGHBORS = 54  # within the cutoff of the oracle, 5.51 Å
+CROWDED = f"an atom has {NEIGHBORS} neighbours within 5.50679 A at step 0, "
+STRANGE = "Cu and Ni are neighbours at step 0, but never within "
+
+
+def beyond_training(kind, oracle, second, path):
+    """A system, and a model that has not seen the like; what the warning says, and what the error."""
+    if kind == "coordination":
+        training = artifact.Training(largest_coordination=NEIGHBORS - 1)
+        return crystal(), f"{rewritten(oracle, path, training=training)} Cu", CROWDED
+    training = artifact.Training(pairs=[("Ni", "Ni"), ("Cu", "Cu")])
+    lines = [*crystal(types=2), "set atom 7 type 2"]
+    return lines, f"{rewritten(second, path, training=training)} Cu Ni", STRANGE
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind", ["coordination", "pairs"])
+def test_neighbourhoods_that_training_never_saw(kind, ranks, oracle, second, tmp_path):
+    lines, model, sentence = beyond_training(kind, oracle, second, tmp_path / "model.mlff")
+    warned = lammps(
+        tmp_path, [*lines, "pair_style mlff", f"pair_coeff * * {model}", "fix move all nve", "run 3"], ranks
+    )
+    assert warned.returncode == 0, warned.stdout[-2000:]
+    assert warned.stdout.count(f"WARNING: {sentence}") == warned.stdout.count("WARNING: ") == 1
+    assert "pair_style mlff extrapolated in 4 of 4 force evaluations: " in warned.stdout
+    says(sentence, tmp_path, [*lines, "pair_style mlff extrapolation error", f"pair_coeff * * {model}", "run 0"], ranks)
+    ignored = lammps(
+        tmp_path, [*lines, "pair_style mlff extrapolation ignore", f"pair_coeff * * {model}", "run 0"], ranks
+    )
+    assert ignored.returncode == 0 and "extrapolate" not in ignored.stdout
+
+
+def test_neighbourhoods_that_training_saw(oracle, second, tmp_path):
+    training = artifact.Training(largest_coordination=NEIGHBORS, pairs=[("Cu", "Cu")], shortest_distance=2.0)
+    model = rewritten(oracle, tmp_path / "model.mlff", training=training)
+    completed = lammps(tmp_path, [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"])
+    assert completed.returncode == 0 and "extrapolate" not in completed.stdout
+
+
+def test_a_pair_of_elements_that_the_model_lacks(oracle, tmp_path):
+    training = artifact.Training(pairs=[("Cu", "Ni")])
+    model = rewritten(oracle, tmp_path / "model.mlff", training=training)
+    sentence = "training.pairs names Ni, which is not an element of the model"
+    says(sentence, tmp_path, [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu"])
+
+
+def predicted_memory(completed):
+    """MB of the largest rank."""
+    (line,) = [line for line in completed.stdout.splitlines() if "predicted peak memory" in line]
+    return float(line.split("memory ")[1].split()[0])
+
+
+def many_atoms(model, chunk, cells):
+    lines = ["units metal", "lattice fcc 3.63", f"region b block 0 {cells} 0 {cells} 0 {cells}", "create_box 1 b"]
+    return [
+        *lines,
+        "create_atoms 1 box",
+        "mass 1 63.5",
+        f"pair_style mlff chunk {chunk}",
+        f"pair_coeff * * {model} Cu",
+        "run 0",
+    ]
+
+
+def test_predicted_memory(bundled_model, tmp_path):
+    """What was predicted is what the process took at most, and a chunk of all atoms takes far more."""
+    small = predicted_memory(lammps(tmp_path, many_atoms(bundled_model, "auto", 8)))
+    (tmp_path / "in.test").write_text("\n".join(many_atoms(bundled_model, 10**6, 8)) + "\n")
+    command = [str(lmp_executable()), "-in", str(tmp_path / "in.test"), "-log", "none", "-nocite"]
+    with (tmp_path / "out").open("w+") as out:
+        process = subprocess.Popen(command, stdout=out, env=environment())
+        _, status, usage = os.wait4(process.pid, 0)
+        out.seek(0)
+        large = predicted_memory(subprocess.CompletedProcess(command, status, out.read()))
+    assert large > small + 100
+    assert 0.9 < large / (usage.ru_maxrss * 1024 / 1e6) < 1.5
+
+
+def test_memory_that_does_not_suffice(bundled_model, tmp_path):
+    """The limit of the address space; a limit of the machine cannot be set here."""
+    (tmp_path / "in.test").write_text("\n".join(many_atoms(bundled_model, 10**6, 18)) + "\n")
+    command = f"ulimit -v 4000000; exec {lmp_executable()} -in in.test -log none -nocite"
+    completed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert completed.returncode != 0
+    assert "than the limit of this process (ulimit -v) has left" in completed.stdout
+    assert completed.stdout.count("ERROR") == 1 and "bad_alloc" not in completed.stdout + completed.stderr
+
+
+def test_comm_modify_cutoff_too_small_for_wide_ghosts(bundled_model, tmp_path):
+    """LAMMPS itself never communicates less than the pair cutoff; what wide ghosts need beyond it is told and used."""
+    pair = [f"pair_coeff * * {bundled_model} Cu", "displace_atoms all random 0.1 0.1 0.1 5", "run 0"]
+    outputs = []
+    for cutoff in ("7.5", "11"):
+        lines = [*crystal(), "replicate 2 2 2", f"comm_modify cutoff {cutoff}", "pair_style mlff ghosts wide", *pair]
+        completed = lammps(tmp_path, lines, ranks=2)
+        assert completed.returncode == 0
+        outputs.append(completed.stdout)
+    sentence = (
+        "WARNING: comm_modify cutoff 7.5 is too small for 'ghosts wide' of pair_style mlff: 10 is used, 2 layers of 4"
+    )
+    assert sentence in outputs[0] and "too small" not in outputs[1]
+    energies = [[line.split() for line in text.splitlines() if line.split()[:1] == ["0"]][0] for text in outputs]
+    assert energies[0] == energies[1]
 
 
 def test_known_distances_are_no_reason_to_warn(oracle, tmp_path):

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.build import bulk
 
-from metalff.data import load, read_extxyz, write_extxyz
+from metalff.data import Dataset, Frame, load, read_extxyz, write_extxyz
 from metalff.errors import MetalffError
-from metalff.train.description import best_epoch, describe_training, history, shortest_distance
+from metalff.train.description import best_epoch, describe_training, history, neighborhoods
 
 EPOCHS = 10
 
@@ -232,6 +233,22 @@ def test_diverged_training_is_one_sentence(mace_environment, frames, tmp_path):
 
 def test_shortest_distance_within_the_cutoff():
     dataset = load("zuo2020-Cu", "test")
-    shortest = shortest_distance(dataset, 4.0)
-    assert shortest == shortest_distance(dataset, 6.0) > 1.0
-    assert shortest_distance(dataset, 0.99 * shortest) == 0.0
+    near = neighborhoods(dataset, 4.0)
+    shortest = near["shortest_distance"]
+    assert shortest == neighborhoods(dataset, 6.0)["shortest_distance"] > 1.0
+    assert neighborhoods(dataset, 0.99 * shortest) == {"shortest_distance": 0.0, "largest_coordination": 0, "pairs": []}
+    assert near["pairs"] == [[element, element] for element in dataset.elements]
+
+
+def test_coordination_and_pairs_within_the_cutoff():
+    """Rock salt: 12 neighbours of the same kind, 6 of the other within a cutoff between the two shells, and beyond."""
+    salt = bulk("NaCl", "rocksalt", a=5.0)
+    frame = Frame(salt.numbers, salt.positions, salt.cell.array, salt.pbc, 0.0, np.zeros((2, 3)))
+    dataset = Dataset("salt", (frame,))
+    assert neighborhoods(dataset, 3.0) == {
+        "shortest_distance": pytest.approx(2.5),
+        "largest_coordination": 6,
+        "pairs": [["Cl", "Na"]],
+    }
+    assert neighborhoods(dataset, 3.6)["largest_coordination"] == 18
+    assert neighborhoods(dataset, 3.6)["pairs"] == [["Cl", "Cl"], ["Cl", "Na"], ["Na", "Na"]]

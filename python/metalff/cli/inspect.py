@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
             "elements": " ".join(manifest.elements),
             "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",
             "trained on": f"{training.data or 'unknown'}, {training.frames or '?'} frames, seed {training.seed}",
-            "shortest distance": f"{training.shortest_distance:.3f} Å in the training data",
+            "training data": f"shortest distance {training.shortest_distance:.3f} Å, at most "
+            f"{training.largest_coordination or '?'} neighbours, pairs "
+            + (" ".join("-".join(pair) for pair in training.pairs) or "unknown"),
             "licence": manifest.licence or "not stated",
             "versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
         }

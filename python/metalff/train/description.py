@@ -20,8 +20,8 @@ def describe_training(out) -> dict:
 
     Returns:
         a JSON object: ``data``, ``data_sha256``, ``data_citation``, ``data_licence`` (source of the frames), ``frames``
-        and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, ``shortest_distance``
-        (Å, in the training data), ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the
+        and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, what
+        ``neighborhoods`` says of the training data, ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the
         epoch kept), ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
     Raises:
         MetalffError: the training has not ended, or a file is missing or damaged.
@@ -46,7 +46,7 @@ def describe_training(out) -> dict:
             "r_max": config["r_max"],
             "seed": config["seed"],
             "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "out", "data")},
-            "shortest_distance": shortest_distance(fit, config["r_max"]),
+            **neighborhoods(fit, config["r_max"]),
             "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}},
             "best_epoch": int(best["epoch"]),
             **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
@@ -72,14 +72,27 @@ def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
     return min(rows, key=lambda row: row["force_rmse_valid"] + energy_score * row["energy_rmse_valid"])
 
 
-def shortest_distance(dataset: Dataset, r_max: float) -> float:
-    """Smallest distance of two atoms (periodic images count) in any frame, Å; 0 where none are within ``r_max``."""
-    shortest = np.inf
+def neighborhoods(dataset: Dataset, r_max: float) -> dict:
+    """What atoms have around them, so that a run can tell when it leaves the training data; periodic images count.
+
+    Returns:
+        ``shortest_distance`` (Å; 0 where no two atoms are within ``r_max``), ``largest_coordination`` (most neighbours
+        within ``r_max``) and ``pairs`` (elements found within ``r_max`` of each other, each pair once, sorted).
+    """
+    shortest, coordination, pairs = np.inf, 0, set()
     for frame in dataset:
         atoms = frame.to_atoms()
         atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-        shortest = min(shortest, neighbour_list("d", atoms, r_max).min(initial=np.inf))
-    return float(shortest) if np.isfinite(shortest) else 0.0
+        i, j, d = neighbour_list("ijd", atoms, r_max)
+        shortest = min(shortest, d.min(initial=np.inf))
+        coordination = max(coordination, np.bincount(i, minlength=1).max())
+        symbols = np.array(atoms.symbols)
+        pairs |= {tuple(sorted(pair)) for pair in set(zip(symbols[i], symbols[j]))}
+    return {
+        "shortest_distance": float(shortest) if np.isfinite(shortest) else 0.0,
+        "largest_coordination": int(coordination),
+        "pairs": [[str(a), str(b)] for a, b in sorted(pairs)],
+    }
 
 
 def _versions() -> dict[str, str]:
