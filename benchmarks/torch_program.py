@@ -10,7 +10,6 @@ spent outside the model (neighbour list → edges → scatter). Needs ``metalff 
 import argparse
 import json
 import os
-import re
 import subprocess
 import tempfile
 import time
@@ -20,43 +19,12 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from ase.build import bulk  # noqa: E402
+from copper import measure  # noqa: E402
 
 from metalff import MLFFCalculator  # noqa: E402
 from metalff.environments import environment_python  # noqa: E402
 from metalff.lammps import environment, lmp_executable  # noqa: E402
 from metalff.paths import shared  # noqa: E402
-
-INPUT = """
-units metal
-lattice fcc 3.63
-region box block 0 {cells} 0 {cells} 0 {cells}
-create_box 1 box
-create_atoms 1 box
-mass 1 63.546
-pair_style mlff precision {precision}
-pair_coeff * * {model} Cu
-velocity all create 600 1
-fix move all nve
-run 3
-run {steps}
-"""
-
-
-def lammps(model: Path, precision: str, cells: int, steps: int) -> tuple[float, dict[str, float]]:
-    """Seconds per step, and the percentage of a step in neighbour lists and in edges + scatter."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "in.lmp"
-        script.write_text(INPUT.format(model=model.resolve(), precision=precision, cells=cells, steps=steps))
-        command = [str(lmp_executable()), "-in", str(script), "-log", "none", "-nocite"]
-        text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout
-    loop = float(re.findall(r"Loop time of (\S+)", text)[-1])
-    neigh = float(re.findall(r"^Neigh\s*\|\s*(\S+)", text, re.M)[-1])
-    edges, scatter = map(float, re.findall(r"timing: edges (\S+) s, model \S+ s, communication \S+ s, scatter (\S+) s", text)[-1])
-    return loop / steps, {
-        "neighbour list": 100 * neigh / loop,
-        "edges": 100 * edges / loop,
-        "scatter": 100 * scatter / loop,
-    }
 
 
 def ase(model: Path, cells: int, calls: int) -> float:
@@ -83,7 +51,9 @@ def main() -> None:
     seconds, parts = {}, {}
     for precision in ("double", "single"):
         name = f"pair_style mlff, {precision}"
-        seconds[name], parts[name] = lammps(args.model, precision, args.cells, args.steps)
+        run = measure([args.model], args.cells, args.steps, f"precision {precision}")
+        seconds[name] = run["s/step"]
+        parts[name] = {part: run[f"{part} %"] for part in ("neighbour list", "edges", "scatter")}
     seconds["MLFFCalculator (ASE), double"] = ase(args.model, args.cells, args.steps)
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(args.model) as archive:
