@@ -122,18 +122,17 @@ def test_several_instances_in_one_process(mlff, eam_commands, tmp_path):
         assert energy == pytest.approx(reference.energy, abs=1e-7)
 
 
-SWITCHES = {"omp": "-sf omp", "two threads": "-sf omp -pk omp 2", "opt": "-sf opt", "opt omp": "-sf hybrid opt omp"}
+SWITCHES = {"omp": "-sf omp", "two threads": "-sf omp -pk omp 2", "opt": "-sf opt"}
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("name", SWITCHES)
-def test_suffixes(name, ranks, mlff, eam_commands, tmp_path):
+def test_suffixes(name, mlff, eam_commands, tmp_path):
     """pair_style mlff has no variants, but what is around it does."""
     switches = SWITCHES[name].split()
     commands = [*NVE, "run 10"]
-    reference = ends(tmp_path / "eam", crystal(), eam_commands, commands, ranks, switches)
+    reference = ends(tmp_path / "eam", crystal(), eam_commands, commands, 2, switches)
     assert f"pair eam/alloy/{'opt' if 'opt' in name else 'omp'}" in reference.text, "the switch has no effect"
-    ours = ends(tmp_path / "ours", crystal(), mlff, commands, ranks, switches)
+    ours = ends(tmp_path / "ours", crystal(), mlff, commands, 2, switches)
     assert "pair mlff," in ours.text
     same(ours, reference, moved=True)
 
@@ -148,7 +147,7 @@ def test_suffix_of_the_other_in_a_hybrid(ranks, oracle, tmp_path):
         "pair_coeff 1 1 zbl 29 29",
     ]
     reference = ends(tmp_path / "plain", box, pair, ranks=ranks)
-    ours = ends(tmp_path / "omp", box, pair, ranks=ranks, switches="-sf omp -pk omp 2".split())
+    ours = ends(tmp_path / "omp", box, pair, ranks=ranks, switches=["-sf", "omp", "-pk", "omp", "2"])
     assert "active /omp style is pair_style zbl" in ours.text and "/omp" not in reference.text
     same(ours, reference, tolerance=1e-8)  # ZBL's forces are some hundred eV/Å
 
@@ -159,10 +158,8 @@ HALF = ["region gone block 5.5 INF INF INF INF INF units box", "delete_atoms reg
 LAYOUTS = {  # ranks, a line before the box, commands
     "processors 2 1 1": (2, "processors 2 1 1", []),
     "processors 1 1 2": (2, "processors 1 1 2", []),
-    "processors 1 4 1": (4, "processors 1 4 1", []),
     "balance shift": (2, "processors 2 1 1", [*HALF, "balance 1.1 shift x 10 1.05"]),
     "balance rcb": (2, "processors 2 1 1", [*HALF, "comm_style tiled", "balance 1.0 rcb"]),
-    "balance rcb on four": (4, "processors 4 1 1", [*HALF, "comm_style tiled", "balance 1.0 rcb"]),
     "fix balance": (2, "processors 2 1 1", [*HALF, "fix even all balance 5 1.0 shift x 10 1.05"]),
     "fix balance rcb": (2, "processors 2 1 1", [*HALF, "comm_style tiled", "fix even all balance 5 1.0 rcb"]),
     "fix balance rcb on four": (4, "processors 4 1 1", [*HALF, "comm_style tiled", "fix even all balance 5 1.0 rcb"]),
@@ -180,14 +177,15 @@ def test_layouts(name, mlff, eam_commands, tmp_path):
     ours = ends(tmp_path / "ours", [head, before, *rest], mlff, commands, ranks)
     same(ours, reference, moved=True)
     if name.startswith("balance"):
-        assert "final   " in ours.text or "rebalancing time" in ours.text
+        ((was, became),) = re.findall(r"initial/final imbalance factor += (\S+) (\S+)", ours.text)
+        assert float(became) < float(was) - 0.1, "nothing was balanced"
     if "fix" in name:
         (words,) = re.findall(r"^EVEN (\S+) (\S+)$", ours.text, re.MULTILINE)
         assert float(words[0]) > 1, "nothing was balanced"
 
 
 @pytest.mark.parametrize("ghosts", ["exchange", "wide"])
-@pytest.mark.parametrize("name", ["balance shift", "balance rcb", "balance rcb on four", "fix balance rcb on four"])
+@pytest.mark.parametrize("name", ["balance shift", "balance rcb", "fix balance rcb on four"])
 def test_layouts_with_messages(name, ghosts, bundled_model, tmp_path):
     """Message passing over an uneven brick or tiled layout gives the numbers of one rank."""
     ranks, before, commands = LAYOUTS[name]
@@ -202,31 +200,28 @@ def test_layouts_with_messages(name, ghosts, bundled_model, tmp_path):
 def test_atoms_move_through_empty_ranks(mlff, eam_commands, tmp_path):
     """A piece of copper flies across a box of four ranks: at first one rank has all of it, then others."""
     box = cluster(low=0, high=60, corner=19)
-    move = [*NVE, "velocity all set 150 150 150 sum yes units box", "run 0", "run 60"]
-    states = [ends(tmp_path / str(k), box, pair, move, ranks=4) for k, pair in enumerate((eam_commands, mlff))]
-    same(*reversed(states), moved=True)
-    start = ends(tmp_path / "start", box, mlff, ranks=4)
-    assert (states[1].positions - start.positions).min() > 5
-    for text in (start.text, states[1].text):
-        counts = re.findall(r"^Nlocal: +\S+ ave +(\d+) max +(\d+) min", text, re.MULTILINE)
-        assert counts[0][1] == "0", "no rank is empty"
-    assert counts[-1][0] != counts[0][0], "no atom changed its rank"
+    move = [*NVE, "velocity all set 200 200 200 sum yes units box", "run 0", "run 50"]
+    reference, ours = (ends(tmp_path / str(k), box, pair, move, ranks=4) for k, pair in enumerate((eam_commands, mlff)))
+    same(ours, reference, moved=True)
+    assert ours.positions.min() > 26
+    counts = re.findall(r"^Nlocal: +\S+ ave +(\d+) max +(\d+) min", ours.text, re.MULTILINE)
+    assert len(counts) == 2 and counts[0][1] == "0", "no rank is empty"
+    assert counts[0] != counts[1], "no atom changed its rank"
 
 
 LONELY = [f"create_atoms 1 single {x} {y} {z} units box" for x, y, z in [(45, 5, 5), (5, 45, 5), (45, 45, 50)]]
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_with_atoms_but_no_pairs(ranks, mlff, bundled_model, eam_commands, tmp_path):
+def test_ranks_with_atoms_but_no_pairs(mlff, bundled_model, eam_commands, tmp_path):
     """Atoms without neighbours, on ranks of their own: no force on them, and no one waits for a message."""
     box = cluster(low=0, high=60, corner=3, extra=LONELY)
     same(
-        ends(tmp_path / "ours", box, mlff, [*NVE, "run 10"], ranks),
-        ends(tmp_path / "eam", box, eam_commands, [*NVE, "run 10"], ranks),
+        ends(tmp_path / "ours", box, mlff, [*NVE, "run 10"], 4),
+        ends(tmp_path / "eam", box, eam_commands, [*NVE, "run 10"], 4),
         moved=True,
     )
     mace = ["pair_style mlff", f"pair_coeff * * {bundled_model} Cu"]
-    ours = by_position(ends(tmp_path / "several", box, mace, ranks=ranks))
+    ours = by_position(ends(tmp_path / "several", box, mace, ranks=4))
     same(ours, by_position(ends(tmp_path / "one", box, mace)))
     far = (ours.positions > 30).any(axis=1)
     assert far.sum() == 3 and len(far) > 30
@@ -238,14 +233,14 @@ def test_ranks_with_atoms_but_no_pairs(ranks, mlff, bundled_model, eam_commands,
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("boundary", ["p p f", "f f f", "s s s", "m m m", "p f s"])
+@pytest.mark.parametrize("boundary", ["p p f", "f f f", "s s s", "p m f"])
 def test_boundaries(boundary, ranks, mlff, eam_commands, tmp_path):
     box = cluster(boundary)
     commands = [*HOT, "neigh_modify every 2 delay 0 check no", "run 40"]
     reference = ends(tmp_path / "eam", box, eam_commands, commands, ranks)
     same(ends(tmp_path / "ours", box, mlff, commands, ranks), reference, moved=True)
-    start = ends(tmp_path / "start", box, mlff, ranks=ranks)
-    assert np.abs(reference.positions - start.positions).max() > 0.2, "nothing moved"
+    sites = reference.positions / (3.615 / 2)
+    assert np.abs(sites - sites.round()).max() > 0.2, "nothing moved"
 
 
 # Files
@@ -261,7 +256,7 @@ COLUMNS = ["thermo_style custom step pe pxx pyy pzz", "thermo_modify format floa
 FRAMES = ["dump d all custom 10 frames.dump id x y z", "dump_modify d format float %.17g", "run 40"]
 
 
-@pytest.mark.parametrize("writers, readers", [(2, 2), (1, 2), (2, 4)])
+@pytest.mark.parametrize("writers, readers", [(1, 2), (2, 1)])
 def test_rerun_on_several_ranks(writers, readers, mlff, eam_commands, tmp_path):
     write = execute(tmp_path, [*crystal(), *eam_commands, *NVE, *COLUMNS, *FRAMES], writers)
     rerun = [*crystal(), *mlff, "mass * 63.546", *COLUMNS, "rerun frames.dump dump x y z"]
@@ -309,8 +304,7 @@ def test_restart_of_a_hybrid(ranks, oracle, tmp_path):
 # Pressure
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("scale, sign", [(0.95, 1), (1.08, -1)])
+@pytest.mark.parametrize("scale, sign, ranks", [(0.95, 1, 1), (0.95, 1, 2), (1.08, -1, 1)])
 def test_pressure_is_minus_the_derivative_of_the_energy(scale, sign, ranks, mlff, eam_commands, tmp_path):
     """Positive in a compressed crystal."""
 
@@ -348,12 +342,8 @@ def test_deviation_of_a_rerun(ranks, oracle, second, tmp_path):
     np.testing.assert_allclose(rows(tmp_path, "again.txt"), [*written, *written], rtol=0, atol=1e-7)
 
 
-MINIMIZERS = ["cg", "sd", "fire", "quickmin"]
-
-
-@pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("style", MINIMIZERS)
-def test_deviation_while_minimizing(style, ranks, oracle, second, second_commands, tmp_path):
+@pytest.mark.parametrize("style, ranks", [("cg", 1), ("cg", 2), ("sd", 1), ("fire", 2)])
+def test_deviation_while_minimizing(style, ranks, oracle, second, tmp_path):
     """A line per step, of the positions that the step ended with, not of others that the minimizer tried."""
     run = [*crystal(), *ensemble(oracle, second, "deviation 1 dev.txt"), f"min_style {style}", "thermo 1"]
     run += ["compute dev all pair mlff", "thermo_style custom step c_dev[1] c_dev[2] c_dev[3] pe"]
@@ -386,8 +376,7 @@ def test_stop_above_and_the_input_goes_on(command, ranks, oracle, second, tmp_pa
     assert again.returncode == 0 and f"AGAIN AT {last}\n" in again.stdout, again.stdout[-2000:]
 
 
-@pytest.mark.parametrize("ghosts", ["exchange", "wide"])
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks, ghosts", [(1, "exchange"), (2, "exchange"), (2, "wide")])
 def test_ensembles_with_message_passing(ranks, ghosts, oracle, bundled_model, tmp_path):
     """A MACE and its copy agree; a MACE and an EAM, of other depth and cutoff, are as far apart as their own runs."""
     copy = shutil.copy(bundled_model, tmp_path / "copy.mlff")
