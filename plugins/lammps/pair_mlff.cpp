@@ -426,16 +426,20 @@ void PairMLFF::deviate()
 void PairMLFF::report_deviation()
 {
   const Deviation &d = *deviation_;
-  if (comm->me == 0 && !settings_.deviation_file.empty() && written_at_ != update->ntimestep) {
+  if (comm->me == 0 && !settings_.deviation_file.empty()) {
     if (!deviation_file_) {
       deviation_file_ = fopen(settings_.deviation_file.c_str(), restored_ ? "a" : "w");
       if (!deviation_file_)
         error->one(FLERR, "cannot write the deviation file '{}' of pair_style mlff: {}", settings_.deviation_file,
                    utils::getsyserror());
+      platform::fseek(deviation_file_, platform::END_OF_FILE);
       if (!restored_)
         fputs(fmt::format("# step max_devi_f[{0}] min_devi_f[{0}] avg_devi_f[{0}] devi_e[{1}/atom]\n",
                           units_.name_of_force, units_.name_of_energy).c_str(), deviation_file_);
     }
+    if (written_at_ == update->ntimestep)    // a minimizer tries several positions in a step and ends with the last
+      platform::ftruncate(deviation_file_, record_at_);
+    record_at_ = platform::ftell(deviation_file_);
     fputs(fmt::format("{} {:.10g} {:.10g} {:.10g} {:.10g}\n", update->ntimestep, d.largest, d.smallest, d.mean,
                       d.energy_per_atom).c_str(), deviation_file_);
     fflush(deviation_file_);

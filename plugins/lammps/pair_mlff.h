@@ -84,6 +84,7 @@ class PairMLFF : public Pair {
   bigint computed_at_ = -1, deviated_at_ = -1, written_at_ = -1;    // steps
   double extremes_[3] = {};                         // pvector: largest, smallest, mean deviation
   FILE *deviation_file_ = nullptr;                  // rank 0
+  bigint record_at_ = 0;                            // where its last line begins
   bool restored_ = false;                           // from a restart file: its deviation file goes on
   bool stopping_ = false;
 
