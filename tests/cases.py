@@ -67,6 +67,7 @@ class Script:
     atoms: Atoms
     head: list[str] = field(default_factory=list)  # before the box
     boundary: str = "p p p"
+    elements: tuple[str, ...] = ("Cu",)  # in the order of LAMMPS' types
 
     def run(self, directory: Path, pairs: list[list[str]], commands=("run 0",), ranks=1) -> list[Outcome]:
         """One outcome per entry of ``pairs``; fails the test with LAMMPS' output when LAMMPS fails."""
@@ -74,7 +75,7 @@ class Script:
         for k, pair in enumerate(pairs):
             lines += [
                 *pair,
-                "mass 1 63.546",  # eam sets the mass of its file
+                "mass * 63.546",  # eam sets the mass of its file
                 "compute ea all pe/atom",
                 "compute sum all reduce sum c_ea",  # so that per-atom energies are current
                 "thermo_style custom step pe press c_sum",
@@ -101,10 +102,11 @@ class Script:
         skewed = max(abs(xy), abs(xz), abs(yz)) > 0
         lines = ["box tilt large"] if skewed else []
         lines.append(f"region box prism {box} {xy:.17g} {xz:.17g} {yz:.17g}" if skewed else f"region box block {box}")
-        lines += ["create_box 1 box", "mass 1 63.546"]
+        lines += [f"create_box {len(self.elements)} box", "mass * 63.546"]
         wrapped = self.atoms.copy()
         wrapped.wrap(eps=0)
-        lines += [f"create_atoms 1 single {x:.17g} {y:.17g} {z:.17g}" for x, y, z in wrapped.positions]
+        for symbol, (x, y, z) in zip(wrapped.symbols, wrapped.positions):
+            lines.append(f"create_atoms {self.elements.index(symbol) + 1} single {x:.17g} {y:.17g} {z:.17g}")
         return lines
 
 
