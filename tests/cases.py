@@ -9,9 +9,9 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk, fcc111
 
-from metalff.lammps import environment, lmp_executable
+from metalff.lammps import BAR_PER_EV_A3, environment, lmp_executable
 
-BAR = 6.241509125883258e-07  # eV/Å³
+BAR = 1 / BAR_PER_EV_A3  # eV/Å³, as LAMMPS converts
 
 
 def structures() -> dict[str, Atoms]:
@@ -67,33 +67,30 @@ class Script:
     atoms: Atoms
     head: list[str] = field(default_factory=list)  # before the box
     boundary: str = "p p p"
+    elements: tuple[str, ...] = ("Cu",)  # in the order of LAMMPS' types
 
     def run(self, directory: Path, pairs: list[list[str]], commands=("run 0",), ranks=1) -> list[Outcome]:
         """One outcome per entry of ``pairs``; fails the test with LAMMPS' output when LAMMPS fails."""
+        return run_all(directory, {"": self}, pairs, commands, ranks)[""]
+
+    def lines(self, pairs: list[list[str]], commands, dump: str) -> list[str]:
+        """Input that prints a RESULT for every entry k of ``pairs`` and writes the atoms to ``dump.k``."""
         lines = ["units metal", "atom_style atomic", f"boundary {self.boundary}", *self.head, *self._box()]
         for k, pair in enumerate(pairs):
             lines += [
                 *pair,
-                "mass 1 63.546",  # eam sets the mass of its file
+                "mass * 63.546",  # eam sets the mass of its file
                 "compute ea all pe/atom",
                 "compute sum all reduce sum c_ea",  # so that per-atom energies are current
                 "thermo_style custom step pe press c_sum",
                 *commands,
                 'print "RESULT $(pe:%.17g) $(pxx:%.17g) $(pyy:%.17g) $(pzz:%.17g) $(pyz:%.17g) $(pxz:%.17g) $(pxy:%.17g)"',
-                f"write_dump all custom {directory}/out.{k} id x y z fx fy fz c_ea modify sort id format float %.17g",
+                f"write_dump all custom {dump}.{k} id x y z fx fy fz c_ea modify sort id format float %.17g",
                 "thermo_style one",
                 "uncompute sum",
                 "uncompute ea",
             ]
-        completed = lammps(directory, lines, ranks)
-        assert completed.returncode == 0, completed.stdout[-3000:] + completed.stderr[-2000:]
-        results = [line.split()[1:] for line in completed.stdout.splitlines() if line.startswith("RESULT")]
-        outcomes = []
-        for k, words in enumerate(results):
-            table = np.loadtxt(directory / f"out.{k}", skiprows=9, ndmin=2)
-            numbers = np.array(words, float)
-            outcomes.append(Outcome(numbers[0], table[:, 4:7], -numbers[1:] * BAR, table[:, 7], table[:, 1:4]))
-        return outcomes
+        return lines
 
     def _box(self) -> list[str]:
         (lx, _, _), (xy, ly, _), (xz, yz, lz) = self.atoms.cell.array
@@ -101,11 +98,29 @@ class Script:
         skewed = max(abs(xy), abs(xz), abs(yz)) > 0
         lines = ["box tilt large"] if skewed else []
         lines.append(f"region box prism {box} {xy:.17g} {xz:.17g} {yz:.17g}" if skewed else f"region box block {box}")
-        lines += ["create_box 1 box", "mass 1 63.546"]
+        lines += [f"create_box {len(self.elements)} box", "mass * 63.546"]
         wrapped = self.atoms.copy()
         wrapped.wrap(eps=0)
-        lines += [f"create_atoms 1 single {x:.17g} {y:.17g} {z:.17g}" for x, y, z in wrapped.positions]
+        for symbol, (x, y, z) in zip(wrapped.symbols, wrapped.positions):
+            lines.append(f"create_atoms {self.elements.index(symbol) + 1} single {x:.17g} {y:.17g} {z:.17g}")
         return lines
+
+
+def run_all(directory: Path, scripts: dict[str, Script], pairs, commands=("run 0",), ranks=1):
+    """Several scripts in one LAMMPS; for each, one outcome per entry of ``pairs``."""
+    lines = []
+    for number, script in enumerate(scripts.values()):
+        lines += ["clear", *script.lines(pairs, commands, f"{directory}/out.{number}")]
+    completed = lammps(directory, lines[1:], ranks)
+    assert completed.returncode == 0, completed.stdout[-3000:] + completed.stderr[-2000:]
+    results = iter([line.split()[1:] for line in completed.stdout.splitlines() if line.startswith("RESULT")])
+    outcomes = {name: [] for name in scripts}
+    for number, name in enumerate(scripts):
+        for k in range(len(pairs)):
+            table = np.loadtxt(directory / f"out.{number}.{k}", skiprows=9, ndmin=2)
+            numbers = np.array(next(results), float)
+            outcomes[name].append(Outcome(numbers[0], table[:, 4:7], -numbers[1:] * BAR, table[:, 7], table[:, 1:4]))
+    return outcomes
 
 
 def lammps(directory: Path, lines, ranks=1, check=False) -> subprocess.CompletedProcess:

@@ -115,7 +115,11 @@ def _compile_program(artifact: Artifact, payload: str, name: str, device: str, w
     package = work / f"{name}.pt2"
     cache = work / "inductor" / name
     cache.mkdir(parents=True)
+    default = torch.get_default_dtype()
     try:
+        # as in the export: the compiler infers types anew, and an integer times a float constant takes the default
+        precision = artifact.manifest.payloads[payload].precision
+        torch.set_default_dtype(torch.float64 if precision == "double" else torch.float32)
         # what a killed process leaves there, nobody reads
         with warnings.catch_warnings(), temporary_cache_dir(str(cache)):
             warnings.simplefilter("ignore")
@@ -134,6 +138,8 @@ def _compile_program(artifact: Artifact, payload: str, name: str, device: str, w
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise MetalffError(f"compiling '{artifact.path}' failed: {reason}") from None  # must survive the way home
+    finally:
+        torch.set_default_dtype(default)
 
 
 def _has_device(device: str) -> bool:

@@ -1,7 +1,12 @@
 """Models that several tests of pair_style mlff share."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+import stillinger_weber
+from metalff.environments import create, environment_python
 from metalff.lammps import potentials_dir
 
 
@@ -18,3 +23,23 @@ def second(tmp_path_factory):
 @pytest.fixture(scope="session")
 def second_commands():
     return ["pair_style eam/alloy", f"pair_coeff * * {potentials_dir() / 'CuNi.eam.alloy'} Cu"]
+
+
+@pytest.fixture(scope="session")
+def angular(tmp_path_factory):
+    """Stillinger-Weber as an artefact, and the commands of pair_style sw for the same potential."""
+    return stillinger_weber.deploy(tmp_path_factory.mktemp("angular"))
+
+
+@pytest.fixture(scope="session")
+def local_mace(tmp_path_factory):
+    """A strictly local learned model: one layer of MACE with random weights, for nickel and copper."""
+    from metalff.deploy import mace
+
+    create("mace")
+    folder = tmp_path_factory.mktemp("local")
+    worker = Path(__file__).with_name("local_mace.py")
+    command = [str(environment_python("mace")), "-P", str(worker), str(folder / "local.model")]
+    subprocess.run(command, check=True, capture_output=True)
+    mace.deploy(folder / "local.model", folder / "CuNi-local.mlff", say=lambda line: None)
+    return folder / "CuNi-local.mlff"

@@ -72,6 +72,15 @@ def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1)
     Raises:
         ValueError: the exported programs do not reproduce the model on another graph.
     """
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(edge_vec.dtype)  # as when the programs are compiled
+    try:
+        return _export_layers(model, edge_vec, edge_index, n_types)
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _export_layers(model, edge_vec, edge_index, n_types) -> dict[str, bytes]:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     nodes = int(edge_index.max()) + 1

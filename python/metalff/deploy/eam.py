@@ -8,19 +8,14 @@ path can be tested to round-off. Daw and Baskes, Phys. Rev. B 29, 6443 (1984):
 The tables are interpolated by the cubics of LAMMPS (``PairEAM::interpolate``).
 """
 
-import json
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
-from ase.build import bulk
 
-from metalff import artifact
-from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_programs
-from metalff.deploy.contract import export_model, reference
+from metalff.artifact import Manifest
+from metalff.deploy import closed_form
 from metalff.errors import MetalffError
 
 
@@ -88,7 +83,7 @@ class EAM(torch.nn.Module):
 
     def __init__(self, setfl: Setfl):
         super().__init__()
-        self.layers = 1
+        self.layers, self.elements = 1, setfl.elements
         self.kinds, self.n_r, self.n_rho = len(setfl.elements), setfl.density.shape[1], setfl.embedding.shape[1]
         self.d_r, self.d_rho, self.r_max = setfl.d_r, setfl.d_rho, setfl.r_max
         self.register_buffer("density", torch.cat([cubics(f) for f in setfl.density]))
@@ -131,53 +126,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
         MetalffError: the file is missing or not a setfl file.
     """
     setfl = read_setfl(source)
-    model = EAM(setfl)
-    atoms = bulk("Cu", "fcc", a=2**0.5 * 0.55 * setfl.r_max, cubic=True)
-    from matscipy.neighbours import neighbour_list
-
-    i, j, vec = neighbour_list("ijD", atoms, setfl.r_max)
-    edge_index = torch.tensor(np.stack([i, j]), dtype=torch.long)
-    members = {}
-    for dtype, precision in ((torch.float64, "double"), (torch.float32, "single")):
-        file = f"torch/{str(dtype).removeprefix('torch.')}.pt2"
-        say(f"exporting the program, {precision} precision")
-        exported = export_model(model.to(dtype), torch.tensor(vec, dtype=dtype), edge_index, model.kinds)
-        members[file] = (
-            Payload(kind="torch.export", sha256="", size=0, precision=precision),
-            pack_programs(exported),
-        )
-    say("reference energies, forces and stresses from pair_style eam/alloy")
-    members["selftest.json"] = (Payload(kind="selftest", sha256="", size=0), _selftest(Path(source), setfl))
-    manifest = Manifest(
-        name=name or Path(output).stem,
-        family="eam",
-        elements=setfl.elements,
-        r_max=setfl.r_max,
-        layers=1,
-        training=Training(data="none: an interatomic potential in closed form"),
-        citation=setfl.citation,
-        licence=licence,
-        versions={"torch": torch.__version__, "metalff": metadata.version("metalff")},
+    commands = ["pair_style eam/alloy", f"pair_coeff * * {Path(source).resolve()} {' '.join(setfl.elements)}"]
+    return closed_form.deploy(
+        EAM(setfl), commands, output, family="eam", name=name, citation=setfl.citation, licence=licence, say=say
     )
-    artifact.write(output, manifest, members)
-    return artifact.read_manifest(output)
-
-
-def _selftest(source: Path, setfl: Setfl) -> bytes:
-    from metalff.lammps import LammpsCalculator
-
-    calculator = LammpsCalculator(
-        ["pair_style eam/alloy", f"pair_coeff * * {source.resolve()} {' '.join(setfl.elements)}"], setfl.elements
-    )
-    rng = np.random.default_rng(1)
-    cases = []
-    for vacuum in (False, True):
-        atoms = bulk("Cu", "fcc", a=2**0.5 * 0.55 * setfl.r_max, cubic=True).repeat((2, 2, 1))
-        atoms.symbols = rng.choice(setfl.elements, len(atoms))
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3))), scale_atoms=True)
-        atoms.positions += rng.normal(0, 0.05, (len(atoms), 3))
-        if vacuum:
-            atoms.cell[2] *= 4
-        atoms.calc = calculator
-        cases.append(reference(atoms))
-    return json.dumps(cases).encode()

@@ -1,0 +1,261 @@
+"""Every model by every path: LAMMPS in all ways of dividing the atoms, and ASE, give the numbers of the model's own code.
+
+The closed forms are compared with LAMMPS' own pair styles, the learned models with mace's own MACECalculator.
+"""
+
+import json
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cases import STRUCTURES, Script, run_all
+from metalff import MLFFCalculator
+from metalff.environments import create, environment_python
+
+MACE_REFERENCE = Path(__file__).with_name("mace_reference.py")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    energy: float  # eV/atom
+    forces: float  # eV/Å
+    stress: float  # eV/Å³
+    single: float = 2e-4  # eV/Å, forces in float32
+    difference: float = 2e-6  # eV/Å, forces as central differences; stress: a twentieth in eV/Å³
+
+
+ROUND_OFF = Tolerance(energy=1e-9, forces=1e-9, stress=1e-9)
+MACE = Tolerance(energy=1e-8, forces=1e-7, stress=1e-8)
+
+
+@dataclass(frozen=True)
+class Model:
+    """How a model is compared.
+
+    Attributes:
+        ways: names in ``WAYS``.
+        elements: of the atom types; two make every third atom of a structure nickel.
+        atomic: the reference splits the energy among the atoms in the same way.
+    """
+
+    tolerance: Tolerance
+    ways: tuple[str, ...]
+    elements: tuple[str, ...] = ("Cu",)
+    atomic: bool = True
+
+    def structure(self, name):
+        atoms = STRUCTURES[name].copy()
+        if len(self.elements) > 1:
+            atoms.symbols[1::3] = "Ni"
+        return atoms
+
+
+WAYS = {  # ranks, keywords of pair_style mlff
+    "1 rank": (1, ""),
+    "2 ranks": (2, ""),
+    "4 ranks": (4, ""),
+    "2 ranks wide": (2, "ghosts wide"),
+    "4 ranks wide": (4, "ghosts wide"),
+    "2 ranks chunk 7": (2, "chunk 7"),
+}
+ALL_RANKS = ("1 rank", "2 ranks", "4 ranks")
+MODELS = {
+    "EAM": Model(ROUND_OFF, ALL_RANKS),
+    "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False),
+    "MACE": Model(MACE, tuple(WAYS)),
+    "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni")),  # not in the order of the model
+}
+QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
+
+every_model = pytest.mark.parametrize("model", MODELS)
+every_structure = pytest.mark.parametrize("name", STRUCTURES)
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """What is costly to make, by kind and model."""
+    return {}
+
+
+@pytest.fixture
+def artefact(model, request):
+    found = {"EAM": "oracle", "Stillinger-Weber": "angular", "MACE": "bundled_model", "local MACE": "local_mace"}
+    value = request.getfixturevalue(found[model])
+    return value[0] if model == "Stillinger-Weber" else value
+
+
+@pytest.fixture
+def calculator(model, artefact, kept):
+    if ("calculator", model) not in kept:
+        kept["calculator", model] = MLFFCalculator(artefact)
+    return kept["calculator", model]
+
+
+@pytest.fixture
+def reference(model, artefact, kept, request, tmp_path):
+    """By structure: energy, forces, stress[6] in LAMMPS' order and, where they are comparable, atomic energies."""
+    if ("reference", model) not in kept:
+        if model == "EAM":
+            made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
+        elif model == "Stillinger-Weber":
+            made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
+        else:
+            made = by_mace(artefact, MODELS[model], tmp_path)
+        kept["reference", model] = made
+    return kept["reference", model]
+
+
+@pytest.fixture
+def outcomes(model, way, artefact, kept, tmp_path):
+    """Of LAMMPS, by structure; all structures in one run, because loading the model takes longer than evaluating it."""
+    if ("outcomes", model, way) not in kept:
+        ranks, keywords = WAYS[way]
+        elements = MODELS[model].elements
+        pair = [f"pair_style mlff {keywords}", f"pair_coeff * * {artefact} {' '.join(elements)}"]
+        scripts = {name: Script(MODELS[model].structure(name), elements=elements) for name in STRUCTURES}
+        kept["outcomes", model, way] = run_all(tmp_path, scripts, [pair], ranks=ranks)
+    return kept["outcomes", model, way]
+
+
+def by_lammps(commands, folder):
+    outcomes = run_all(folder, {name: Script(atoms) for name, atoms in STRUCTURES.items()}, [commands])
+    return {name: vars(outcome) for name, (outcome,) in outcomes.items()}
+
+
+def by_mace(artefact, model, folder):
+    create("mace")
+    with zipfile.ZipFile(artefact) as archive:
+        archive.extractall(folder)
+    atoms = {name: model.structure(name) for name in STRUCTURES}
+    described = {
+        name: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()}
+        for name, a in atoms.items()
+    }
+    (folder / "structures.json").write_text(json.dumps(described))
+    command = [str(environment_python("mace")), "-P", str(MACE_REFERENCE), str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    results = json.loads((folder / "reference.json").read_text())
+    return {name: result | {"stress": six(result["stress"])} for name, result in results.items()}
+
+
+def six(stress):
+    """[3,3] → xx, yy, zz, yz, xz, xy."""
+    return np.array(stress)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+def agrees(model, reference, energy, forces, stress, energies):
+    close = MODELS[model].tolerance
+    n = len(forces)
+    assert abs(energy - reference["energy"]) <= close.energy * n
+    assert energies.sum() == pytest.approx(energy, abs=1e-9 * n)
+    np.testing.assert_allclose(forces, reference["forces"], rtol=0, atol=close.forces)
+    np.testing.assert_allclose(stress, reference["stress"], rtol=0, atol=close.stress)
+    if MODELS[model].atomic:
+        np.testing.assert_allclose(energies, reference["energies"], rtol=0, atol=close.energy)
+
+
+@every_model
+@every_structure
+def test_reference_is_not_zero(model, name, reference):
+    """The other tests must not compare zeros."""
+    forces, stress = np.abs(reference[name]["forces"]).max(), np.abs(reference[name]["stress"]).max()
+    if name in QUIET:
+        assert forces < 1e-6
+    else:
+        assert 0.1 < forces < 100
+    if name in ("isolated atom", "two far atoms"):
+        assert stress < 1e-9
+    else:
+        assert stress > 1e-6
+
+
+@every_model
+@every_structure
+def test_ase_agrees(model, name, calculator, reference):
+    atoms = MODELS[model].structure(name)
+    atoms.calc = calculator
+    stress, energies = six(atoms.get_stress(voigt=False)), atoms.get_potential_energies()
+    agrees(model, reference[name], atoms.get_potential_energy(), atoms.get_forces(), stress, energies)
+
+
+@every_structure
+@pytest.mark.parametrize("model, way", [(model, way) for model, m in MODELS.items() for way in m.ways])
+def test_lammps_agrees(model, way, name, outcomes, reference):
+    (ours,) = outcomes[name]
+    agrees(model, reference[name], ours.energy, ours.forces, ours.stress, ours.energies)
+
+
+@every_model
+def test_single_precision_stays_near_double(model, artefact, reference):
+    atoms = MODELS[model].structure("bulk")
+    atoms.calc = MLFFCalculator(artefact, precision="single")
+    deviation = np.abs(atoms.get_forces() - reference["bulk"]["forces"]).max()
+    assert 1e-9 < deviation < MODELS[model].tolerance.single, "below: this is not single precision"
+
+
+@every_model
+def test_forces_and_stress_are_derivatives_of_the_energy(model, calculator):
+    atoms, close = MODELS[model].structure("triclinic"), MODELS[model].tolerance.difference
+    atoms.calc = calculator
+    forces, stress = atoms.get_forces(), atoms.get_stress(voigt=False)
+    h = 1e-4
+
+    def slope(change):
+        """Of the energy along ``change(atoms, ±h)``."""
+        energies = []
+        for sign in (1, -1):
+            changed = atoms.copy()
+            change(changed, sign * h)
+            changed.calc = calculator
+            energies.append(changed.get_potential_energy())
+        return (energies[0] - energies[1]) / (2 * h)
+
+    for i, c in ((0, 0), (31, 1), (70, 2)):
+
+        def move(changed, step):
+            changed.positions[i, c] += step
+
+        assert -slope(move) == pytest.approx(forces[i, c], abs=close)
+    for a, b in ((0, 0), (1, 1), (0, 1), (1, 2)):
+
+        def strain(changed, step):
+            matrix = np.eye(3)
+            matrix[a, b] += step / 2
+            matrix[b, a] += step / 2
+            changed.set_cell(atoms.cell.array @ matrix, scale_atoms=True)
+
+        assert slope(strain) / atoms.get_volume() == pytest.approx(stress[a, b], abs=close / 20)
+
+
+@every_model
+def test_the_energy_is_invariant(model, calculator):
+    """Turned, mirrored, shifted, atoms in another order."""
+    atoms = MODELS[model].structure("vacancy")
+    atoms.calc = calculator
+    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+    rng = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    for sign in (1, -1):
+        turned = atoms.copy()
+        turned.set_cell(atoms.cell.array @ (sign * rotation), scale_atoms=False)
+        turned.positions = (atoms.positions + [0.3, -1.1, 5.0]) @ (sign * rotation)
+        order = rng.permutation(len(atoms))
+        turned = turned[order]
+        turned.calc = calculator
+        assert turned.get_potential_energy() == pytest.approx(energy, abs=1e-9)
+        np.testing.assert_allclose(turned.get_forces(), (forces @ (sign * rotation))[order], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", [name for name, m in MODELS.items() if len(m.elements) > 1])
+def test_elements_are_told_apart(model, calculator):
+    atoms = MODELS[model].structure("bulk")
+    atoms.calc = calculator
+    forces = atoms.get_forces()
+    swapped = atoms.copy()
+    swapped.symbols = ["Cu" if s == "Ni" else "Ni" for s in atoms.symbols]
+    swapped.calc = calculator
+    assert np.abs(swapped.get_forces() - forces).max() > 0.1
