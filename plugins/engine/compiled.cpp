@@ -114,7 +114,7 @@ std::string cache_key(const Artifact &artifact, const Options &options)
 {
   const std::string kind = options.device.substr(0, options.device.find(':'));
   const std::string text = artifact.payloads.at(payload_name(artifact, options)).sha256 + "|" + TORCH_VERSION + "|" +
-      processor() + "|" + kind + "|recipe 2";
+      processor() + "|" + kind + "|recipe 3";
   return sha256(text.data(), text.size()).substr(0, 24);
 }
 

@@ -16,6 +16,11 @@ struct Options {
   int chunk = 0;                 ///< centres evaluated at a time; bounds memory; 0: the engine chooses
 };
 
+/// Memory in bytes: what an evaluation leaves behind for the next, and what it gives back.
+struct Need {
+  double kept = 0.0, passing = 0.0;
+};
+
 /// What makes the nodes of several ranks one graph. A model calls it between its layers, on every rank equally often.
 class Exchange {
  public:
@@ -35,9 +40,9 @@ class Model {
   /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
   virtual int feature_width() const { return 0; }
 
-  /// Bytes that the next evaluate() of this graph takes beyond those in use; the first call may evaluate some centres to find
-  /// out. 0 where the system does not tell.
-  virtual double memory(const Graph &) { return 0.0; }
+  /// What the next evaluate() of this graph takes beyond what is in use; the first call may evaluate some centres to find out.
+  /// Zeros where the system does not tell.
+  virtual Need memory(const Graph &) { return {}; }
 
   /// Evaluates E = Σ_{i < n_owned} E_i.
   /// \param atomic_energy [n_nodes] E_i in eV; entries from n_owned on are unspecified

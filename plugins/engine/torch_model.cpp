@@ -133,9 +133,9 @@ template <typename T> class TorchModel : public Model {
 
   int feature_width() const override { return *std::max_element(width_.begin(), width_.end()); }
 
-  double memory(const Graph &graph) override
+  Need memory(const Graph &graph) override
   {
-    if (device_ != "cpu" || graph.n_owned == 0) return 0.0;
+    if (device_ != "cpu" || graph.n_owned == 0) return {};
     const double size = std::min(chunk_of(graph.n_owned), graph.n_owned);
     double rows = 0.0;
     for (int k = 1; k < layers_; ++k) {
@@ -146,12 +146,12 @@ template <typename T> class TorchModel : public Model {
     if (bytes_per_edge_ < 0.0) {
       trim_heap();
       const double before = resident_bytes();
-      if (!forget_peak()) return 0.0;
+      if (!forget_peak()) return {};
       const int centres = std::min(graph.n_owned, 256);
       probe(graph, centres);
       bytes_per_edge_ = std::max(0.0, peak_bytes() - before) / std::max(1.0, centres * edges);
     }
-    return rows * sizeof(double) + size * edges * bytes_per_edge_;
+    return {rows * sizeof(double), size * edges * bytes_per_edge_};
   }
 
   void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange) override

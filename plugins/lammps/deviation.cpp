@@ -1,6 +1,9 @@
 #include "deviation.h"
 
 #include "engine/graph.h"
+#include "error.h"
+#include "platform.h"
+#include "utils.h"
 
 #include <algorithm>
 #include <cmath>
@@ -53,4 +56,37 @@ void Deviation::reduce(const std::vector<int> &atom_of, int n_owned)
   for (const double e : energy) average += e / members_;
   for (const double e : energy) squares += (e - average) * (e - average) / members_;
   energy_per_atom = std::sqrt(squares) / sum[1];
+}
+
+double Deviation::missing_bytes(int n_all) const
+{
+  double numbers = 0.0;
+  for (const auto &force : force_) numbers += std::max(0.0, 3.3 * n_all - double(force.capacity()));
+  return sizeof(double) * (numbers + std::max(0.0, 1.1 * n_all - double(per_atom.capacity())));
+}
+
+void DeviationFile::close()
+{
+  if (file_) fclose(file_);
+  file_ = nullptr;
+  step_ = -1;
+}
+
+void DeviationFile::write(const std::string &path, bool append, const Units &units, bigint step, const Deviation &deviation)
+{
+  if (!file_) {
+    file_ = fopen(path.c_str(), append ? "a" : "w");
+    if (!file_)
+      error->one(FLERR, "cannot write the deviation file '{}' of pair_style mlff: {}", path, utils::getsyserror());
+    platform::fseek(file_, platform::END_OF_FILE);
+    if (!append)
+      fputs(fmt::format("# step max_devi_f[{0}] min_devi_f[{0}] avg_devi_f[{0}] devi_e[{1}/atom]\n", units.name_of_force,
+                        units.name_of_energy).c_str(), file_);
+  }
+  if (step_ == step) platform::ftruncate(file_, line_at_);    // a minimizer tries several positions in a step and ends with the last
+  line_at_ = platform::ftell(file_);
+  fputs(fmt::format("{} {:.10g} {:.10g} {:.10g} {:.10g}\n", step, deviation.largest, deviation.smallest, deviation.mean,
+                    deviation.energy_per_atom).c_str(), file_);
+  fflush(file_);
+  step_ = step;
 }

@@ -2,7 +2,10 @@
 #pragma once
 
 #include "pointers.h"
+#include "units.h"
 
+#include <cstdio>
+#include <string>
 #include <vector>
 
 namespace LAMMPS_NS {
@@ -25,6 +28,9 @@ class Deviation : protected Pointers {
   /// \param atom_of  [n_owned] the atoms that count
   void reduce(const std::vector<int> &atom_of, int n_owned);
 
+  /// What start(n_all) takes beyond what is in use.
+  double missing_bytes(int n_all) const;
+
   std::vector<double> per_atom;    ///< [n_all], the first nlocal count; 0 for atoms that no model sees
   double largest = 0.0, smallest = 0.0, mean = 0.0;
   double energy_per_atom = 0.0;    ///< standard deviation of the members' energies over the number of atoms
@@ -33,6 +39,24 @@ class Deviation : protected Pointers {
   const int members_;
   std::vector<std::vector<double>> force_;
   std::vector<double> energy_;
+};
+
+/// The records of a run in a text file, one line per step; used by one rank.
+class DeviationFile : protected Pointers {
+ public:
+  explicit DeviationFile(LAMMPS *lmp) : Pointers(lmp) {}
+  ~DeviationFile() { close(); }
+  DeviationFile(const DeviationFile &) = delete;
+
+  void close();
+
+  /// The line of a step; a second one of the same step replaces the first. Opens the file when it is not, at its end with
+  /// `append`. Ends the run when that fails.
+  void write(const std::string &path, bool append, const Units &units, bigint step, const Deviation &deviation);
+
+ private:
+  FILE *file_ = nullptr;
+  bigint step_ = -1, line_at_ = 0;    // of the last line, and where it begins
 };
 
 }    // namespace LAMMPS_NS

@@ -1,7 +1,5 @@
 #include "pair_mlff.h"
 
-#include "engine/memory.h"
-
 #include "atom.h"
 #include "citeme.h"
 #include "comm.h"
@@ -25,7 +23,7 @@
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
 
-PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this)
+PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this), deviation_file_(lmp), memory_(lmp)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -40,7 +38,6 @@ PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this)
 
 PairMLFF::~PairMLFF()
 {
-  if (deviation_file_) fclose(deviation_file_);
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
@@ -69,9 +66,7 @@ void PairMLFF::settings(int narg, char **arg)
   settings_words_.assign(arg, arg + narg);
   settings_ = Settings::of(settings_words_, units_, lmp);
   members_.clear();    // a second pair_style mlff keeps this object and pair_coeff: open the models anew
-  if (deviation_file_) fclose(deviation_file_);
-  deviation_file_ = nullptr;
-  written_at_ = -1;
+  deviation_file_.close();
 }
 
 void PairMLFF::coeff(int narg, char **arg)
@@ -290,40 +285,41 @@ void PairMLFF::predict_memory()
   auto missing = [](const std::vector<double> &have, double want) { return std::max(0.0, 1.1 * want - have.capacity()); };
   double need = missing(atomic_energy_, graph.n_nodes) + missing(edge_grad_, 3.0 * edges);
   if (deviation_) need += missing(other_energy_, graph.n_nodes) + missing(other_grad_, 3.0 * edges);
-  if (deviation_ && deviated_at_ < 0) need += (3.0 * double(members_.size()) + 1.0) * all;
   if (comm->nprocs > 1 && !settings_.wide_ghosts) need += std::max(0.0, 1.1 * all * comm_forward - exchange_.bytes() / sizeof(double));
   need *= sizeof(double);
+  if (deviation_) need += deviation_->missing_bytes(int(all));
+  double passing = 0.0;    // members are evaluated one after the other
   std::string failure;
   for (auto &member : members_) {
-    try {
-      need += member.model->memory(graph);
-    } catch (const std::exception &e) {
-      failure = fmt::format("'{}' could not be evaluated: {}", member.artifact.path, e.what());
-    }
+    const std::string of_member = with(member, [&] {
+      const metalff::Need needed = member.model->memory(graph);
+      need += needed.kept;
+      passing = std::max(passing, needed.passing);
+    });
+    if (failure.empty()) failure = of_member;
   }
   stop_together(failure);
+  stop_together(memory_.check(need + passing));
+}
 
-  MPI_Comm node;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  const double mine[2] = {need, metalff::resident_bytes() + need};
-  double of_node[2], largest[2] = {mine[1], 0.0};
-  MPI_Allreduce(mine, of_node, 2, MPI_DOUBLE, MPI_SUM, node);
-  MPI_Comm_free(&node);
-  largest[1] = of_node[1];
-  MPI_Allreduce(MPI_IN_PLACE, largest, 2, MPI_DOUBLE, MPI_MAX, world);
-  const double left = metalff::free_bytes_of_process(), left_on_machine = metalff::free_bytes_of_machine();
-  auto too_little = [&](double wanted, double there, const char *where) {
-    failure = fmt::format("pair_style mlff needs {:.0f} MB of memory more than {} has left ({:.0f} MB needed, {:.0f} MB left): use a "
-                          "smaller 'chunk', 'precision single', fewer atoms or more machines", (wanted - there) / 1e6, where,
-                          wanted / 1e6, there / 1e6);
+/// Does something with the graph as a member sees it: types count the elements of its model. Returns what failed.
+std::string PairMLFF::with(const Member &member, const std::function<void()> &act)
+{
+  metalff::Graph &graph = neighborhood_->graph;
+  auto count_elements_of = [&](const Member &of) {
+    if (member.element != members_[0].element)
+      for (int node = 0; node < graph.n_nodes; ++node)
+        graph.types[node] = of.element[atom->type[neighborhood_->atom_of[node]]];
   };
-  if (need > left) too_little(need, left, "the limit of this process (ulimit -v)");
-  else if (of_node[0] > left_on_machine) too_little(of_node[0], left_on_machine, "this machine");
-  stop_together(failure);
-  if (comm->me == 0 && std::abs(largest[0] - predicted_) > 0.1 * predicted_)
-    utils::logmesg(lmp, "pair_style mlff: predicted peak memory {:.0f} MB of the largest rank, {:.0f} MB of the fullest machine, "
-                   "which has {:.0f} MB left\n", largest[0] / 1e6, largest[1] / 1e6, left_on_machine / 1e6);
-  predicted_ = largest[0];
+  count_elements_of(member);
+  std::string failure;
+  try {
+    act();
+  } catch (const std::exception &e) {
+    failure = fmt::format("'{}' could not be evaluated: {}", member.artifact.path, e.what());
+  }
+  count_elements_of(members_[0]);
+  return failure;
 }
 
 /// Atomic energies and edge gradients of one member, in LAMMPS' units; all ranks take part.
@@ -336,19 +332,9 @@ void PairMLFF::evaluate(std::size_t m, std::vector<double> &energy, std::vector<
   exchange_.set_nodes(neighborhood_->atom_of, graph.n_owned, graph.n_nodes);
   reserve_for(energy, graph.n_nodes);
   reserve_for(grad, 3 * graph.n_edges());
-  auto speak = [&](const Member &of) {    // types as this member counts its elements
-    if (m > 0 && member.element != members_[0].element)
-      for (int node = 0; node < graph.n_nodes; ++node)
-        graph.types[node] = of.element[atom->type[neighborhood_->atom_of[node]]];
-  };
-  speak(member);
-  std::string failure;
-  try {
+  std::string failure = with(member, [&] {
     member.model->evaluate(graph, energy.data(), grad.data(), exchange ? &exchange_ : nullptr);
-  } catch (const std::exception &e) {
-    failure = fmt::format("'{}' could not be evaluated: {}", member.artifact.path, e.what());
-  }
-  speak(members_[0]);
+  });
   const auto first = energy.begin();
   if (failure.empty() && !std::isfinite(std::accumulate(first, first + graph.n_owned, 0.0)))
     failure = fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
@@ -426,32 +412,15 @@ void PairMLFF::deviate()
 void PairMLFF::report_deviation()
 {
   const Deviation &d = *deviation_;
-  if (comm->me == 0 && !settings_.deviation_file.empty()) {
-    if (!deviation_file_) {
-      deviation_file_ = fopen(settings_.deviation_file.c_str(), restored_ ? "a" : "w");
-      if (!deviation_file_)
-        error->one(FLERR, "cannot write the deviation file '{}' of pair_style mlff: {}", settings_.deviation_file,
-                   utils::getsyserror());
-      platform::fseek(deviation_file_, platform::END_OF_FILE);
-      if (!restored_)
-        fputs(fmt::format("# step max_devi_f[{0}] min_devi_f[{0}] avg_devi_f[{0}] devi_e[{1}/atom]\n",
-                          units_.name_of_force, units_.name_of_energy).c_str(), deviation_file_);
-    }
-    if (written_at_ == update->ntimestep)    // a minimizer tries several positions in a step and ends with the last
-      platform::ftruncate(deviation_file_, record_at_);
-    record_at_ = platform::ftell(deviation_file_);
-    fputs(fmt::format("{} {:.10g} {:.10g} {:.10g} {:.10g}\n", update->ntimestep, d.largest, d.smallest, d.mean,
-                      d.energy_per_atom).c_str(), deviation_file_);
-    fflush(deviation_file_);
-    written_at_ = update->ntimestep;
-  }
+  if (comm->me == 0 && !settings_.deviation_file.empty())
+    deviation_file_.write(settings_.deviation_file, restored_, units_, update->ntimestep, d);
   if (settings_.stop_above > 0.0 && d.largest > settings_.stop_above && !stopping_) {
     stopping_ = true;
     timer->force_timeout();    // LAMMPS ends the run after this step; finish() lets it go on with the input
     if (comm->me == 0)
       utils::logmesg(lmp, "pair_style mlff: the forces of the models deviate by {:.4g} {} on an atom at step {}, more "
-                     "than stop_above {:.4g}: the run ends here\n", d.largest, units_.name_of_force, update->ntimestep,
-                     settings_.stop_above);
+                     "than stop_above {:.4g}: the run ends after this step (rerun: after its frames)\n", d.largest,
+                     units_.name_of_force, update->ntimestep, settings_.stop_above);
   }
 }
 

@@ -5,12 +5,14 @@
 #include "engine/model.h"
 #include "exchange.h"
 #include "extrapolation.h"
+#include "memory_forecast.h"
 #include "neighborhood.h"
 #include "pair.h"
 #include "settings.h"
 #include "units.h"
 
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,6 +60,7 @@ class PairMLFF : public Pair {
   void update_owners();
   std::string extrapolates();
   void predict_memory();
+  std::string with(const Member &member, const std::function<void()> &act);
   void evaluate(std::size_t member, std::vector<double> &energy, std::vector<double> &grad);
   void evaluate_drivers();
   void add_to_deviation(std::size_t member, const std::vector<double> &energy, const std::vector<double> &grad);
@@ -81,14 +84,13 @@ class PairMLFF : public Pair {
 
   std::unique_ptr<Deviation> deviation_;            // of an ensemble
   std::size_t reversing_ = 0;                       // the member whose forces comm carries
-  bigint computed_at_ = -1, deviated_at_ = -1, written_at_ = -1;    // steps
+  bigint computed_at_ = -1, deviated_at_ = -1;    // steps
   double extremes_[3] = {};                         // pvector: largest, smallest, mean deviation
-  FILE *deviation_file_ = nullptr;                  // rank 0
-  bigint record_at_ = 0;                            // where its last line begins
+  DeviationFile deviation_file_;                    // rank 0
   bool restored_ = false;                           // from a restart file: its deviation file goes on
   bool stopping_ = false;
 
-  double predicted_ = 0.0;                          // bytes, as printed last
+  MemoryForecast memory_;
 
   struct Seconds {
     double edges = 0.0, model = 0.0, communication = 0.0, scatter = 0.0;

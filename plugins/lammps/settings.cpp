@@ -50,14 +50,21 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
       lmp->error->all(FLERR, "unknown keyword '{}' of pair_style mlff{}: valid are {}", key, hint(key, keywords), list);
     }
     auto value = [&]() -> std::string {
-      if (k == words.size()) lmp->error->all(FLERR, "keyword '{}' of pair_style mlff needs {}", key,
-                                key == "deviation" ? "a number of steps and a file" : "a value");
+      if (k == words.size())
+        lmp->error->all(FLERR, "keyword '{}' of pair_style mlff needs {}", key,
+                        key == "deviation" ? "a number of steps and a file" : "a value");
       return words[k++];
     };
+    auto one_of = [&](const std::vector<std::string> &valid) {
+      const std::string word = value();
+      if (std::find(valid.begin(), valid.end(), word) != valid.end()) return word;
+      std::string list = valid[0];
+      for (std::size_t v = 1; v < valid.size(); ++v) list += (v + 1 < valid.size() ? ", " : " or ") + valid[v];
+      lmp->error->all(FLERR, "{} of pair_style mlff must be {}, not '{}'", key, list, word);
+      return word;
+    };
     if (key == "precision") {
-      settings.precision = value();
-      if (settings.precision != "double" && settings.precision != "single" && settings.precision != "mixed")
-        lmp->error->all(FLERR, "precision of pair_style mlff must be double, single or mixed, not '{}'", settings.precision);
+      settings.precision = one_of({"double", "single", "mixed"});
       settings.options.single = settings.precision != "double";
     } else if (key == "device") {
       const std::string device = value();
@@ -73,20 +80,12 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
       if (settings.options.chunk < 1 && atoms != "auto")
         lmp->error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
     } else if (key == "ghosts") {
-      const std::string choice = value();
-      if (choice != "exchange" && choice != "wide")
-        lmp->error->all(FLERR, "ghosts of pair_style mlff must be exchange or wide, not '{}'", choice);
-      settings.wide_ghosts = choice == "wide";
+      settings.wide_ghosts = one_of({"exchange", "wide"}) == "wide";
     } else if (key == "extrapolation") {
-      const std::string choice = value();
-      if (choice != "error" && choice != "warn" && choice != "ignore")
-        lmp->error->all(FLERR, "extrapolation of pair_style mlff must be error, warn or ignore, not '{}'", choice);
+      const std::string choice = one_of({"error", "warn", "ignore"});
       settings.extrapolation = choice == "error" ? Action::STOP : choice == "warn" ? Action::WARN : Action::IGNORE;
     } else if (key == "ensemble") {
-      const std::string choice = value();
-      if (choice != "first" && choice != "mean")
-        lmp->error->all(FLERR, "ensemble of pair_style mlff must be first or mean, not '{}'", choice);
-      settings.mean = choice == "mean";
+      settings.mean = one_of({"first", "mean"}) == "mean";
     } else if (key == "deviation") {
       settings.every = utils::inumeric(FLERR, value(), false, lmp);
       if (settings.every < 1) lmp->error->all(FLERR, "deviation of pair_style mlff must be every 1 or more steps");
