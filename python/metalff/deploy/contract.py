@@ -166,10 +166,10 @@ def reference(atoms) -> dict:
     }
 
 
-def safetensors(tensors: dict) -> bytes:
+def safetensors(tensors: dict, metadata: dict[str, str] | None = None) -> bytes:
     """Named tensors in the safetensors layout: an 8-byte length, a JSON header, raw little-endian data."""
     names = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.bool: "BOOL"}
-    header, blobs, offset = {}, [], 0
+    header, blobs, offset = {"__metadata__": metadata} if metadata else {}, [], 0
     for name, tensor in tensors.items():
         data = tensor.detach().cpu().contiguous().numpy().tobytes()
         header[name] = {

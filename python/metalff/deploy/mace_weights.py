@@ -1,0 +1,303 @@
+"""MACE's weights in the plain form that the native engine reads; runs inside MACE's private environment, beside mace_worker.py.
+
+A ScaleShiftMACE is: radial functions, sums over neighbours of products with spherical harmonics, linear maps, polynomials of degree ≤ 3.
+Every normalisation of e3nn and mace is folded into the tensors, so that the engine needs none of their conventions: linear maps and
+coupling coefficients are read off by feeding unit vectors, polynomials are summed over permutations. Feature (l, m) has index l² + m.
+
+Tensors (float64; elements e in the model's order, channels c, C of the node features, D of the messages):
+
+- ``energy`` [e] eV: energy of a free atom and shift; ``embedding`` [e, C]; ``atomic_number``, ``covalent_radius`` [e] Å; ``radial`` [n]:
+  frequencies (1/Å) or centres (Å) of the basis;
+- layer k: ``k.up.l`` [C, D]; ``k.mlp.i`` [in, out], silu between them, the last giving R_pc(r), path-major; ``k.cg.p`` [2l1+1, 2l2+1, 2l3+1];
+  ``k.linear.l`` [1 or e, P_l · D, C]: from the paths that end on l; ``k.density`` [n]; ``k.skip.l`` [e, C, C];
+- ``k.terms.l`` [terms, 4] of component m and feature indices i ≤ j ≤ k (-1: none), ``k.product.l`` [1 or e, terms, C]; ``k.post.l`` [C, C];
+- ``k.readout.i``: [C, 1], or [C, H] and [H, 1] with silu between them, in eV.
+"""
+
+import json
+
+import torch
+from contract import safetensors
+from mace import modules
+
+FORMAT = 1
+INTERACTIONS = (
+    modules.RealAgnosticInteractionBlock,
+    modules.RealAgnosticResidualInteractionBlock,
+    modules.RealAgnosticDensityInteractionBlock,
+    modules.RealAgnosticDensityResidualInteractionBlock,
+)
+
+
+class NotCovered(Exception):
+    """The native engine does not cover this model; the message says why."""
+
+
+def require(condition, reason: str) -> None:
+    if not condition:
+        raise NotCovered(reason)
+
+
+def payload(model) -> bytes:
+    """The payload of a ScaleShiftMACE in float64. Raises NotCovered."""
+    with torch.no_grad():
+        description, tensors = _describe(model)
+    description["format"] = FORMAT
+    return safetensors(tensors, {"mace": json.dumps(description)})
+
+
+def _describe(model):
+    require(not hasattr(model, "joint_embedding"), "it embeds further properties of the atoms")
+    elements = len(model.atomic_numbers)
+    radial, tensors = _radial(model)
+    tensors["energy"] = (
+        _first_head(model.atomic_energies_fn.atomic_energies, elements) + torch.atleast_1d(model.scale_shift.shift)[0]
+    )
+    tensors["embedding"] = model.node_embedding(torch.eye(elements))
+    tensors["atomic_number"] = model.atomic_numbers.double()
+    scale = torch.atleast_1d(model.scale_shift.scale)[0]
+    layers, count = [], int(model.num_interactions)
+    for k in range(count):
+        readout = k if len(model.readouts) == count else 0 if k == count - 1 else None
+        layer, parts = _layer(model, k, elements)
+        layer["readout"] = 0
+        if readout is not None:
+            matrices = _readout(model.readouts[readout], len(model.heads))
+            matrices[-1] = matrices[-1] * scale
+            layer["readout"] = len(matrices)
+            parts |= {f"readout.{i}": matrix for i, matrix in enumerate(matrices)}
+        layers.append(layer)
+        tensors |= {f"{k}.{name}": tensor for name, tensor in parts.items()}
+    description = {
+        "elements": elements,
+        "r_max": float(model.r_max),
+        "channels": tensors["embedding"].shape[1],
+        "l_max": model.spherical_harmonics.irreps_out.lmax,
+        "radial": radial,
+        "layers": layers,
+    }
+    return description, tensors
+
+
+def _first_head(energies, elements):
+    return torch.atleast_2d(energies)[0].double().reshape(elements)
+
+
+def _radial(model):
+    embedding = model.radial_embedding
+    name = type(embedding.bessel_fn).__name__
+    radial = {
+        "p": int(embedding.cutoff_fn.p),
+        "cutoff_on_basis": bool(getattr(embedding, "apply_cutoff", True)),
+        "basis": {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}.get(name),
+        "transform": "none",
+    }
+    require(radial["basis"], f"its radial basis is {name}")
+    if radial["basis"] == "bessel":
+        tensors = {"radial": embedding.bessel_fn.bessel_weights}
+        radial["factor"] = float(embedding.bessel_fn.prefactor)
+    elif radial["basis"] == "gaussian":
+        tensors = {"radial": embedding.bessel_fn.gaussian_weights}
+        radial["factor"] = float(embedding.bessel_fn.coeff)
+    else:
+        tensors = {"radial": embedding.bessel_fn.n[0]}
+    transform = getattr(embedding, "distance_transform", None)
+    radii = torch.zeros(len(model.atomic_numbers))
+    if transform is not None:
+        name = type(transform).__name__
+        require(name in ("AgnesiTransform", "SoftTransform"), f"its distance transform is {name}")
+        radial["transform"] = name.removesuffix("Transform").lower()
+        radii = transform.covalent_radii[model.atomic_numbers]
+        radial |= {
+            c: float(getattr(transform, c)) for c in ("q", "p", "a", "alpha") if hasattr(transform, c) and c != "p"
+        }
+        if hasattr(transform, "p"):
+            radial["agnesi_p"] = float(transform.p)
+    if hasattr(model, "pair_repulsion"):
+        zbl = model.pair_repulsion_fn
+        radii = zbl.covalent_radii[model.atomic_numbers]
+        radial["zbl"] = {
+            "p": int(zbl.p),
+            "exponent": float(zbl.a_exp),
+            "length": float(zbl.a_prefactor) * 0.529,
+            "c": zbl.c.tolist(),
+        }
+    tensors["covalent_radius"] = radii
+    return radial, {name: tensor.double() for name, tensor in tensors.items()}
+
+
+def _blocks(irreps):
+    """(l, multiplicity, slice) of irreps that have the parity of spherical harmonics."""
+    blocks = []
+    for (mul, ir), where in zip(irreps, irreps.slices()):
+        require(ir.p == (-1) ** ir.l, f"it has features {ir}, of the other parity than spherical harmonics")
+        blocks.append((ir.l, mul, where))
+    return blocks
+
+
+def _single(irreps):
+    """l → (multiplicity, slice); every l once."""
+    blocks = {l: (mul, where) for l, mul, where in _blocks(irreps)}
+    require(len(blocks) == len(irreps), f"its irreps {irreps} name an l twice")
+    require(len({mul for mul, _ in blocks.values()}) == 1, f"its irreps {irreps} have several numbers of channels")
+    return blocks
+
+
+def _matrix(function, source, target, l, irreps_in):
+    """[multiplicity in, multiplicity out] of an equivariant linear function between its features of one l."""
+    mul, where = source[l]
+    units = torch.zeros(mul, irreps_in.dim)
+    units[torch.arange(mul), where.start + torch.arange(mul) * (2 * l + 1)] = 1.0
+    mul_out, out = target[l]
+    return function(units)[:, out].reshape(mul, mul_out, 2 * l + 1)[:, :, 0]
+
+
+def _layer(model, k, elements):
+    block, product = model.interactions[k], model.products[k]
+    require(type(block) in INTERACTIONS, f"its interaction block is {type(block).__name__}")
+    tensors = {}
+    tp, up = block.conv_tp, block.linear_up
+    before, sent = _single(up.irreps_in), _single(up.irreps_out)
+    for l in sent:
+        tensors[f"up.{l}"] = _matrix(up, before, sent, l, up.irreps_in)
+
+    mids = _blocks(tp.irreps_out)
+    paths = []
+    for at, ins in enumerate(tp.instructions):
+        l1, l2, l3 = list(sent)[ins.i_in1], tp.irreps_in2[ins.i_in2].ir.l, mids[ins.i_out][0]
+        paths.append([l1, l2, l3])
+        tensors[f"cg.{at}"] = _coupling(tp, at, sent[l1], mids[ins.i_out], l1, l2, l3)
+    channels = next(iter(sent.values()))[0]
+    require(
+        all(mids[ins.i_out][1] == channels for ins in tp.instructions), "its messages have several numbers of channels"
+    )
+
+    for i, matrix in enumerate(_mlp(block.conv_tp_weights)):
+        tensors[f"mlp.{i}"] = matrix
+    density = hasattr(block, "density_fn")
+    if density:
+        (matrix,) = _mlp(block.density_fn)
+        tensors["density"] = matrix[:, 0]
+
+    target = _single(block.irreps_out)
+    require(list(target) == list(range(len(target))), f"its messages lack an l: {block.irreps_out}")
+    residual = type(block) in INTERACTIONS[1::2]
+    one = torch.eye(elements)
+    for l in target:
+        ends = [
+            (mul, where)
+            for (_, mul, where), ins in zip([mids[i.i_out] for i in tp.instructions], tp.instructions)
+            if mids[ins.i_out][0] == l
+        ]
+        matrix = torch.cat([_matrix(block.linear, {l: end}, target, l, tp.irreps_out) for end in ends])
+        if not density:
+            matrix = matrix / block.avg_num_neighbors
+        matrix = matrix[None]
+        if not residual:
+            after = [
+                _matrix(lambda x, e=e: block.skip_tp(x, one[e].expand(len(x), -1)), target, target, l, block.irreps_out)
+                for e in range(elements)
+            ]
+            matrix = torch.stack([matrix[0] @ m for m in after])
+        tensors[f"linear.{l}"] = matrix
+    outputs = _single(product.linear.irreps_out)
+    if residual:
+        skipped = _single(block.skip_tp.irreps_out)
+        for l in set(before) & set(skipped) & set(outputs):
+            after = [
+                _matrix(lambda x, e=e: block.skip_tp(x, one[e].expand(len(x), -1)), before, skipped, l, up.irreps_in)
+                for e in range(elements)
+            ]
+            tensors[f"skip.{l}"] = torch.stack(after)
+
+    for l, contraction in zip(outputs, product.symmetric_contractions.contractions):
+        tensors[f"terms.{l}"], tensors[f"product.{l}"] = _polynomial(contraction, l)
+        tensors[f"post.{l}"] = _matrix(product.linear, outputs, outputs, l, product.linear.irreps_in)
+    layer = {
+        "channels": channels,
+        "l_in": list(sent),
+        "l_mid": list(target),
+        "l_out": list(outputs),
+        "paths": paths,
+        "mlp": len(_mlp(block.conv_tp_weights)),
+        "density": density,
+        "skip": sorted(set(before) & set(outputs)) if residual else [],
+    }
+    return layer, {name: tensor if name.startswith("terms") else tensor.double() for name, tensor in tensors.items()}
+
+
+def _coupling(tp, at, source, mid, l1, l2, l3):
+    """[2l1+1, 2l2+1, 2l3+1] of one path of the tensor product, with its normalisation."""
+    a, b = 2 * l1 + 1, 2 * l2 + 1
+    x = torch.zeros(a, b, tp.irreps_in1.dim)
+    y = torch.zeros(a, b, tp.irreps_in2.dim)
+    for m in range(a):
+        x[m, :, source[1].start + m] = 1.0
+    for m in range(b):
+        y[:, m, tp.irreps_in2.slices()[tp.instructions[at].i_in2].start + m] = 1.0
+    sizes = [ins.path_shape[0] for ins in tp.instructions]
+    weights = torch.zeros(tp.weight_numel)
+    weights[sum(sizes[:at]) : sum(sizes[: at + 1])] = 1.0
+    out = tp(x.reshape(a * b, -1), y.reshape(a * b, -1), weights.expand(a * b, -1))
+    return out[:, mid[2].start : mid[2].start + 2 * l3 + 1].reshape(a, b, 2 * l3 + 1)
+
+
+def _mlp(net):
+    """Matrices of an e3nn FullyConnectedNet, such that silu alone stands between them."""
+    matrices, factor = [], 1.0
+    for layer in net:
+        act = layer.act
+        if act is None:
+            matrices.append(factor * layer.weight / (layer.h_in * layer.var_in / layer.var_out) ** 0.5)
+        else:
+            matrices.append(factor * layer.weight / (layer.h_in * layer.var_in) ** 0.5)
+            factor = _silu_factor(act) * layer.var_out**0.5
+    return matrices
+
+
+def _silu_factor(act) -> float:
+    """c of a normalised activation c · silu."""
+    x = torch.linspace(-3, 3, 7)
+    silu = torch.nn.functional.silu(x)
+    factor = float(act(x)[-1] / silu[-1])
+    require(torch.allclose(act(x), factor * silu, atol=1e-12), "an activation is not silu")
+    return factor
+
+
+def _polynomial(contraction, l):
+    """Monomials [terms, 4] and their coefficients [1 or e, terms, C] of a symmetric contraction with outputs of one l."""
+    degree = contraction.correlation
+    require(degree <= 3, f"its correlation is {degree}, more than 3")
+    sums = {}
+    for nu in range(1, degree + 1):
+        weight = contraction.weights_max if nu == degree else contraction.weights[degree - 1 - nu]
+        u = contraction.U_tensors(nu)
+        if not bool(u.abs().max() > 0) or weight.numel() == 0:
+            continue
+        if u.dim() == nu + 1:
+            u = u[None]
+        by_term = {}
+        for index in (u.abs().amax(-1) > 1e-12).nonzero().tolist():
+            key = (index[0], *sorted(index[1:]), *[-1] * (3 - nu))
+            by_term[key] = by_term.get(key, 0.0) + u[tuple(index)]
+        for key, paths in by_term.items():
+            if float(paths.abs().max()) > 1e-10:
+                sums[key] = torch.einsum("p,epc->ec", paths, weight)
+    keys = sorted(sums, key=lambda key: (key[0], key[1], key[2], key[3]))
+    require(keys, f"its products have no term for l = {l}")
+    return torch.tensor(keys, dtype=torch.int32), torch.stack([sums[key] for key in keys], 1)
+
+
+def _readout(readout, heads: int):
+    """[C, 1], or [C, H] and [H, 1]; of the first head."""
+    if isinstance(readout, modules.LinearReadoutBlock):
+        irreps = readout.linear.irreps_in
+        scalars, out = _single(irreps)[0], _single(readout.linear.irreps_out)
+        return [_matrix(readout.linear, {0: scalars}, out, 0, irreps)[:, :1]]
+    require(type(readout) is modules.NonLinearReadoutBlock, f"its readout is {type(readout).__name__}")
+    first, second = readout.linear_1, readout.linear_2
+    a = _matrix(first, _single(first.irreps_in), _single(first.irreps_out), 0, first.irreps_in)
+    b = _matrix(second, _single(second.irreps_in), _single(second.irreps_out), 0, second.irreps_in)
+    width = a.shape[1] // heads
+    (act,) = readout.non_linearity.acts
+    return [a[:, :width], _silu_factor(act) * b[:width, :1]]
