@@ -13,6 +13,7 @@ struct Options {
   bool single = false;           ///< evaluate in float32 (sums stay in float64)
   std::string device = "cpu";    ///< "cpu" or "cuda:N"
   int threads = 1;
+  int knots = -1;                ///< native engine: points of its radial splines; 0: exact functions, -1: the engine chooses
   int chunk = 0;                 ///< centres evaluated at a time; bounds memory; 0: the engine chooses
 };
 

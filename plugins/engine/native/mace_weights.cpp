@@ -46,7 +46,7 @@ class Reader {
     MaceWeights w;
     w.types = whole(json, "elements", 1, 200);
     w.channels = whole(json, "channels", 1, 4096);
-    w.l_max = whole(json, "l_max", 0, 8);
+    w.l_max = whole(json, "l_max", 0, 4);
     w.r_max = json.at("r_max").get<double>();
     require(std::isfinite(w.r_max) && w.r_max > 0.0 && w.r_max < 1e3, "r_max is no distance");
     w.energy = tensors_.get("energy", {w.types});

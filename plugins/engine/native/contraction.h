@@ -1,0 +1,121 @@
+// The product basis: for every channel the same polynomial, of degree ≤ 3, in the (l, m) features of an atom.
+#pragma once
+
+#include "mace_weights.h"
+#include "simd.h"
+
+namespace metalff {
+
+/// Σ_i x_i (c_i + Σ_{j≥i} x_j (c_ij + Σ_{k≥j} c_ijk x_k)) per component m; one multiplication and addition per term forward.
+template <typename T> class Polynomial {
+ public:
+  /// \param channels of the weights, padded with zeros to whole registers
+  Polynomial(const MaceLayer::Product &product, int types, int channels) : terms_(int(product.terms.size()))
+  {
+    const int W = width<T>, registers = padded<T>(channels) / W;
+    weights_.assign(std::size_t(types) * registers * terms_ * W, T(0));
+    for (int type = 0; type < types; ++type)
+      for (int t = 0; t < terms_; ++t)
+        for (int c = 0; c < channels; ++c)
+          weights_[((std::size_t(type) * registers + c / W) * terms_ + t) * W + c % W] =
+              T(product.weights[(std::size_t(type) * terms_ + t) * channels + c]);
+    registers_ = registers;
+
+    for (int t = 0; t < terms_; ++t) {
+      const auto [m, i, j, k] = product.terms[t];
+      if (singles_.empty() || singles_.back().m != m || singles_.back().i != i)
+        singles_.push_back({m, i, -1, int(pairs_.size()), int(pairs_.size())});
+      Single &single = singles_.back();
+      if (j < 0) {
+        single.weight = t;
+        continue;
+      }
+      if (single.begin == single.end || pairs_.back().j != j) {
+        pairs_.push_back({j, -1, t + (k < 0), t + (k < 0)});
+        ++single.end;
+      }
+      if (k < 0)
+        pairs_.back().weight = t;
+      else
+        ++pairs_.back().end;
+    }
+    for (const auto &term : product.terms) last_.push_back(term[3]);
+  }
+
+  /// Weights of the v-th register of channels.
+  const T *weights(int type, int v) const { return &weights_[(std::size_t(type) * registers_ + v) * terms_ * width<T>]; }
+
+  /// y[m] of `count` atoms at a time from x[feature]; y starts at zero.
+  template <int count>
+  void forward(const T *weights, const Lanes<T> (*x)[count], Lanes<T> (*y)[count]) const
+  {
+    for (const Single &single : singles_) {
+      Lanes<T> s[count];
+      start(s, weights, single.weight);
+      for (int p = single.begin; p < single.end; ++p) {
+        const Pair &pair = pairs_[p];
+        Lanes<T> t[count];
+        start(t, weights, pair.weight);
+        for (int q = pair.begin; q < pair.end; ++q) {
+          const Lanes<T> c = lanes(weights, q), (&z)[count] = x[last_[q]];
+          for (int a = 0; a < count; ++a) t[a] += c * z[a];
+        }
+        for (int a = 0; a < count; ++a) s[a] += t[a] * x[pair.j][a];
+      }
+      for (int a = 0; a < count; ++a) y[single.m][a] += s[a] * x[single.i][a];
+    }
+  }
+
+  /// dx[feature] += Σ_m g[m] dy[m]/dx.
+  template <int count>
+  void backward(const T *weights, const Lanes<T> (*x)[count], const Lanes<T> (*g)[count], Lanes<T> (*dx)[count]) const
+  {
+    for (const Single &single : singles_) {
+      Lanes<T> s[count], gi[count];
+      start(s, weights, single.weight);
+      for (int a = 0; a < count; ++a) gi[a] = g[single.m][a] * x[single.i][a];
+      for (int p = single.begin; p < single.end; ++p) {
+        const Pair &pair = pairs_[p];
+        Lanes<T> t[count], gij[count];
+        start(t, weights, pair.weight);
+        for (int a = 0; a < count; ++a) gij[a] = gi[a] * x[pair.j][a];
+        for (int q = pair.begin; q < pair.end; ++q) {
+          const int k = last_[q];
+          const Lanes<T> c = lanes(weights, q);
+          for (int a = 0; a < count; ++a) {
+            t[a] += c * x[k][a];
+            dx[k][a] += c * gij[a];
+          }
+        }
+        for (int a = 0; a < count; ++a) {
+          s[a] += t[a] * x[pair.j][a];
+          dx[pair.j][a] += gi[a] * t[a];
+        }
+      }
+      for (int a = 0; a < count; ++a) dx[single.i][a] += g[single.m][a] * s[a];
+    }
+  }
+
+  int terms() const { return terms_; }
+
+ private:
+  struct Single {
+    int m, i, weight, begin, end;    // weight: term of degree 1, -1: none; pairs
+  };
+  struct Pair {
+    int j, weight, begin, end;       // weight: term of degree 2, -1: none; terms of degree 3
+  };
+
+  template <int count> static void start(Lanes<T> (&s)[count], const T *weights, int weight)
+  {
+    for (int a = 0; a < count; ++a) s[a] = weight < 0 ? Lanes<T>{} : lanes(weights, weight);
+  }
+
+  int terms_, registers_ = 0;
+  std::vector<Single> singles_;
+  std::vector<Pair> pairs_;
+  std::vector<int> last_;    // [terms] feature of the third factor
+  Buffer<T> weights_;        // [types, registers, terms, width]
+};
+
+}    // namespace metalff

@@ -1,0 +1,165 @@
+// Messages: sums over neighbours of radial functions × features × spherical harmonics, and their gradients.
+#pragma once
+
+#include "simd.h"
+
+#include <algorithm>
+
+namespace metalff {
+
+/// Edges of a tile as the kernels want them. Entry q of edge e is at [e / width][q][e % width]: one register holds an entry of
+/// several edges.
+template <typename T> struct EdgeTable {
+  int entries = 0;
+  Buffer<T> data;
+
+  T *block(int b) { return data.data() + std::size_t(b) * entries * width<T>; }
+  const T *of(int e) const { return data.data() + std::size_t(e / width<T>) * entries * width<T> + e % width<T>; }
+  T *of(int e) { return data.data() + std::size_t(e / width<T>) * entries * width<T> + e % width<T>; }
+};
+
+/// Value of a radial function: value and slope at two knots, weighed.
+template <typename T> struct Hermite {
+  T value[4], slope[4];
+};
+
+/// What the kernels know of one edge.
+template <typename T> struct Edge {
+  const T *row;          // radial functions: value, slope at the lower knot, value, slope at the upper one
+  const T *source;       // features of the neighbour; unused in the first layer
+  T *dsource;            // dE/d of them
+};
+
+/// One path on an atom. Angular factors: M[m1][m3] = Σ_m2 cg[m1][m2][m3] Y_m2.
+struct PathPlan {
+  int l1, l3;
+  int angular;     // its first entry in the tables of angular factors
+  int radial;      // its first column of the radial functions
+  int target;      // its first column in the matrix of messages of l3
+};
+
+template <typename T> inline Lanes<T> hermite(const T *row, std::size_t columns, int v, const T (&w)[4])
+{
+  return w[0] * lanes(row, v) + w[1] * lanes(row + columns, v) + w[2] * lanes(row + 2 * columns, v) +
+      w[3] * lanes(row + 3 * columns, v);
+}
+
+/// Messages of one path to one atom: rows [2·l3 + 1] at `stride` of D channels.
+template <typename T, int l1, int l3, bool first>
+void gather_path(const PathPlan &path, int begin, int end, const Edge<T> *edges, const Hermite<T> *weights,
+                 const EdgeTable<T> &angular, std::size_t columns, int D, T *out, std::size_t stride)
+{
+  constexpr int n1 = 2 * l1 + 1, n3 = 2 * l3 + 1, W = width<T>;
+  auto registers = [&]<int count>(int v) {
+    Lanes<T> sum[n3][count];
+    for (int m = 0; m < n3; ++m)
+      for (int x = 0; x < count; ++x) sum[m][x] = Lanes<T>{};
+    for (int e = begin; e < end; ++e) {
+      const T *M = angular.of(e) + path.angular * W, *row = edges[e].row + path.radial;
+      Lanes<T> R[count];
+      for (int x = 0; x < count; ++x) R[x] = hermite(row, columns, v + x, weights[e].value);
+#pragma GCC unroll 9
+      for (int m1 = 0; m1 < n1; ++m1) {
+        Lanes<T> t[count];
+        for (int x = 0; x < count; ++x) {
+          if constexpr (first)
+            t[x] = R[x];
+          else
+            t[x] = R[x] * lanes(edges[e].source + std::size_t(l1 * l1 + m1) * D, v + x);
+        }
+#pragma GCC unroll 9
+        for (int m3 = 0; m3 < n3; ++m3) {
+          const T factor = M[(m1 * n3 + m3) * W];
+          for (int x = 0; x < count; ++x) sum[m3][x] += factor * t[x];
+        }
+      }
+    }
+    for (int m = 0; m < n3; ++m)
+      for (int x = 0; x < count; ++x) lanes(out + m * stride, v + x) = sum[m][x];
+  };
+  int v = 0;
+  for (; v + 2 <= D / W; v += 2) registers.template operator()<2>(v);
+  if (v < D / W) registers.template operator()<1>(v);
+}
+
+/// Gradients of one path along one edge: dE/dM and dE/dr into `dangular` and the return value, dE/d source summed into `dsource`.
+/// grad: dE/d messages of the atom, rows [2·l3 + 1] at `stride`.
+template <typename T, int l1, int l3, bool first>
+T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weights, const T *M, std::size_t columns, int D,
+               const T *grad, std::size_t stride, T *dM)
+{
+  constexpr int n1 = 2 * l1 + 1, n3 = 2 * l3 + 1, W = width<T>;
+  const T *row = edge.row + path.radial;
+  Lanes<T> dr = {};
+#pragma GCC unroll 1
+  for (int m1 = 0; m1 < n1; ++m1) {
+    Lanes<T> sum[W < n3 ? n3 : W];
+    for (int m3 = 0; m3 < n3; ++m3) sum[m3] = Lanes<T>{};
+    T factor[n3];
+    for (int m3 = 0; m3 < n3; ++m3) factor[m3] = M[(m1 * n3 + m3) * W];
+    for (int v = 0; v < D / W; ++v) {
+      const Lanes<T> v0 = lanes(row, v), d0 = lanes(row + columns, v), v1 = lanes(row + 2 * columns, v), d1 = lanes(row + 3 * columns, v);
+      const Lanes<T> R = weights.value[0] * v0 + weights.value[1] * d0 + weights.value[2] * v1 + weights.value[3] * d1;
+      Lanes<T> t = R, u = {};
+      if constexpr (!first) t *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
+#pragma GCC unroll 9
+      for (int m3 = 0; m3 < n3; ++m3) {
+        const Lanes<T> g = lanes(grad + m3 * stride, v);
+        sum[m3] += t * g;
+        u += factor[m3] * g;
+      }
+      if constexpr (!first) {
+        lanes(edge.dsource + std::size_t(l1 * l1 + m1) * D, v) += R * u;
+        u *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
+      }
+      dr += u * (weights.slope[0] * v0 + weights.slope[1] * d0 + weights.slope[2] * v1 + weights.slope[3] * d1);
+    }
+    for (int m3 = 0; m3 < n3; m3 += W) {
+      Lanes<T> some[W];
+      const int count = std::min(W, n3 - m3);
+      for (int k = 0; k < W; ++k) some[k] = k < count ? sum[m3 + k] : Lanes<T>{};
+      const Lanes<T> total = sums_over_lanes<T>(some, W);
+      for (int k = 0; k < count; ++k) dM[(m1 * n3 + m3 + k) * W] = total[k];
+    }
+  }
+  T total = 0;
+  for (int k = 0; k < W; ++k) total += dr[k];
+  return total;
+}
+
+template <typename T>
+using GatherPath = void (*)(const PathPlan &, int, int, const Edge<T> *, const Hermite<T> *, const EdgeTable<T> &, std::size_t,
+                            int, T *, std::size_t);
+template <typename T>
+using ScatterPath = T (*)(const PathPlan &, const Edge<T> &, const Hermite<T> &, const T *, std::size_t, int, const T *,
+                          std::size_t, T *);
+
+template <typename T> struct PathKernels {
+  GatherPath<T> gather;
+  ScatterPath<T> scatter;
+
+  /// Those of l1 and l3, each up to 4; the first layer has l1 = 0 only.
+  static PathKernels of(int l1, int l3, bool first)
+  {
+    return first ? pick<0, true>(l3)
+        : l1 == 0 ? pick<0, false>(l3)
+        : l1 == 1 ? pick<1, false>(l3)
+        : l1 == 2 ? pick<2, false>(l3)
+        : l1 == 3 ? pick<3, false>(l3)
+                  : pick<4, false>(l3);
+  }
+
+ private:
+  template <int l1, bool first> static PathKernels pick(int l3)
+  {
+    switch (l3) {
+      case 0: return {gather_path<T, l1, 0, first>, scatter_path<T, l1, 0, first>};
+      case 1: return {gather_path<T, l1, 1, first>, scatter_path<T, l1, 1, first>};
+      case 2: return {gather_path<T, l1, 2, first>, scatter_path<T, l1, 2, first>};
+      case 3: return {gather_path<T, l1, 3, first>, scatter_path<T, l1, 3, first>};
+      default: return {gather_path<T, l1, 4, first>, scatter_path<T, l1, 4, first>};
+    }
+  }
+};
+
+}    // namespace metalff

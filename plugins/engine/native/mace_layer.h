@@ -1,0 +1,405 @@
+// One layer of MACE on a tile of atoms: messages, linear maps, product basis, readout, and all of it backward.
+#pragma once
+
+#include "../graph.h"
+#include "contraction.h"
+#include "convolution.h"
+#include "harmonics.h"
+#include "radial.h"
+
+#include <cstring>
+#include <memory>
+
+namespace metalff {
+
+constexpr int tile_atoms = 12;    // a multiple of the rows of gemm's block; their features stay in the second-level cache
+
+/// Features of a tile by l: [tile_atoms · (2l + 1), channels], one l after the other.
+struct TileShape {
+  int channels = 0, l_max = 0;
+  std::size_t start(int l) const { return std::size_t(tile_atoms) * l * l * channels; }
+  std::size_t size() const { return start(l_max + 1); }
+};
+
+/// [in, out] → padded [in, out] and its transpose [out, in].
+template <typename T> struct Linear {
+  int in = 0, out = 0;
+  Buffer<T> matrix, transposed;
+
+  Linear() = default;
+  /// \param blocks the rows come in so many blocks, each padded by itself
+  Linear(const double *values, int rows, int columns, int blocks = 1) : in(padded<T>(rows / blocks) * blocks), out(padded<T>(columns))
+  {
+    matrix.assign(std::size_t(in) * out, T(0));
+    transposed.assign(std::size_t(in) * out, T(0));
+    const int each = rows / blocks, wide = padded<T>(each);
+    for (int r = 0; r < rows; ++r)
+      for (int c = 0; c < columns; ++c) {
+        const int at = r / each * wide + r % each;
+        matrix[std::size_t(at) * out + c] = transposed[std::size_t(c) * in + at] = T(values[std::size_t(r) * columns + c]);
+      }
+  }
+
+  void forward(int rows, const T *x, T *y, bool add = false) const { gemm(rows, out, in, x, in, matrix.data(), out, y, out, add); }
+  void backward(int rows, const T *dy, T *dx, bool add = false) const
+  {
+    gemm(rows, in, out, dy, out, transposed.data(), in, dx, in, add);
+  }
+};
+
+/// Buffers of one thread.
+template <typename T> struct Workspace {
+  Harmonics<T> harmonics;
+  // edges of the tile within the cutoff
+  std::vector<int64_t> edge;                // in the graph
+  std::vector<int> neighbor, first;         // node; [atoms + 1]
+  std::vector<double> r;
+  Buffer<T> unit;                           // [edges / width][3][width], from the neighbour to the centre
+  Buffer<T> exact;                          // rows of radial functions, where there are no splines
+  std::vector<Edge<T>> edges;
+  std::vector<Hermite<T>> weights;
+  EdgeTable<T> angular, dangular;
+  std::vector<T> dr;
+  // features of the tile
+  Buffer<T> messages, dmessages, linear, dlinear, product, dproduct, features, dfeatures, skipped, hidden;
+  std::vector<T> density, ddensity;
+};
+
+/// A layer and what its kernels need.
+template <typename T> class MaceLayerKernels {
+ public:
+  MaceLayerKernels(const MaceWeights &weights, int k, int knots) :
+      w_(weights), layer_(weights.layers[k]), first_(k == 0), radial_(weights, k, knots), C(padded<T>(weights.channels)),
+      D(padded<T>(layer_.channels)), l_max_(weights.l_max)
+  {
+    std::vector<int> ends(layer_.l_mid + 1, 0);
+    int entry = 0;
+    for (std::size_t p = 0; p < layer_.paths.size(); ++p) {
+      const auto &path = layer_.paths[p];
+      plans_.push_back({path.l1, path.l3, entry, int(p) * D, ends[path.l3]++ * D});
+      kernels_.push_back(PathKernels<T>::of(path.l1, path.l3, first_));
+      const int n1 = 2 * path.l1 + 1, n2 = 2 * path.l2 + 1, n3 = 2 * path.l3 + 1;
+      for (int a = 0; a < n1; ++a)
+        for (int c = 0; c < n3; ++c)
+          for (int b = 0; b < n2; ++b)
+            if (const double cg = path.cg[(a * n2 + b) * n3 + c]; std::abs(cg) > 1e-12)
+              couplings_.push_back({entry + a * n3 + c, path.l2 * path.l2 + b, T(cg)});
+      entry += n1 * n3;
+    }
+    entries_ = entry;
+    for (int l = 0; l <= layer_.l_mid; ++l) {
+      message_start_.push_back(message_size_);
+      message_size_ += std::size_t(tile_atoms) * (2 * l + 1) * ends[l] * D;
+      const int rows = ends[l] * layer_.channels;
+      for (int t = 0; t < layer_.linear_types; ++t)
+        linear_.push_back(Linear<T>(&layer_.linear[l][std::size_t(t) * rows * w_.channels], rows, w_.channels, ends[l]));
+    }
+    for (int l = 0; l <= layer_.l_in && !first_; ++l) up_.push_back(Linear<T>(layer_.up[l].data(), w_.channels, layer_.channels));
+    for (std::size_t l = 0; l < layer_.skip.size(); ++l)
+      for (int t = 0; t < w_.types; ++t)
+        skip_.push_back(Linear<T>(&layer_.skip[l][std::size_t(t) * w_.channels * w_.channels], w_.channels, w_.channels));
+    for (const auto &product : layer_.product) {
+      polynomials_.emplace_back(product, layer_.product_types, w_.channels);
+      post_.push_back(Linear<T>(product.post.data(), w_.channels, w_.channels));
+    }
+    if (!layer_.readout.empty()) readout_ = Linear<T>(layer_.readout.data(), w_.channels, layer_.hidden);
+    for (const double x : layer_.readout2) readout2_.push_back(T(x));
+    embedding_.assign(std::size_t(w_.types) * C, T(0));
+    for (int t = 0; t < w_.types; ++t)
+      for (int c = 0; c < w_.channels; ++c) embedding_[t * C + c] = T(w_.embedding[t * w_.channels + c]);
+  }
+
+  TileShape inputs() const { return {C, layer_.l_in}; }
+  TileShape outputs() const { return {C, layer_.l_out}; }
+  /// Per node: what neighbours receive, and what a node's own skip connection needs.
+  int sent_width() const { return first_ ? 0 : (layer_.l_in + 1) * (layer_.l_in + 1) * D; }
+  int own_width() const { return first_ ? 0 : (layer_.l_in + 1) * (layer_.l_in + 1) * C; }
+  /// What backward() needs of forward(), per tile.
+  std::size_t kept_size() const { return TileShape{C, layer_.l_mid}.size() + (has_density() ? padded<T>(tile_atoms) : 0); }
+  bool has_density() const { return !layer_.density.empty(); }
+
+  void prepare(const std::vector<char> &present)
+  {
+    for (int a = 0; a < w_.types; ++a)
+      for (int b = 0; b < w_.types; ++b)
+        if (present[a] && present[b]) radial_.prepare(a, b);
+  }
+
+  /// Edges of the atoms, their radial rows and angular factors.
+  void edges(const Graph &graph, const int *atoms, int count, int type, const T *sent, T *dsent, Workspace<T> &s) const
+  {
+    constexpr int W = width<T>;
+    s.edge.clear(), s.neighbor.clear(), s.r.clear(), s.first.assign(1, 0);
+    for (int a = 0; a < count; ++a) {
+      for (int64_t e = graph.first[atoms[a]]; e < graph.first[atoms[a] + 1]; ++e) {
+        const double *v = &graph.edge_vec[3 * e], r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+        if (!(r >= w_.r_max)) s.edge.push_back(e), s.neighbor.push_back(graph.neighbor[e]), s.r.push_back(r);    // NaN goes on
+      }
+      s.first.push_back(int(s.edge.size()));
+    }
+    const int n = int(s.edge.size()), blocks = (n + W - 1) / W;
+    T *unit = room(s.unit, std::size_t(blocks) * 3 * W);
+    s.edges.resize(n), s.weights.resize(n), s.dr.resize(n);
+    s.angular.entries = s.dangular.entries = entries_;
+    room(s.angular.data, std::size_t(blocks) * entries_ * W);
+    const int columns = radial_.columns();
+    T *exact = radial_.splines() ? nullptr : room(s.exact, std::size_t(n) * 2 * columns);
+    for (int e = 0; e < blocks * W; ++e) {
+      T *u = unit + std::size_t(e / W) * 3 * W + e % W;
+      if (e >= n) {
+        u[0] = T(1), u[W] = u[2 * W] = T(0);
+        continue;
+      }
+      const double *v = &graph.edge_vec[3 * s.edge[e]], r = s.r[e];
+      for (int c = 0; c < 3; ++c) u[c * W] = T(-v[c] / r);
+      const int j = s.neighbor[e];
+      Hermite<T> &h = s.weights[e];
+      const std::size_t node = std::size_t(j) * sent_width();
+      s.edges[e] = {nullptr, first_ ? nullptr : sent + node, first_ ? nullptr : dsent + node};
+      if (exact) {
+        radial_.fill(type, graph.types[j], &r, 1, 1.0, exact + std::size_t(e) * 2 * columns);
+        s.edges[e].row = exact + std::size_t(e) * 2 * columns;
+        h = {{1, 0, 0, 0}, {0, 1, 0, 0}};
+        continue;
+      }
+      const double spacing = radial_.spacing(), at = r / spacing;
+      const int k = std::isfinite(at) ? std::min(int(at), radial_.knots() - 2) : 0;
+      const T t = T(at - k), t2 = t * t, t3 = t2 * t, per = T(1.0 / spacing);
+      s.edges[e].row = radial_.table(type, graph.types[j]) + std::size_t(k) * 2 * columns;
+      h = {{1 - 3 * t2 + 2 * t3, t - 2 * t2 + t3, 3 * t2 - 2 * t3, t3 - t2},
+           {(6 * t2 - 6 * t) * per, (1 - 4 * t + 3 * t2) * per, (6 * t - 6 * t2) * per, (3 * t2 - 2 * t) * per}};
+    }
+    for (int b = 0; b < blocks; ++b) {
+      Lanes<T> Y[Harmonics<T>::count_most], u[3] = {lanes(unit, 3 * b), lanes(unit, 3 * b + 1), lanes(unit, 3 * b + 2)};
+      s.harmonics.values(l_max_, u, Y);
+      T *M = s.angular.block(b);
+      for (int q = 0; q < entries_; ++q) lanes(M, q) = Lanes<T>{};
+      for (const Coupling &c : couplings_) lanes(M, c.entry) += c.factor * Y[c.harmonic];
+    }
+  }
+
+  /// Messages and features of a tile; `own`: features of the atoms themselves [nodes, own_width]. Keeps what backward() needs.
+  void forward(const int *atoms, int count, int type, const T *own, Workspace<T> &s, T *kept) const
+  {
+    const TileShape mid{C, layer_.l_mid}, out = outputs();
+    T *messages = room(s.messages, message_size_);
+    for (int a = 0; a < count; ++a)
+      for (std::size_t p = 0; p < plans_.size(); ++p) {
+        const PathPlan &path = plans_[p];
+        const std::size_t stride = linear(path.l3, type).in;
+        kernels_[p].gather(path, s.first[a], s.first[a + 1], s.edges.data(), s.weights.data(), s.angular, radial_.columns(), D,
+                           messages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target, stride);
+      }
+    for (int l = 0; l <= layer_.l_mid; ++l)
+      linear(l, type).forward(count * (2 * l + 1), messages + message_start_[l], kept + mid.start(l));
+    if (has_density()) {
+      T *density = kept + mid.size();
+      for (int a = 0; a < count; ++a) {
+        T sum = 1;
+        for (int e = s.first[a]; e < s.first[a + 1]; ++e) sum += density_of(s, e, s.weights[e].value);
+        density[a] = sum;
+        for (int l = 0; l <= layer_.l_mid; ++l) {
+          T *x = kept + mid.start(l) + std::size_t(a) * (2 * l + 1) * C;
+          for (int c = 0; c < (2 * l + 1) * C; ++c) x[c] /= sum;
+        }
+      }
+    }
+
+    T *product = room(s.product, out.size()), *features = room(s.features, out.size());
+    each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
+      for (int l = 0; l <= layer_.l_out; ++l) {
+        Lanes<T> y[2 * Harmonics<T>::l_most + 1][n] = {};
+        polynomials_[l].template forward<n>(polynomials_[l].weights(product_type(type), v), x, y);
+        for (int m = 0; m < 2 * l + 1; ++m)
+          for (int b = 0; b < n; ++b) lanes(product + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = y[m][b];
+      }
+    });
+    for (int l = 0; l <= layer_.l_out; ++l) {
+      const int rows = count * (2 * l + 1);
+      post_[l].forward(rows, product + out.start(l), features + out.start(l));
+      if (l < int(layer_.skip.size())) {
+        T *x = room(s.skipped, out.size());
+        for (int a = 0; a < count; ++a)
+          std::copy_n(first_ ? &embedding_[type * C] : own + std::size_t(atoms[a]) * own_width() + l * l * C, (2 * l + 1) * C,
+                      x + std::size_t(a) * (2 * l + 1) * C);
+        skip_[std::size_t(l) * w_.types + type].forward(rows, x, features + out.start(l), true);
+      }
+    }
+  }
+
+  /// Energies of the readout into `energy` and dE/d features into `dfeatures`, which it overwrites; nothing without a readout.
+  void readout(int count, Workspace<T> &s, double *energy, T *dfeatures) const
+  {
+    const TileShape out = outputs();
+    std::fill_n(dfeatures, out.size(), T(0));
+    std::fill_n(energy, count, 0.0);
+    if (layer_.readout.empty()) return;
+    T *hidden = room(s.hidden, std::size_t(tile_atoms) * readout_.out);
+    readout_.forward(count, s.features.data(), hidden);
+    for (int a = 0; a < count; ++a) {
+      T *z = hidden + std::size_t(a) * readout_.out;
+      if (readout2_.empty()) {
+        energy[a] = double(z[0]);
+        z[0] = T(1);
+        continue;
+      }
+      for (int h = 0; h < layer_.hidden; ++h) {
+        const T sigmoid = 1 / (1 + std::exp(-z[h]));
+        energy[a] += double(readout2_[h] * z[h] * sigmoid);
+        z[h] = readout2_[h] * sigmoid * (1 + z[h] * (1 - sigmoid));
+      }
+    }
+    readout_.backward(count, hidden, dfeatures);
+  }
+
+  /// From dE/d features of the tile to dE/d vectors of its edges (summed), and to those of the neighbours' features (dsent) and of
+  /// its own (down: written over `own`).
+  void backward(const int *atoms, int count, int type, const T *dfeatures, Workspace<T> &s, const T *kept, T *own,
+                double *edge_grad) const
+  {
+    constexpr int W = width<T>;
+    const TileShape mid{C, layer_.l_mid}, out = outputs();
+    if (!first_)
+      for (int a = 0; a < count; ++a) std::fill_n(own + std::size_t(atoms[a]) * own_width(), own_width(), T(0));
+    T *dproduct = room(s.dproduct, out.size());
+    for (int l = 0; l <= layer_.l_out; ++l) {
+      const int rows = count * (2 * l + 1);
+      post_[l].backward(rows, dfeatures + out.start(l), dproduct + out.start(l));
+      if (!first_ && l < int(layer_.skip.size())) {
+        T *x = room(s.skipped, out.size());
+        skip_[std::size_t(l) * w_.types + type].backward(rows, dfeatures + out.start(l), x);
+        for (int a = 0; a < count; ++a)
+          std::copy_n(x + std::size_t(a) * (2 * l + 1) * C, (2 * l + 1) * C, own + std::size_t(atoms[a]) * own_width() + l * l * C);
+      }
+    }
+    T *dlinear = room(s.dlinear, mid.size());
+    each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
+      Lanes<T> dx[Harmonics<T>::count_most][n] = {};
+      for (int l = 0; l <= layer_.l_out; ++l) {
+        Lanes<T> g[2 * Harmonics<T>::l_most + 1][n];
+        for (int m = 0; m < 2 * l + 1; ++m)
+          for (int b = 0; b < n; ++b) g[m][b] = lanes(dproduct + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v);
+        polynomials_[l].template backward<n>(polynomials_[l].weights(product_type(type), v), x, g, dx);
+      }
+      for (int l = 0; l <= layer_.l_mid; ++l)
+        for (int m = 0; m < 2 * l + 1; ++m)
+          for (int b = 0; b < n; ++b) lanes(dlinear + mid.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = dx[l * l + m][b];
+    });
+    s.ddensity.assign(count, T(0));
+    if (has_density())
+      for (int a = 0; a < count; ++a) {
+        const T density = kept[mid.size() + a];
+        for (int l = 0; l <= layer_.l_mid; ++l) {
+          const std::size_t at = mid.start(l) + std::size_t(a) * (2 * l + 1) * C;
+          for (int c = 0; c < (2 * l + 1) * C; ++c) {
+            dlinear[at + c] /= density;
+            s.ddensity[a] -= kept[at + c] * dlinear[at + c];
+          }
+        }
+      }
+    T *dmessages = room(s.dmessages, message_size_);
+    for (int l = 0; l <= layer_.l_mid; ++l)
+      linear(l, type).backward(count * (2 * l + 1), dlinear + mid.start(l), dmessages + message_start_[l]);
+
+    const int n = int(s.edge.size()), blocks = (n + W - 1) / W;
+    room(s.dangular.data, std::size_t(blocks) * entries_ * W);
+    if (blocks) std::fill_n(s.dangular.block(blocks - 1), std::size_t(entries_) * W, T(0));
+    for (int a = 0; a < count; ++a)
+      for (int e = s.first[a]; e < s.first[a + 1]; ++e) {
+        T dr = 0;
+        for (std::size_t p = 0; p < plans_.size(); ++p) {
+          const PathPlan &path = plans_[p];
+          const std::size_t stride = linear(path.l3, type).in;
+          dr += kernels_[p].scatter(path, s.edges[e], s.weights[e], s.angular.of(e) + path.angular * W, radial_.columns(), D,
+                                    dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target,
+                                    stride, s.dangular.of(e) + path.angular * W);
+        }
+        if (has_density()) dr += s.ddensity[a] * density_of(s, e, s.weights[e].slope);
+        s.dr[e] = dr;
+      }
+    edge_gradients(s, edge_grad);
+  }
+
+  /// Features → what neighbours receive, and back.
+  void send(int rows, int l, const T *features, T *sent) const { up_[l].forward(rows, features, sent); }
+  void receive(int rows, int l, const T *dsent, T *dfeatures) const { up_[l].backward(rows, dsent, dfeatures, true); }
+  int sent_channels() const { return D; }
+  int l_in() const { return layer_.l_in; }
+
+ private:
+  struct Coupling {
+    int entry, harmonic;
+    T factor;
+  };
+
+  const Linear<T> &linear(int l, int type) const { return linear_[l * layer_.linear_types + (layer_.linear_types > 1 ? type : 0)]; }
+  int product_type(int type) const { return layer_.product_types > 1 ? type : 0; }
+
+  T density_of(const Workspace<T> &s, int e, const T (&weights)[4]) const
+  {
+    const std::size_t columns = radial_.columns();
+    const T *row = s.edges[e].row + radial_.paths() * D;
+    T sum = weights[0] * row[0] + weights[1] * row[columns];
+    if (radial_.splines()) sum += weights[2] * row[2 * columns] + weights[3] * row[3 * columns];
+    return sum;
+  }
+
+  /// Calls act<n>(v, first atom, x[feature][n]) for every register of channels and for atoms, some at a time.
+  template <typename Act> void each_register(const T *kept, int count, Act &&act) const
+  {
+    const TileShape mid{C, layer_.l_mid};
+    auto some = [&]<int n>(int v, int a) {
+      Lanes<T> x[Harmonics<T>::count_most][n];
+      for (int l = 0; l <= layer_.l_mid; ++l)
+        for (int m = 0; m < 2 * l + 1; ++m)
+          for (int b = 0; b < n; ++b) x[l * l + m][b] = lanes(kept + mid.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v);
+      act.template operator()<n>(v, a, x);
+    };
+    for (int v = 0; v < C / width<T>; ++v) {
+      int a = 0;
+      for (; a + 4 <= count; a += 4) some.template operator()<4>(v, a);
+      for (; a < count; ++a) some.template operator()<1>(v, a);
+    }
+  }
+
+  /// dE/d angular factors and dE/dr → dE/d edge_vec.
+  void edge_gradients(Workspace<T> &s, double *edge_grad) const
+  {
+    constexpr int W = width<T>;
+    const int n = int(s.edge.size());
+    for (int b = 0; b * W < n; ++b) {
+      Lanes<T> Y[Harmonics<T>::count_most], dY[Harmonics<T>::count_most] = {}, du[3];
+      const Lanes<T> u[3] = {lanes(s.unit.data(), 3 * b), lanes(s.unit.data(), 3 * b + 1), lanes(s.unit.data(), 3 * b + 2)};
+      const T *dM = s.dangular.block(b);
+      for (const Coupling &c : couplings_) dY[c.harmonic] += c.factor * lanes(dM, c.entry);
+      s.harmonics.values(l_max_, u, Y);
+      s.harmonics.gradient(l_max_, dY, du);
+      const Lanes<T> along = u[0] * du[0] + u[1] * du[1] + u[2] * du[2];
+      for (int lane = 0; lane < W && b * W + lane < n; ++lane) {
+        const int e = b * W + lane;
+        double *out = edge_grad + 3 * s.edge[e];
+        for (int c = 0; c < 3; ++c)    // u points from the neighbour to the centre, against the edge
+          out[c] -= double(s.dr[e]) * double(u[c][lane]) + double(du[c][lane] - along[lane] * u[c][lane]) / s.r[e];
+      }
+    }
+  }
+
+  const MaceWeights &w_;
+  const MaceLayer &layer_;
+  const bool first_;
+  RadialFunctions<T> radial_;
+  const int C, D, l_max_;
+  int entries_ = 0;
+  std::vector<PathPlan> plans_;
+  std::vector<PathKernels<T>> kernels_;
+  std::vector<Coupling> couplings_;
+  std::vector<std::size_t> message_start_;
+  std::size_t message_size_ = 0;
+  std::vector<Linear<T>> linear_, up_, skip_, post_;    // [l][linear_types], [l], [l][types], [l]
+  std::vector<Polynomial<T>> polynomials_;              // [l_out + 1]
+  Linear<T> readout_;
+  std::vector<T> readout2_;
+  Buffer<T> embedding_;                                 // [types, C]
+};
+
+}    // namespace metalff
