@@ -116,11 +116,12 @@ def _radial(model):
     if hasattr(model, "pair_repulsion"):
         zbl = model.pair_repulsion_fn
         radii = zbl.covalent_radii[model.atomic_numbers]
+        scale = float(torch.atleast_1d(model.scale_shift.scale)[0])  # mace scales the repulsion like all interaction
         radial["zbl"] = {
             "p": int(zbl.p),
             "exponent": float(zbl.a_exp),
             "length": float(zbl.a_prefactor) * 0.529,
-            "c": zbl.c.tolist(),
+            "c": (scale * zbl.c).tolist(),
         }
     tensors["covalent_radius"] = radii
     return radial, {name: tensor.double() for name, tensor in tensors.items()}
