@@ -86,6 +86,14 @@ void parse_manifest(const std::string &text, Artifact &a)
 
 }    // namespace
 
+std::string Artifact::read(const std::string &payload) const
+{
+  auto members = read_zip(path);
+  const auto at = members.find(payload);
+  if (at == members.end()) throw Error("'" + path + "' lacks its payload " + payload + ": copy it again from its source");
+  return std::move(at->second);
+}
+
 Artifact Artifact::open(const std::string &path)
 {
   const auto members = read_zip(path);

@@ -34,6 +34,9 @@ struct Artifact {
   /// Below this distance (Å) between two atoms the model's energy means nothing; 0: unknown.
   double overlap_distance() const { return 0.6 * shortest_distance; }
 
+  /// Bytes of one payload. Throws Error.
+  std::string read(const std::string &payload) const;
+
   /// Reads and checks `path`: container, schema, size and hash of every payload. Throws Error with one clear sentence.
   static Artifact open(const std::string &path);
 };

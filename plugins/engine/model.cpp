@@ -1,43 +1,87 @@
 #include "model.h"
 
-#include "compiled.h"
 #include "error.h"
+#include "native/instruction_sets.h"
+
+#ifdef METALFF_TORCH
+#include "compiled.h"
+
+#include <torch/headeronly/version.h>
+#endif
 
 #include <dlfcn.h>
-#include <torch/headeronly/version.h>
 
 #include <filesystem>
+#include <set>
 
 namespace fs = std::filesystem;
 
 namespace metalff {
 namespace {
 
-using Loader = Model *(*) (const Artifact &, const std::string &, const Options &);
-
-/// Opens mlff_torch.so, and libtorch with it, on first use: a run without a model never loads torch.
-Loader torch_loader()
+/// A library beside this one, or in lib/ below it.
+fs::path companion(const std::string &name)
 {
   Dl_info self;
-  dladdr(reinterpret_cast<void *>(&torch_loader), &self);
+  dladdr(reinterpret_cast<void *>(&companion), &self);
   const fs::path here = fs::absolute(self.dli_fname).parent_path();
-  fs::path file = here / "mlff_torch.so";
-  if (!fs::exists(file)) file = here / "lib" / "mlff_torch.so";
+  return fs::exists(here / name) ? here / name : here / "lib" / name;
+}
+
+using NativeLoader = Model *(*) (const std::string &, const Options &);
+
+/// The native engine, compiled for the best instruction set that this processor has.
+NativeLoader native_loader()
+{
+  const fs::path file = companion(std::string("mlff_native_") + native::instruction_set() + ".so");
+  void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw Error(std::string("the native engine cannot be loaded (") + dlerror() + "): install MetalFF again");
+  return reinterpret_cast<NativeLoader>(dlsym(library, "metalff_load_native_mace"));
+}
+
+const char native_mace[] = "native/mace.safetensors";
+
+#ifdef METALFF_TORCH
+using TorchLoader = Model *(*) (const Artifact &, const std::string &, const Options &);
+
+/// Opens mlff_torch.so, and libtorch with it, on first use: a run without a torch program never loads torch.
+TorchLoader torch_loader()
+{
   // DEEPBIND: liblammps exports a plain dgemm_ that would otherwise take the place of torch's own, which is far faster
-  void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+  void *library = dlopen(companion("mlff_torch.so").c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
   if (!library)
     throw Error(std::string("the torch engine cannot be loaded (") + dlerror() + "): is torch " TORCH_VERSION
                 " installed? Run 'metalff doctor'");
-  return reinterpret_cast<Loader>(dlsym(library, "metalff_load_torch_model"));
+  return reinterpret_cast<TorchLoader>(dlsym(library, "metalff_load_torch_model"));
 }
+#endif
 
 }    // namespace
 
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs)
 {
-  static const Loader load = torch_loader();
+  using Engine = Options::Engine;
+  const bool covered = artifact.payloads.count(native_mace) > 0;
+  if (options.engine == Engine::NATIVE && !covered)
+    throw Error("'" + artifact.path + "' has no payload for the native engine: use 'engine torch', or deploy the model again if "
+                "its family is MACE");
+  if (options.engine == Engine::NATIVE && options.device != "cpu")
+    throw Error("the native engine runs on the cpu, not on " + options.device + ": use 'engine torch'");
+  if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu") {
+    static const NativeLoader load = native_loader();
+    try {
+      return std::unique_ptr<Model>(load(artifact.read(native_mace), options));
+    } catch (const Error &e) {
+      throw Error("'" + artifact.path + "': " + e.what());
+    }
+  }
+#ifdef METALFF_TORCH
+  static const TorchLoader load = torch_loader();
   return std::unique_ptr<Model>(
       load(artifact, programs.empty() ? compiled_programs(artifact, options) : programs, options));
+#else
+  throw Error("'" + artifact.path + "' needs the torch engine, which this build of MetalFF lacks: build it with -DMLFF_TORCH=ON");
+#endif
 }
 
 }    // namespace metalff

@@ -10,6 +10,7 @@
 namespace metalff {
 
 struct Options {
+  enum class Engine { AUTO, TORCH, NATIVE } engine = Engine::AUTO;    ///< auto: native where the artefact has a payload for it
   bool single = false;           ///< evaluate in float32 (sums stay in float64)
   std::string device = "cpu";    ///< "cpu" or "cuda:N"
   int threads = 1;
@@ -38,6 +39,9 @@ class Model {
  public:
   virtual ~Model() = default;
 
+  /// What evaluates, in words: "torch", "native, AVX-512".
+  virtual std::string engine() const = 0;
+
   /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
   virtual int feature_width() const { return 0; }
 
@@ -53,8 +57,8 @@ class Model {
   virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange = nullptr) = 0;
 };
 
-/// The model of an opened artefact. Throws Error; compiles on first use on a machine (see compiled.h), unless `programs`
-/// names the directory of compiled ones.
+/// The model of an opened artefact. Throws Error. The torch engine compiles on first use on a machine (see compiled.h); `programs`
+/// names the directory of compiled ones and stands for that engine.
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs = {});
 
 }    // namespace metalff

@@ -131,6 +131,8 @@ template <typename T> class TorchModel : public Model {
     for (int k = 0; k + 1 < layers_; ++k) width_[k + 1] = int(run(*forward_[k], k, false).at(1).size(1));
   }
 
+  std::string engine() const override { return "torch"; }
+
   int feature_width() const override { return *std::max_element(width_.begin(), width_.end()); }
 
   Need memory(const Graph &graph) override

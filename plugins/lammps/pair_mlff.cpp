@@ -186,9 +186,9 @@ void PairMLFF::open(const std::string &path, Member &member)
   if (comm->me == 0) {
     std::string elements;
     for (const auto &name : artifact.elements) elements += (elements.empty() ? "" : " ") + name;
-    utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), precision {}, elements {}, manifest "
-                   "sha256 {:.12}\n", path, artifact.name, artifact.family, artifact.r_max, artifact.layers,
-                   settings_.precision, elements, artifact.sha256);
+    utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), engine {}, precision {}, "
+                   "elements {}, manifest sha256 {:.12}\n", path, artifact.name, artifact.family, artifact.r_max, artifact.layers,
+                   member.model->engine(), settings_.precision, elements, artifact.sha256);
   }
   if (comm->me == 0 && !artifact.trained_on.empty())
     utils::logmesg(lmp, "pair_style mlff: {} was trained on {}\n", artifact.name, artifact.trained_on);

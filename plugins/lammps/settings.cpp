@@ -37,7 +37,7 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
 {
   using Action = Extrapolation::Action;
   Settings settings;
-  static const std::vector<std::string> keywords = {"precision", "device",    "threads",   "chunk",      "ghosts",
+  static const std::vector<std::string> keywords = {"engine",    "precision", "spline",    "device",    "threads",   "chunk",      "ghosts",
                                                     "extrapolation", "ensemble", "deviation", "stop_above"};
   auto is_keyword = [&](const std::string &word) {
     return std::find(keywords.begin(), keywords.end(), word) != keywords.end();
@@ -66,6 +66,14 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
     if (key == "precision") {
       settings.precision = one_of({"double", "single", "mixed"});
       settings.options.single = settings.precision != "double";
+    } else if (key == "engine") {
+      using Engine = metalff::Options::Engine;
+      const std::string engine = one_of({"auto", "torch", "native"});
+      settings.options.engine = engine == "auto" ? Engine::AUTO : engine == "torch" ? Engine::TORCH : Engine::NATIVE;
+    } else if (key == "spline") {
+      settings.options.knots = utils::inumeric(FLERR, value(), false, lmp);
+      if (settings.options.knots < 0 || settings.options.knots == 1 || settings.options.knots > 1000000)
+        lmp->error->all(FLERR, "spline of pair_style mlff must be 0 (exact radial functions) or a number of points from 2 to 1000000");
     } else if (key == "device") {
       const std::string device = value();
       if (device != "cpu" && !utils::strmatch(device, "^cuda:\\d+$"))

@@ -1,5 +1,7 @@
 // metalff._engine: the engine for Python, on numpy arrays.
+#ifdef METALFF_TORCH
 #include "engine/compiled.h"
+#endif
 #include "engine/error.h"
 #include "engine/model.h"
 
@@ -21,8 +23,12 @@ namespace {
 
 template <typename T> using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
-Options make_options(const std::string &precision, const std::string &device, int threads, int chunk = 0)
+Options make_options(const std::string &precision, const std::string &device, int threads, int chunk = 0,
+                     const std::string &engine = "auto", int spline = -1)
 {
+  if (engine != "auto" && engine != "torch" && engine != "native")
+    throw Error("engine must be 'auto', 'torch' or 'native', not '" + engine + "'");
+  if (spline < -1 || spline == 1) throw Error("spline must be 0 (exact) or a number of points from 2 on, not " + std::to_string(spline));
   if (precision != "double" && precision != "single")
     throw Error("precision must be 'double' or 'single', not '" + precision + "'");
   const std::string index = device.starts_with("cuda:") ? device.substr(5) : "";
@@ -30,22 +36,27 @@ Options make_options(const std::string &precision, const std::string &device, in
     throw Error("device must be 'cpu' or 'cuda:N', not '" + device + "'");
   if (threads < 1) throw Error("threads must be at least 1, not " + std::to_string(threads));
   if (chunk < 0) throw Error("chunk must be 0 (automatic) or a number of atoms, not " + std::to_string(chunk));
-  return {precision == "single", device, threads, chunk};
+  Options options;
+  options.engine = engine == "torch" ? Options::Engine::TORCH : engine == "native" ? Options::Engine::NATIVE : Options::Engine::AUTO;
+  options.single = precision == "single";
+  options.device = device, options.threads = threads, options.chunk = chunk, options.knots = spline;
+  return options;
 }
 
 /// A model and the buffers of its last graph.
 class Engine {
  public:
   Engine(const std::string &path, const std::string &precision, const std::string &device, int threads, int chunk,
-         const std::string &programs) :
+         const std::string &programs, const std::string &engine, int spline) :
       artifact_(Artifact::open(path))
   {
-    const Options options = make_options(precision, device, threads, chunk);
+    const Options options = make_options(precision, device, threads, chunk, engine, spline);
     py::gil_scoped_release release;    // compiling takes minutes
     model_ = metalff::open_model(artifact_, options, programs);
   }
 
   const Artifact &artifact() const { return artifact_; }
+  std::string engine() const { return model_->engine(); }
 
   /// Edges in the order of their centres: centre[E], neighbor[E], edge_vec[E,3] (Å), types[N]
   py::tuple evaluate(Array<int64_t> centre, Array<int64_t> neighbor, Array<double> edge_vec, Array<int32_t> types)
@@ -101,19 +112,22 @@ PYBIND11_MODULE(_engine, m)
       .def_readonly("shortest_distance", &Artifact::shortest_distance)
       .def_property_readonly("overlap_distance", &Artifact::overlap_distance);
 
+#ifdef METALFF_TORCH
   m.def("cache_key", [](const Artifact &artifact, const std::string &precision, const std::string &device) {
     return metalff::cache_key(artifact, make_options(precision, device, 1));
   });
   m.def("payload_name", [](const Artifact &artifact, const std::string &precision) {
     return metalff::payload_name(artifact, make_options(precision, "cpu", 1));
   });
+#endif
 
   py::class_<Engine>(m, "Engine")
       .def(py::init<const std::string &, const std::string &, const std::string &, int, int,
-                    const std::string &>(),
+                    const std::string &, const std::string &, int>(),
            py::arg("path"), py::arg("precision") = "double", py::arg("device") = "cpu", py::arg("threads") = 1,
-           py::arg("chunk") = 0, py::arg("programs") = "")
+           py::arg("chunk") = 0, py::arg("programs") = "", py::arg("engine") = "auto", py::arg("spline") = -1)
       .def_property_readonly("artifact", &Engine::artifact, py::return_value_policy::reference_internal)
+      .def_property_readonly("engine", &Engine::engine)
       .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
            py::arg("types"));
 }

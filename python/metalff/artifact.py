@@ -5,7 +5,8 @@ Members:
 - ``manifest.json``: what the model is (`Manifest`), with the SHA-256 of every other member;
 - ``torch/float64.pt2``, ``torch/float32.pt2``: the exported programs of the layers (a deflated zip of the parts of
   torch.export archives, without their pickled sample inputs);
-- ``weights.safetensors``: the weights by name, for engines that need no torch;
+- ``native/mace.safetensors``: the weights in plain form for the native engine (``deploy/mace_weights.py``), where it covers the model;
+- ``weights.safetensors``: the weights by name, to train on or to deploy anew;
 - ``selftest.json``: structures with the energies, forces and stresses of the framework that trained the model.
 
 The contract of the last layer's program, the only one of a strictly local model: ``(edge_vec[E,3], edge_index[2,E], types[N],
@@ -38,7 +39,7 @@ class _Strict(pydantic.BaseModel):
 class Payload(_Strict):
     """One member of the container."""
 
-    kind: Literal["torch.export", "safetensors", "selftest"]
+    kind: Literal["torch.export", "safetensors", "native", "selftest"]
     sha256: str
     size: int
     precision: Literal["double", "single"] | None = None

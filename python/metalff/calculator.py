@@ -19,8 +19,10 @@ class MLFFCalculator(Calculator):
         path: the ``.mlff`` file.
         precision: ``"double"`` or ``"single"`` (float32 inside the model, sums in float64).
         device: ``"cpu"`` or ``"cuda:N"``.
-        threads: torch threads.
-        chunk: atoms evaluated at a time, which bounds the memory; 0: chosen by the engine.
+        threads: of the engine.
+        chunk: atoms evaluated at a time by the torch engine, which bounds the memory; 0: chosen by the engine.
+        engine: ``"native"`` (hand-written kernels, MACE), ``"torch"``, or ``"auto"``: native where the file has a payload for it.
+        spline: points of the native engine's radial splines; 0: exact radial functions; -1: chosen by the engine.
 
     Raises:
         MetalffError: the file cannot be used, or the atoms hold an element or a position that the model cannot take.
@@ -28,16 +30,28 @@ class MLFFCalculator(Calculator):
 
     implemented_properties = ["energy", "energies", "forces", "stress", "free_energy"]
 
-    def __init__(self, path, precision="double", device="cpu", threads=1, chunk=0, programs="", **kwargs):
+    def __init__(
+        self,
+        path,
+        precision="double",
+        device="cpu",
+        threads=1,
+        chunk=0,
+        programs="",
+        engine="auto",
+        spline=-1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         from metalff import _engine
 
         name_python()
         try:
-            self._engine = _engine.Engine(str(path), precision, device, threads, chunk, programs)
+            self._engine = _engine.Engine(str(path), precision, device, threads, chunk, programs, engine, spline)
         except _engine.EngineError as error:
             raise MetalffError(str(error)) from error
         self.artifact = self._engine.artifact
+        self.engine = self._engine.engine  # "torch", "native, AVX-512", …
         self._type_of = {symbol: k for k, symbol in enumerate(self.artifact.elements)}
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):

@@ -29,11 +29,20 @@ class Outcome:
         return f"energy {self.energy:.1e} eV/atom, forces {self.forces:.1e} eV/Å, stress {self.stress:.1e} eV/Å³"
 
 
-def replay(artifact: Artifact, precision: str = "double", device: str = "cpu", programs: str = "") -> Outcome:
+def replay(
+    artifact: Artifact,
+    precision: str = "double",
+    device: str = "cpu",
+    programs: str = "",
+    engine: str = "auto",
+    spline: int = -1,
+) -> Outcome:
     """Compare the engine with every reference structure; ``programs`` names a directory of compiled ones outside the cache."""
     from metalff.calculator import MLFFCalculator
 
-    calculator = MLFFCalculator(artifact.path, precision=precision, device=device, programs=programs)
+    calculator = MLFFCalculator(
+        artifact.path, precision=precision, device=device, programs=programs, engine=engine, spline=spline
+    )
     worst = np.zeros(3)
     cases = artifact.selftest()
     for case in cases:

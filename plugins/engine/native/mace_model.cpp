@@ -85,6 +85,11 @@ template <typename T> class NativeMace : public Model {
     for (int k = 0; k < layers_; ++k) kernels_.push_back(std::make_unique<MaceLayerKernels<T>>(w_, k, knots));
   }
 
+  std::string engine() const override
+  {
+    return register_bytes == 64 ? "native, AVX-512" : register_bytes == 32 ? "native, AVX2" : "native";
+  }
+
   int feature_width() const override
   {
     int most = 0;

@@ -20,7 +20,12 @@ def register(app: typer.Typer) -> None:
 
     @deploy.command()
     def mace(
-        source: Annotated[Path, typer.Argument(help="directory of 'metalff train mace', or a .model file of mace")],
+        source: Annotated[
+            Path,
+            typer.Argument(
+                help="directory of 'metalff train mace', a .model file of mace, or an .mlff file to deploy anew"
+            ),
+        ],
         output: Output,
         name: Name = None,
         licence: Licence = "",

@@ -182,3 +182,22 @@ def safetensors(tensors: dict, metadata: dict[str, str] | None = None) -> bytes:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + b"".join(blobs)
+
+
+def read_safetensors(data: bytes) -> dict:
+    """Named tensors of a safetensors file."""
+    names = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "I32": torch.int32, "BOOL": torch.bool}
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = (8 + length + offset for offset in entry["data_offsets"])
+            dtype = names[entry["dtype"]]
+            flat = (
+                torch.frombuffer(bytearray(data[begin:end]), dtype=dtype)
+                if end > begin
+                else torch.empty(0, dtype=dtype)
+            )
+            tensors[name] = flat.reshape(entry["shape"])
+    return tensors

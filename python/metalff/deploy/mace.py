@@ -19,6 +19,7 @@ CITATION = (
 MEMBERS = {
     "float64.pt2": ("torch/float64.pt2", Payload(kind="torch.export", sha256="", size=0, precision="double")),
     "float32.pt2": ("torch/float32.pt2", Payload(kind="torch.export", sha256="", size=0, precision="single")),
+    "native.safetensors": ("native/mace.safetensors", Payload(kind="native", sha256="", size=0)),
     "weights.safetensors": ("weights.safetensors", Payload(kind="safetensors", sha256="", size=0)),
     "selftest.json": ("selftest.json", Payload(kind="selftest", sha256="", size=0)),
 }
@@ -28,7 +29,8 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     """Write the artefact of a MACE model.
 
     Args:
-        source: a directory made by ``metalff train mace``, or a ``.model`` file in mace's own format.
+        source: a directory made by ``metalff train mace``, a ``.model`` file in mace's own format, or an ``.mlff`` file of a MACE
+            model, which is deployed anew from its weights.
         output: the ``.mlff`` file to write.
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
@@ -41,8 +43,12 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     from metalff.compiled import pack_programs
 
     source, output = Path(source), Path(output)
+    if source.suffix == ".mlff":
+        with tempfile.TemporaryDirectory() as work:
+            before = _unpack(source, Path(work))
+            return deploy(work, output, name or before.name, licence or before.licence, test, say)
     model = source / "mace.model" if source.is_dir() else source
-    if not model.is_file():
+    if not (model.is_file() or source.is_dir() and (source / "weights.safetensors").is_file()):
         raise MetalffError(
             f"there is no MACE model at '{model}': give a directory made by 'metalff train mace', or a .model file"
         )
@@ -52,6 +58,8 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         described = json.loads((Path(work) / "model.json").read_text())
         members = {}
         for file, (member, payload) in MEMBERS.items():
+            if payload.kind == "native" and not (Path(work) / file).is_file():
+                continue  # the worker said why
             if payload.kind == "torch.export":
                 parts = Path(work).glob(file.replace(".pt2", ".*.pt2"))
                 data = pack_programs({part.name.split(".")[1]: part.read_bytes() for part in sorted(parts)})
@@ -72,12 +80,39 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         versions=described["versions"] | {"metalff": metadata.version("metalff")},
     )
     artifact.write(output, manifest, members)
+    if "native/mace.safetensors" in members:
+        _check_native(output)
     if test:
         say(f"errors on {test}")
         errors = training.errors | {test: errors_on(output, test)}
         training = manifest.training.model_copy(update={"errors": errors})
         artifact.write(output, manifest.model_copy(update={"training": training}), members)
     return artifact.read_manifest(output)
+
+
+def _unpack(source: Path, work: Path) -> Manifest:
+    """Weights, hyperparameters and training record of an artefact, as a directory to deploy from."""
+    opened = artifact.open_artifact(source)
+    manifest = opened.manifest
+    if manifest.family != "mace":
+        raise MetalffError(f"'{source}' is a {manifest.family} model: give an .mlff file of a MACE model")
+    (work / "weights.safetensors").write_bytes(opened.read("weights.safetensors"))
+    (work / "config.json").write_text(json.dumps(manifest.training.config["model"]))
+    training = manifest.training.model_dump() | {"config": manifest.training.config.get("training", {})}
+    (work / "training.json").write_text(json.dumps(training))
+    return manifest
+
+
+def _check_native(output: Path) -> None:
+    """The native engine gives the numbers of mace, exact functions and all."""
+    from metalff.selftest import replay
+
+    outcome = replay(artifact.open_artifact(output), engine="native", spline=0)
+    if not outcome.passed:
+        output.unlink()
+        raise MetalffError(
+            f"the native engine differs from mace by {outcome.describe()}: report this model's hyperparameters; nothing was written"
+        )
 
 
 def errors_on(path, spec: str) -> dict[str, float]:
@@ -106,7 +141,9 @@ def _training(source: Path) -> Training:
 
 
 def _run_worker(model: Path, work: Path, say) -> None:
-    command = [str(environment_python("mace")), "-P", str(WORKER), str(model.resolve()), str(work)]
+    # a directory without mace.model holds weights.safetensors and config.json
+    given = model if model.is_file() else model.parent
+    command = [str(environment_python("mace")), "-P", str(WORKER), str(given.resolve()), str(work)]
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,

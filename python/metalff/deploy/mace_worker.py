@@ -1,6 +1,8 @@
 """Export a MACE model; runs inside MACE's private environment: ``python -P mace_worker.py MODEL OUT_DIR``.
 
-Writes ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
+MODEL is a file of mace, or a directory with the ``weights.safetensors`` and ``config.json`` of an artefact.
+Writes ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``native.safetensors`` where the native engine
+covers the model, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
 import json
@@ -30,7 +32,8 @@ import numpy as np  # noqa: E402
 from matscipy.neighbours import neighbour_list  # noqa: E402
 
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
-from contract import export_model, reference, safetensors  # noqa: E402
+import mace_weights  # noqa: E402
+from contract import export_model, read_safetensors, reference, safetensors  # noqa: E402
 
 
 class Layers(torch.nn.Module):
@@ -70,6 +73,21 @@ class Layers(torch.nn.Module):
             repulsion = model.pair_repulsion_fn(lengths, attrs, edge_index, model.atomic_numbers)
             energy = energy + repulsion[:n]
         return model.scale_shift(energy, head) + model.atomic_energies_fn(attrs[:n])[:, 0], features
+
+
+def restore(directory: Path):
+    """The model of an artefact's weights and hyperparameters."""
+    config = json.loads((directory / "config.json").read_text())
+    for name in ("interaction_cls", "interaction_cls_first", "readout_cls"):
+        config[name] = getattr(modules, config[name])
+    config["gate"] = getattr(torch.nn.functional, config["gate"]) if config["gate"] else None
+    for name in ("hidden_irreps", "MLP_irreps", "edge_irreps"):
+        config[name] = o3.Irreps(config[name]) if config[name] else None
+    config["atomic_energies"] = np.array(config["atomic_energies"])
+    torch.set_default_dtype(torch.float64)
+    model = modules.ScaleShiftMACE(**config)
+    model.load_state_dict(read_safetensors((directory / "weights.safetensors").read_bytes()))
+    return model
 
 
 def rebuild(trained):
@@ -127,6 +145,10 @@ def selftest(calculator, symbols):
 def main():
     model_file, out = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
+    if Path(model_file).is_dir():
+        trained = restore(Path(model_file))
+        model_file = str(out / "restored.model")
+        torch.save(trained, model_file)
     trained = torch.load(model_file, map_location="cpu", weights_only=False)
     model = rebuild(trained)
     symbols = [ase.data.chemical_symbols[int(z)] for z in model.atomic_numbers]
@@ -140,6 +162,11 @@ def main():
     (out / "selftest.json").write_text(json.dumps(selftest(calculator, symbols[:4])))
     # coupling coefficients too: a model trained in float32 carries them rounded
     (out / "weights.safetensors").write_bytes(safetensors(model.state_dict()))
+
+    try:
+        (out / "native.safetensors").write_bytes(mace_weights.payload(model))
+    except mace_weights.NotCovered as reason:
+        say(f"the native engine does not cover this model: {reason}; it runs on the torch engine")
 
     i, j, vec = neighbour_list("ijD", crystal(symbols[:4], 0).repeat((2, 1, 1)), r_max)
     edge_index = torch.tensor(np.stack([i, j]), dtype=torch.long)
