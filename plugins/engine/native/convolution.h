@@ -18,14 +18,15 @@ template <typename T> struct EdgeTable {
   T *of(int e) { return data.data() + std::size_t(e / width<T>) * entries * width<T> + e % width<T>; }
 };
 
-/// Value of a radial function: value and slope at two knots, weighed.
+/// A radial function is a weighed sum over rows: value, slope and curvature at two knots.
+constexpr int hermite_rows = 6;
 template <typename T> struct Hermite {
-  T value[4], slope[4];
+  T value[hermite_rows], slope[hermite_rows];
 };
 
 /// What the kernels know of one edge.
 template <typename T> struct Edge {
-  const T *row;          // radial functions: value, slope at the lower knot, value, slope at the upper one
+  const T *row;          // hermite_rows rows of radial functions
   const T *source;       // features of the neighbour; unused in the first layer
   T *dsource;            // dE/d of them
 };
@@ -38,10 +39,11 @@ struct PathPlan {
   int target;      // its first column in the matrix of messages of l3
 };
 
-template <typename T> inline Lanes<T> hermite(const T *row, std::size_t columns, int v, const T (&w)[4])
+template <typename T> inline Lanes<T> hermite(const T *row, std::size_t columns, int v, const T (&w)[hermite_rows])
 {
-  return w[0] * lanes(row, v) + w[1] * lanes(row + columns, v) + w[2] * lanes(row + 2 * columns, v) +
-      w[3] * lanes(row + 3 * columns, v);
+  Lanes<T> sum = w[0] * lanes(row, v);
+  for (int k = 1; k < hermite_rows; ++k) sum += w[k] * lanes(row + k * columns, v);
+  return sum;
 }
 
 /// Messages of one path to one atom: rows [2·l3 + 1] at `stride` of D channels.
@@ -98,8 +100,13 @@ T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weig
     T factor[n3];
     for (int m3 = 0; m3 < n3; ++m3) factor[m3] = M[(m1 * n3 + m3) * W];
     for (int v = 0; v < D / W; ++v) {
-      const Lanes<T> v0 = lanes(row, v), d0 = lanes(row + columns, v), v1 = lanes(row + 2 * columns, v), d1 = lanes(row + 3 * columns, v);
-      const Lanes<T> R = weights.value[0] * v0 + weights.value[1] * d0 + weights.value[2] * v1 + weights.value[3] * d1;
+      Lanes<T> R = {}, dR = {};
+#pragma GCC unroll 6
+      for (int k = 0; k < hermite_rows; ++k) {
+        const Lanes<T> x = lanes(row + k * columns, v);
+        R += weights.value[k] * x;
+        dR += weights.slope[k] * x;
+      }
       Lanes<T> t = R, u = {};
       if constexpr (!first) t *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
 #pragma GCC unroll 9
@@ -112,7 +119,7 @@ T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weig
         lanes(edge.dsource + std::size_t(l1 * l1 + m1) * D, v) += R * u;
         u *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
       }
-      dr += u * (weights.slope[0] * v0 + weights.slope[1] * d0 + weights.slope[2] * v1 + weights.slope[3] * d1);
+      dr += u * dR;
     }
     for (int m3 = 0; m3 < n3; m3 += W) {
       Lanes<T> some[W];

@@ -143,7 +143,11 @@ template <typename T> class MaceLayerKernels {
     s.angular.entries = s.dangular.entries = entries_;
     room(s.angular.data, std::size_t(blocks) * entries_ * W);
     const int columns = radial_.columns();
-    T *exact = radial_.splines() ? nullptr : room(s.exact, std::size_t(n) * 2 * columns);
+    T *exact = nullptr;    // rows of each edge, and behind the last one what its missing rows are
+    if (!radial_.splines()) {
+      exact = room(s.exact, (std::size_t(n) * 2 + hermite_rows) * columns);
+      std::fill_n(exact + std::size_t(n) * 2 * columns, std::size_t(hermite_rows) * columns, T(0));
+    }
     for (int e = 0; e < blocks * W; ++e) {
       T *u = unit + std::size_t(e / W) * 3 * W + e % W;
       if (e >= n) {
@@ -157,17 +161,20 @@ template <typename T> class MaceLayerKernels {
       const std::size_t node = std::size_t(j) * sent_width();
       s.edges[e] = {nullptr, first_ ? nullptr : sent + node, first_ ? nullptr : dsent + node};
       if (exact) {
-        radial_.fill(type, graph.types[j], &r, 1, 1.0, exact + std::size_t(e) * 2 * columns);
+        radial_.fill(type, graph.types[j], &r, 1, exact + std::size_t(e) * 2 * columns);
         s.edges[e].row = exact + std::size_t(e) * 2 * columns;
-        h = {{1, 0, 0, 0}, {0, 1, 0, 0}};
+        h = {{1}, {0, 1}};
         continue;
       }
       const double spacing = radial_.spacing(), at = r / spacing;
       const int k = std::isfinite(at) ? std::min(int(at), radial_.knots() - 2) : 0;
-      const T t = T(at - k), t2 = t * t, t3 = t2 * t, per = T(1.0 / spacing);
-      s.edges[e].row = radial_.table(type, graph.types[j]) + std::size_t(k) * 2 * columns;
-      h = {{1 - 3 * t2 + 2 * t3, t - 2 * t2 + t3, 3 * t2 - 2 * t3, t3 - t2},
-           {(6 * t2 - 6 * t) * per, (1 - 4 * t + 3 * t2) * per, (6 * t - 6 * t2) * per, (3 * t2 - 2 * t) * per}};
+      const T t = T(at - k), t2 = t * t, t3 = t2 * t, t4 = t2 * t2, t5 = t4 * t, per = T(1.0 / spacing);
+      s.edges[e].row = radial_.table(type, graph.types[j]) + std::size_t(k) * 3 * columns;
+      h = {{1 - 10 * t3 + 15 * t4 - 6 * t5, t - 6 * t3 + 8 * t4 - 3 * t5, (t2 - 3 * t3 + 3 * t4 - t5) / 2,
+            10 * t3 - 15 * t4 + 6 * t5, -4 * t3 + 7 * t4 - 3 * t5, (t3 - 2 * t4 + t5) / 2},
+           {(-30 * t2 + 60 * t3 - 30 * t4) * per, (1 - 18 * t2 + 32 * t3 - 15 * t4) * per,
+            (2 * t - 9 * t2 + 12 * t3 - 5 * t4) / 2 * per, (30 * t2 - 60 * t3 + 30 * t4) * per,
+            (-12 * t2 + 28 * t3 - 15 * t4) * per, (3 * t2 - 8 * t3 + 5 * t4) / 2 * per}};
     }
     for (int b = 0; b < blocks; ++b) {
       Lanes<T> Y[Harmonics<T>::count_most], u[3] = {lanes(unit, 3 * b), lanes(unit, 3 * b + 1), lanes(unit, 3 * b + 2)};
@@ -335,12 +342,11 @@ template <typename T> class MaceLayerKernels {
   const Linear<T> &linear(int l, int type) const { return linear_[l * layer_.linear_types + (layer_.linear_types > 1 ? type : 0)]; }
   int product_type(int type) const { return layer_.product_types > 1 ? type : 0; }
 
-  T density_of(const Workspace<T> &s, int e, const T (&weights)[4]) const
+  T density_of(const Workspace<T> &s, int e, const T (&weights)[hermite_rows]) const
   {
-    const std::size_t columns = radial_.columns();
     const T *row = s.edges[e].row + radial_.paths() * D;
-    T sum = weights[0] * row[0] + weights[1] * row[columns];
-    if (radial_.splines()) sum += weights[2] * row[2 * columns] + weights[3] * row[3 * columns];
+    T sum = 0;
+    for (int k = 0; k < hermite_rows; ++k) sum += weights[k] * row[std::size_t(k) * radial_.columns()];
     return sum;
   }
 

@@ -12,7 +12,7 @@
 namespace metalff {
 namespace {
 
-constexpr int default_knots = 1024;
+constexpr int default_knots = 256;
 
 /// Nuclear repulsion (Ziegler, Biersack, Littmark) up to the sum of the covalent radii; half of it belongs to each atom.
 class Zbl {

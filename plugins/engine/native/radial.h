@@ -1,4 +1,4 @@
-// Radial functions of one layer: exact, or as cubic Hermite splines.
+// Radial functions of one layer: exact, or as quintic Hermite splines.
 #pragma once
 
 #include "gemm.h"
@@ -47,17 +47,34 @@ template <typename T> class RadialFunctions {
   {
     Buffer<T> &table = tables_[slot(centre, neighbor)];
     if (knots_ == 0 || !table.empty()) return;
-    std::vector<double> r(knots_);
-    for (int k = 0; k < knots_; ++k) r[k] = std::max(1e-6 * w_.r_max, k * spacing());
-    table.resize(std::size_t(knots_) * 2 * columns_);
-    fill(centre, neighbor, r.data(), knots_, spacing(), table.data());
+    // curvatures from the exact slopes around each knot, to fourth order in a step of 1e-4 of the cutoff
+    const double step = 1e-4 * w_.r_max, h = spacing();
+    constexpr double factor[4] = {1.0 / 12, -8.0 / 12, 8.0 / 12, -1.0 / 12};
+    const std::size_t row = columns_;
+    std::vector<double> r(knots_), shifted(knots_), rows(knots_ * 2 * row), curvature(knots_ * row, 0.0);
+    for (int k = 0; k < knots_; ++k) r[k] = std::max(3.0 * step, k * h);
+    for (int s = 0; s < 4; ++s) {
+      const double shift = (s < 2 ? s - 2 : s - 1) * step;
+      for (int k = 0; k < knots_; ++k) shifted[k] = r[k] + shift;
+      fill(centre, neighbor, shifted.data(), knots_, rows.data());
+      for (int k = 0; k < knots_; ++k)
+        for (std::size_t c = 0; c < row; ++c) curvature[k * row + c] += factor[s] / step * rows[(2 * k + 1) * row + c];
+    }
+    fill(centre, neighbor, r.data(), knots_, rows.data());
+    table.resize(knots_ * 3 * row);
+    for (int k = 0; k < knots_; ++k)
+      for (std::size_t c = 0; c < row; ++c) {
+        table[(3 * k) * row + c] = T(rows[2 * k * row + c]);
+        table[(3 * k + 1) * row + c] = T(h * rows[(2 * k + 1) * row + c]);
+        table[(3 * k + 2) * row + c] = T(h * h * curvature[k * row + c]);
+      }
   }
 
-  /// Rows [2, columns] of value and slope · spacing per knot.
+  /// Rows [3, columns] per knot: value, slope · spacing, curvature · spacing².
   const T *table(int centre, int neighbor) const { return tables_[slot(centre, neighbor)].data(); }
 
-  /// The same rows at distances r[n], exactly.
-  void fill(int centre, int neighbor, const double *r, int n, double spacing, T *rows) const
+  /// Rows [2, columns] of value and slope at distances r[n], exactly.
+  template <typename Real> void fill(int centre, int neighbor, const double *r, int n, Real *rows) const
   {
     const int basis = int(w_.radial.weights.size());
     constexpr int batch = 64;
@@ -83,12 +100,12 @@ template <typename T> class RadialFunctions {
         a = hidden.data(), da = dhidden.data(), in = out, lda = ld;
       }
       for (int k = 0; k < rows_now; ++k) {
-        T *value = rows + std::size_t(begin + k) * 2 * columns_, *slope = value + columns_;
-        std::fill_n(value, 2 * columns_, T(0));
+        Real *value = rows + std::size_t(begin + k) * 2 * columns_, *slope = value + columns_;
+        std::fill_n(value, 2 * columns_, Real(0));
         const bool apart = !w_.radial.cutoff_on_basis;
         auto store = [&](int column, double v, double dv) {
           if (apart) dv = dv * cut[k] + v * dcut[k], v *= cut[k];
-          value[column] = T(v), slope[column] = T(dv * spacing);
+          value[column] = Real(v), slope[column] = Real(dv);
         };
         for (int p = 0; p < paths_; ++p)
           for (int d = 0; d < layer_.channels; ++d) {
@@ -113,14 +130,14 @@ template <typename T> class RadialFunctions {
     return first_ ? neighbor : 0;    // then the centre's element does not matter, and beyond the first layer no element
   }
 
-  /// Basis functions (mace.modules.radial) and cutoff, with their slopes.
+  /// Basis functions (mace.modules.radial) and cutoff, with their slopes; continued smoothly beyond the cutoff, where no edge is.
   void embed(int centre, int neighbor, double r, double *x, double *dx, double &cut, double &dcut) const
   {
     const MaceRadial &radial = w_.radial;
     const double s = r / w_.r_max, p = radial.p;
     const double sp = std::pow(s, radial.p - 1);
-    cut = r < w_.r_max ? 1.0 - (p + 1) * (p + 2) / 2 * sp * s + p * (p + 2) * sp * s * s - p * (p + 1) / 2 * sp * s * s * s : 0.0;
-    dcut = r < w_.r_max ? p * (p + 1) * (p + 2) / 2 * sp * (-1.0 + 2.0 * s - s * s) / w_.r_max : 0.0;
+    cut = 1.0 - (p + 1) * (p + 2) / 2 * sp * s + p * (p + 2) * sp * s * s - p * (p + 1) / 2 * sp * s * s * s;
+    dcut = p * (p + 1) * (p + 2) / 2 * sp * (-1.0 + 2.0 * s - s * s) / w_.r_max;
 
     double t = r, dt = 1.0;
     const double radii = w_.covalent_radius[centre] + w_.covalent_radius[neighbor];
