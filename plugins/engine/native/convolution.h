@@ -39,6 +39,25 @@ struct PathPlan {
   int target;      // its first column in the matrix of messages of l3
 };
 
+/// Radial functions of an edge and their slopes, all columns.
+template <typename T>
+inline void radial_functions(const Edge<T> &edge, const Hermite<T> &weights, std::size_t columns, T *value, T *slope)
+{
+  Lanes<T> w[hermite_rows], dw[hermite_rows];
+  for (int k = 0; k < hermite_rows; ++k) w[k] = Lanes<T>{} + weights.value[k], dw[k] = Lanes<T>{} + weights.slope[k];
+  const T *rows = edge.row;
+  for (std::size_t v = 0; v < columns / width<T>; ++v) {
+    Lanes<T> R = w[0] * lanes(rows, v), dR = dw[0] * lanes(rows, v);
+#pragma GCC unroll 6
+    for (int k = 1; k < hermite_rows; ++k) {
+      const Lanes<T> x = lanes(rows + k * columns, v);
+      R += w[k] * x;
+      dR += dw[k] * x;
+    }
+    lanes(value, v) = R, lanes(slope, v) = dR;
+  }
+}
+
 template <typename T> inline Lanes<T> hermite(const T *row, std::size_t columns, int v, const T (&w)[hermite_rows])
 {
   Lanes<T> sum = w[0] * lanes(row, v);
@@ -84,14 +103,12 @@ void gather_path(const PathPlan &path, int begin, int end, const Edge<T> *edges,
   if (v < D / W) registers.template operator()<1>(v);
 }
 
-/// Gradients of one path along one edge: dE/dM and dE/dr into `dangular` and the return value, dE/d source summed into `dsource`.
+/// Gradients of one path along one edge: dE/dM into dM, dE/dr returned, dE/d source summed into `edge.dsource`. radial, slope: of its columns.
 /// grad: dE/d messages of the atom, rows [2·l3 + 1] at `stride`.
 template <typename T, int l1, int l3, bool first>
-T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weights, const T *M, std::size_t columns, int D,
-               const T *grad, std::size_t stride, T *dM)
+T scatter_path(const Edge<T> &edge, const T *radial, const T *slope, const T *M, int D, const T *grad, std::size_t stride, T *dM)
 {
   constexpr int n1 = 2 * l1 + 1, n3 = 2 * l3 + 1, W = width<T>;
-  const T *row = edge.row + path.radial;
   Lanes<T> dr = {};
 #pragma GCC unroll 1
   for (int m1 = 0; m1 < n1; ++m1) {
@@ -100,13 +117,7 @@ T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weig
     T factor[n3];
     for (int m3 = 0; m3 < n3; ++m3) factor[m3] = M[(m1 * n3 + m3) * W];
     for (int v = 0; v < D / W; ++v) {
-      Lanes<T> R = {}, dR = {};
-#pragma GCC unroll 6
-      for (int k = 0; k < hermite_rows; ++k) {
-        const Lanes<T> x = lanes(row + k * columns, v);
-        R += weights.value[k] * x;
-        dR += weights.slope[k] * x;
-      }
+      const Lanes<T> R = lanes(radial, v);
       Lanes<T> t = R, u = {};
       if constexpr (!first) t *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
 #pragma GCC unroll 9
@@ -119,7 +130,7 @@ T scatter_path(const PathPlan &path, const Edge<T> &edge, const Hermite<T> &weig
         lanes(edge.dsource + std::size_t(l1 * l1 + m1) * D, v) += R * u;
         u *= lanes(edge.source + std::size_t(l1 * l1 + m1) * D, v);
       }
-      dr += u * dR;
+      dr += u * lanes(slope, v);
     }
     for (int m3 = 0; m3 < n3; m3 += W) {
       Lanes<T> some[W];
@@ -138,8 +149,7 @@ template <typename T>
 using GatherPath = void (*)(const PathPlan &, int, int, const Edge<T> *, const Hermite<T> *, const EdgeTable<T> &, std::size_t,
                             int, T *, std::size_t);
 template <typename T>
-using ScatterPath = T (*)(const PathPlan &, const Edge<T> &, const Hermite<T> &, const T *, std::size_t, int, const T *,
-                          std::size_t, T *);
+using ScatterPath = T (*)(const Edge<T> &, const T *, const T *, const T *, int, const T *, std::size_t, T *);
 
 template <typename T> struct PathKernels {
   GatherPath<T> gather;

@@ -55,6 +55,7 @@ template <typename T> struct Workspace {
   std::vector<int> neighbor, first;         // node; [atoms + 1]
   std::vector<double> r;
   Buffer<T> unit;                           // [edges / width][3][width], from the neighbour to the centre
+  Buffer<T> radial;                         // functions and slopes of one edge
   Buffer<T> exact;                          // rows of radial functions, where there are no splines
   std::vector<Edge<T>> edges;
   std::vector<Hermite<T>> weights;
@@ -313,15 +314,16 @@ template <typename T> class MaceLayerKernels {
     if (blocks) std::fill_n(s.dangular.block(blocks - 1), std::size_t(entries_) * W, T(0));
     for (int a = 0; a < count; ++a)
       for (int e = s.first[a]; e < s.first[a + 1]; ++e) {
-        T dr = 0;
+        T dr = 0, *value = room(s.radial, 2 * std::size_t(radial_.columns())), *slope = value + radial_.columns();
+        radial_functions(s.edges[e], s.weights[e], radial_.columns(), value, slope);
         for (std::size_t p = 0; p < plans_.size(); ++p) {
           const PathPlan &path = plans_[p];
           const std::size_t stride = linear(path.l3, type).in;
-          dr += kernels_[p].scatter(path, s.edges[e], s.weights[e], s.angular.of(e) + path.angular * W, radial_.columns(), D,
+          dr += kernels_[p].scatter(s.edges[e], value + path.radial, slope + path.radial, s.angular.of(e) + path.angular * W, D,
                                     dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target,
                                     stride, s.dangular.of(e) + path.angular * W);
         }
-        if (has_density()) dr += s.ddensity[a] * density_of(s, e, s.weights[e].slope);
+        if (has_density()) dr += s.ddensity[a] * slope[radial_.paths() * D];
         s.dr[e] = dr;
       }
     edge_gradients(s, edge_grad);

@@ -12,7 +12,7 @@
 namespace metalff {
 namespace {
 
-constexpr int default_knots = 256;
+constexpr int default_knots[] = {256, 128};    // double, single: errors of 1e-9 and 1e-7 of the forces
 
 /// Nuclear repulsion (Ziegler, Biersack, Littmark) up to the sum of the covalent radii; half of it belongs to each atom.
 class Zbl {
@@ -81,7 +81,7 @@ template <typename T> class NativeMace : public Model {
       w_(std::move(weights)), zbl_(w_), threads_(std::max(1, options.threads)), layers_(int(w_.layers.size())),
       workspaces_(threads_), tiles_(layers_), kept_(layers_), sent_(layers_), own_(layers_), dsent_(layers_)
   {
-    const int knots = options.knots < 0 ? default_knots : options.knots;
+    const int knots = options.knots < 0 ? default_knots[sizeof(T) == 4] : options.knots;
     for (int k = 0; k < layers_; ++k) kernels_.push_back(std::make_unique<MaceLayerKernels<T>>(w_, k, knots));
   }
 
