@@ -40,12 +40,16 @@ class Model:
         ways: names in ``WAYS``.
         elements: of the atom types; two make every third atom of a structure nickel.
         atomic: the reference splits the energy among the atoms in the same way.
+        of: the name under which the artefact and the reference are made.
+        engine: keywords of ``MLFFCalculator`` and, in the same words, of pair_style mlff.
     """
 
     tolerance: Tolerance
     ways: tuple[str, ...]
     elements: tuple[str, ...] = ("Cu",)
     atomic: bool = True
+    of: str = ""
+    engine: tuple[tuple[str, object], ...] = (("engine", "torch"),)
 
     def structure(self, name):
         atoms = STRUCTURES[name].copy()
@@ -63,11 +67,14 @@ WAYS = {  # ranks, keywords of pair_style mlff
     "2 ranks chunk 7": (2, "chunk 7"),
 }
 ALL_RANKS = ("1 rank", "2 ranks", "4 ranks")
+NATIVE = (("engine", "native"), ("spline", 0))
 MODELS = {
     "EAM": Model(ROUND_OFF, ALL_RANKS),
     "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False),
     "MACE": Model(MACE, tuple(WAYS)),
     "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni")),  # not in the order of the model
+    "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), of="MACE", engine=NATIVE),
+    "local MACE, native": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), of="local MACE", engine=NATIVE),
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
@@ -84,29 +91,30 @@ def kept():
 @pytest.fixture
 def artefact(model, request):
     found = {"EAM": "oracle", "Stillinger-Weber": "angular", "MACE": "bundled_model", "local MACE": "local_mace"}
-    value = request.getfixturevalue(found[model])
+    value = request.getfixturevalue(found[MODELS[model].of or model])
     return value[0] if model == "Stillinger-Weber" else value
 
 
 @pytest.fixture
 def calculator(model, artefact, kept):
     if ("calculator", model) not in kept:
-        kept["calculator", model] = MLFFCalculator(artefact)
+        kept["calculator", model] = MLFFCalculator(artefact, **dict(MODELS[model].engine))
     return kept["calculator", model]
 
 
 @pytest.fixture
 def reference(model, artefact, kept, request, tmp_path):
     """By structure: energy, forces, stress[6] in LAMMPS' order and, where they are comparable, atomic energies."""
-    if ("reference", model) not in kept:
+    source = MODELS[model].of or model
+    if ("reference", source) not in kept:
         if model == "EAM":
             made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
         else:
             made = by_mace(artefact, MODELS[model], tmp_path)
-        kept["reference", model] = made
-    return kept["reference", model]
+        kept["reference", source] = made
+    return kept["reference", source]
 
 
 @pytest.fixture
@@ -115,6 +123,7 @@ def outcomes(model, way, artefact, kept, tmp_path):
     if ("outcomes", model, way) not in kept:
         ranks, keywords = WAYS[way]
         elements = MODELS[model].elements
+        keywords += "".join(f" {word} {value}" for word, value in MODELS[model].engine)
         pair = [f"pair_style mlff {keywords}", f"pair_coeff * * {artefact} {' '.join(elements)}"]
         scripts = {name: Script(MODELS[model].structure(name), elements=elements) for name in STRUCTURES}
         kept["outcomes", model, way] = run_all(tmp_path, scripts, [pair], ranks=ranks)
@@ -192,7 +201,7 @@ def test_lammps_agrees(model, way, name, outcomes, reference):
 @every_model
 def test_single_precision_stays_near_double(model, artefact, reference):
     atoms = MODELS[model].structure("bulk")
-    atoms.calc = MLFFCalculator(artefact, precision="single")
+    atoms.calc = MLFFCalculator(artefact, precision="single", **dict(MODELS[model].engine))
     deviation = np.abs(atoms.get_forces() - reference["bulk"]["forces"]).max()
     assert 1e-9 < deviation < MODELS[model].tolerance.single, "below: this is not single precision"
 

@@ -258,6 +258,7 @@ def _mlp(net):
 
 def _silu_factor(act) -> float:
     """c of a normalised activation c · silu."""
+    require(act is not None, "a readout has no activation")
     x = torch.linspace(-3, 3, 7)
     silu = torch.nn.functional.silu(x)
     factor = float(act(x)[-1] / silu[-1])
