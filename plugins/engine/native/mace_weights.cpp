@@ -65,11 +65,9 @@ class Reader {
   {
     MaceRadial &r = w.radial;
     const auto basis = json.at("basis").get<std::string>(), transform = json.at("transform").get<std::string>();
-    require(basis == "bessel" || basis == "gaussian" || basis == "chebyshev", "its radial basis is unknown");
+    require(basis == "bessel" || basis == "gaussian", "its radial basis is unknown");
     require(transform == "none" || transform == "agnesi" || transform == "soft", "its distance transform is unknown");
-    r.basis = basis == "bessel" ? MaceRadial::Basis::BESSEL
-        : basis == "gaussian"   ? MaceRadial::Basis::GAUSSIAN
-                                : MaceRadial::Basis::CHEBYSHEV;
+    r.basis = basis == "bessel" ? MaceRadial::Basis::BESSEL : MaceRadial::Basis::GAUSSIAN;
     r.transform = transform == "agnesi" ? MaceRadial::Transform::AGNESI
         : transform == "soft"           ? MaceRadial::Transform::SOFT
                                         : MaceRadial::Transform::NONE;

@@ -10,9 +10,9 @@ namespace metalff {
 
 /// Radial basis, cutoff and distance transform (Batatia et al., NeurIPS 35 (2022), eq. 7; mace.modules.radial).
 struct MaceRadial {
-  enum class Basis { BESSEL, GAUSSIAN, CHEBYSHEV } basis = Basis::BESSEL;
+  enum class Basis { BESSEL, GAUSSIAN } basis = Basis::BESSEL;
   enum class Transform { NONE, AGNESI, SOFT } transform = Transform::NONE;
-  std::vector<double> weights;         ///< frequencies (1/Å), centres (Å) or degrees
+  std::vector<double> weights;         ///< frequencies (1/Å) or centres (Å)
   double factor = 1.0;                 ///< before the basis, or in the exponent of the Gaussians
   int p = 5;                           ///< of the polynomial cutoff
   bool cutoff_on_basis = true;         ///< the cutoff multiplies the basis, else the radial functions

@@ -158,16 +158,9 @@ template <typename T> class RadialFunctions {
       if (radial.basis == MaceRadial::Basis::BESSEL) {
         v = radial.factor * std::sin(k * t) / t;
         dv = radial.factor * k * std::cos(k * t) / t - v / t;
-      } else if (radial.basis == MaceRadial::Basis::GAUSSIAN) {
+      } else {
         v = std::exp(radial.factor * (t - k) * (t - k));
         dv = 2.0 * radial.factor * (t - k) * v;
-      } else {    // T_k(t) = cos(k acos t), continued beyond |t| = 1
-        double before = 1.0, now = t, dbefore = 0.0, dnow = 1.0;
-        for (int n = 1; n < int(k); ++n) {
-          const double next = 2.0 * t * now - before, dnext = 2.0 * now + 2.0 * t * dnow - dbefore;
-          before = now, now = next, dbefore = dnow, dnow = dnext;
-        }
-        v = now, dv = dnow;
       }
       dv *= dt;
       if (radial.cutoff_on_basis) dv = dv * cut + v * dcut, v *= cut;

@@ -89,18 +89,17 @@ def _radial(model):
     radial = {
         "p": int(embedding.cutoff_fn.p),
         "cutoff_on_basis": bool(getattr(embedding, "apply_cutoff", True)),
-        "basis": {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}.get(name),
+        "basis": {"BesselBasis": "bessel", "GaussianBasis": "gaussian"}.get(name),
         "transform": "none",
     }
+    # forces of mace's ChebychevBasis are not the derivatives of its energy: torch's polynomial has no gradient
     require(radial["basis"], f"its radial basis is {name}")
     if radial["basis"] == "bessel":
         tensors = {"radial": embedding.bessel_fn.bessel_weights}
         radial["factor"] = float(embedding.bessel_fn.prefactor)
-    elif radial["basis"] == "gaussian":
+    else:
         tensors = {"radial": embedding.bessel_fn.gaussian_weights}
         radial["factor"] = float(embedding.bessel_fn.coeff)
-    else:
-        tensors = {"radial": embedding.bessel_fn.n[0]}
     transform = getattr(embedding, "distance_transform", None)
     radii = torch.zeros(len(model.atomic_numbers))
     if transform is not None:
