@@ -112,8 +112,7 @@ T scatter_path(const Edge<T> &edge, const T *radial, const T *slope, const T *M,
   Lanes<T> dr = {};
 #pragma GCC unroll 1
   for (int m1 = 0; m1 < n1; ++m1) {
-    Lanes<T> sum[W < n3 ? n3 : W];
-    for (int m3 = 0; m3 < n3; ++m3) sum[m3] = Lanes<T>{};
+    Lanes<T> sum[n3] = {};
     T factor[n3];
     for (int m3 = 0; m3 < n3; ++m3) factor[m3] = M[(m1 * n3 + m3) * W];
     for (int v = 0; v < D / W; ++v) {
