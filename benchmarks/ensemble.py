@@ -11,8 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from copper import measure
-
+from metalff.bench.lammps import measure
 from metalff.paths import shared
 
 

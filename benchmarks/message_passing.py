@@ -12,8 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from copper import measure
-
+from metalff.bench.lammps import measure
 from metalff.paths import shared
 
 

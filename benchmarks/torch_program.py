@@ -19,9 +19,9 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from ase.build import bulk  # noqa: E402
-from copper import measure  # noqa: E402
 
 from metalff import MLFFCalculator  # noqa: E402
+from metalff.bench.lammps import measure  # noqa: E402
 from metalff.environments import environment_python  # noqa: E402
 from metalff.lammps import environment, lmp_executable  # noqa: E402
 from metalff.paths import shared  # noqa: E402

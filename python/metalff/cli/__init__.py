@@ -3,7 +3,20 @@
 import importlib
 import sys
 
-COMMANDS = ["train", "deploy", "inspect", "check", "sweep", "validate", "report", "potentials", "data", "env", "doctor"]
+COMMANDS = [
+    "train",
+    "deploy",
+    "inspect",
+    "check",
+    "sweep",
+    "validate",
+    "report",
+    "bench",
+    "potentials",
+    "data",
+    "env",
+    "doctor",
+]
 
 
 def build_app():

@@ -1,0 +1,75 @@
+"""``metalff bench``: how fast models run on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metalff.errors import MetalffError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("bench", help="Time models in LAMMPS: engines, precisions, sizes, MPI ranks, and peers.")(bench)
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help=".mlff files; the bundled copper model by default")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for bench.json and bench.png")] = Path("bench"),
+    atoms: Annotated[
+        list[int] | None, typer.Option(min=1, help="size of the crystal; give it several times [500, 4000]")
+    ] = None,
+    ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times [1]")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="native or torch; both by default")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="double or single; both by default")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="also mace's MACECalculator (needs 'metalff env create mace')")
+    ] = False,
+    symmetrix: Annotated[
+        Path | None, typer.Option(help="also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed")
+    ] = None,
+) -> None:
+    """One core per rank. What is measured already is kept: remove the folder to measure anew."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from metalff.bench.cases import plan
+    from metalff.bench.figure import HEAD, plot, rows
+    from metalff.bench.run import run
+    from metalff.paths import shared
+
+    chosen = models or [shared("potentials", "mlff", "Cu-mace.mlff")]
+    for name, words, valid in (("engine", engine, ("native", "torch")), ("precision", precision, ("double", "single"))):
+        for word in words or ():
+            if word not in valid:
+                raise MetalffError(f"--{name} must be {' or '.join(valid)}, not '{word}'")
+    if symmetrix and not symmetrix.is_file():
+        raise MetalffError(
+            f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
+        )
+    others = (["MACECalculator"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
+    cases = plan(
+        chosen,
+        atoms or [500, 4000],
+        ranks or [1],
+        engine or ["native", "torch"],
+        precision or ["double", "single"],
+        others,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+
+    def progress(case, k):
+        console.print(f"[{k + 1}/{len(cases)}] {case.key}", highlight=False, markup=False)
+
+    document = run(cases, out / "bench.json", chosen, symmetrix, progress)
+    wanted = {case.key: document["results"][case.key] for case in cases}
+    table = Table(
+        *HEAD, title=f"{document['machine']['processor']}, one core per rank; speed: relative to the slowest of a group"
+    )
+    for row in rows(wanted):
+        table.add_row(*row)
+    Console().print(table)
+    plot(wanted, out / "bench.png", f"{document['machine']['processor']}, one core per rank")
+    typer.echo(f"results: {out / 'bench.json'}, {out / 'bench.png'}")
