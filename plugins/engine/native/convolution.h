@@ -39,6 +39,19 @@ struct PathPlan {
   int target;      // its first column in the matrix of messages of l3
 };
 
+/// Weights of quintic Hermite splines at t in [0, 1] of `width` edges; per: one over the spacing.
+template <typename T> inline void hermite_weights(Lanes<T> t, T per, Hermite<T> *out)
+{
+  const Lanes<T> t2 = t * t, t3 = t2 * t, t4 = t2 * t2, t5 = t4 * t, half = Lanes<T>{} + T(0.5);
+  const Lanes<T> value[hermite_rows] = {1 - 10 * t3 + 15 * t4 - 6 * t5, t - 6 * t3 + 8 * t4 - 3 * t5, half * (t2 - 3 * t3 + 3 * t4 - t5),
+                                        10 * t3 - 15 * t4 + 6 * t5, -4 * t3 + 7 * t4 - 3 * t5, half * (t3 - 2 * t4 + t5)};
+  const Lanes<T> steep = per * (30 * t2 - 60 * t3 + 30 * t4);
+  const Lanes<T> slope[hermite_rows] = {-steep, per * (1 - 18 * t2 + 32 * t3 - 15 * t4), per * half * (2 * t - 9 * t2 + 12 * t3 - 5 * t4),
+                                        steep, per * (-12 * t2 + 28 * t3 - 15 * t4), per * half * (3 * t2 - 8 * t3 + 5 * t4)};
+  for (int lane = 0; lane < width<T>; ++lane)
+    for (int k = 0; k < hermite_rows; ++k) out[lane].value[k] = value[k][lane], out[lane].slope[k] = slope[k][lane];
+}
+
 /// Radial functions of an edge and their slopes, all columns.
 template <typename T>
 inline void radial_functions(const Edge<T> &edge, const Hermite<T> &weights, std::size_t columns, T *value, T *slope)

@@ -52,8 +52,10 @@ template <typename T> struct Workspace {
   Harmonics<T> harmonics;
   // edges of the tile within the cutoff
   std::vector<int64_t> edge;                // in the graph
-  std::vector<int> neighbor, first;         // node; [atoms + 1]
-  std::vector<double> r;
+  std::vector<int> first;                   // [atoms + 1]
+  Buffer<double> r, x, y, z;
+  Buffer<int> knot;                         // of the splines below r, and the place from there to the next
+  Buffer<T> t;
   Buffer<T> unit;                           // [edges / width][3][width], from the neighbour to the centre
   Buffer<T> radial;                         // functions and slopes of one edge
   Buffer<T> exact;                          // rows of radial functions, where there are no splines
@@ -130,53 +132,35 @@ template <typename T> class MaceLayerKernels {
   void edges(const Graph &graph, const int *atoms, int count, int type, const T *sent, T *dsent, Workspace<T> &s) const
   {
     constexpr int W = width<T>;
-    s.edge.clear(), s.neighbor.clear(), s.r.clear(), s.first.assign(1, 0);
-    for (int a = 0; a < count; ++a) {
-      for (int64_t e = graph.first[atoms[a]]; e < graph.first[atoms[a] + 1]; ++e) {
-        const double *v = &graph.edge_vec[3 * e], r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-        if (!(r >= w_.r_max)) s.edge.push_back(e), s.neighbor.push_back(graph.neighbor[e]), s.r.push_back(r);    // NaN goes on
-      }
-      s.first.push_back(int(s.edge.size()));
+    const int n = within_cutoff(graph, atoms, count, s), blocks = (n + W - 1) / W, columns = radial_.columns();
+    s.edges.resize(n), s.weights.resize(blocks * W), s.dr.resize(n);
+    for (int e = 0; e < n; ++e) {
+      const std::size_t node = std::size_t(graph.neighbor[s.edge[e]]) * sent_width();
+      s.edges[e] = {nullptr, first_ ? nullptr : sent + node, first_ ? nullptr : dsent + node};
     }
-    const int n = int(s.edge.size()), blocks = (n + W - 1) / W;
-    T *unit = room(s.unit, std::size_t(blocks) * 3 * W);
-    s.edges.resize(n), s.weights.resize(n), s.dr.resize(n);
+    if (radial_.splines()) {
+      const double per = 1.0 / radial_.spacing();
+      const int most = radial_.knots() - 2;
+      for (int e = 0; e < blocks * W; ++e) {
+        const double at = s.r[e] * per;
+        s.knot[e] = std::clamp(int(at), 0, most);    // of NaN: any
+        s.t[e] = T(at - s.knot[e]);
+      }
+      for (int b = 0; b < blocks; ++b) hermite_weights(lanes(s.t.data(), b), T(per), &s.weights[b * W]);
+      for (int e = 0; e < n; ++e)
+        s.edges[e].row = radial_.table(type, graph.types[graph.neighbor[s.edge[e]]]) + std::size_t(s.knot[e]) * 3 * columns;
+    } else {    // rows of each edge, and behind the last one what its missing rows are
+      T *rows = room(s.exact, (std::size_t(n) * 2 + hermite_rows) * columns);
+      std::fill_n(rows + std::size_t(n) * 2 * columns, std::size_t(hermite_rows) * columns, T(0));
+      for (int e = 0; e < n; ++e) {
+        s.edges[e].row = rows + std::size_t(e) * 2 * columns;
+        radial_.fill(type, graph.types[graph.neighbor[s.edge[e]]], &s.r[e], 1, rows + std::size_t(e) * 2 * columns);
+        s.weights[e] = {{1}, {0, 1}};
+      }
+    }
     s.angular.entries = s.dangular.entries = entries_;
     room(s.angular.data, std::size_t(blocks) * entries_ * W);
-    const int columns = radial_.columns();
-    T *exact = nullptr;    // rows of each edge, and behind the last one what its missing rows are
-    if (!radial_.splines()) {
-      exact = room(s.exact, (std::size_t(n) * 2 + hermite_rows) * columns);
-      std::fill_n(exact + std::size_t(n) * 2 * columns, std::size_t(hermite_rows) * columns, T(0));
-    }
-    for (int e = 0; e < blocks * W; ++e) {
-      T *u = unit + std::size_t(e / W) * 3 * W + e % W;
-      if (e >= n) {
-        u[0] = T(1), u[W] = u[2 * W] = T(0);
-        continue;
-      }
-      const double *v = &graph.edge_vec[3 * s.edge[e]], r = s.r[e];
-      for (int c = 0; c < 3; ++c) u[c * W] = T(-v[c] / r);
-      const int j = s.neighbor[e];
-      Hermite<T> &h = s.weights[e];
-      const std::size_t node = std::size_t(j) * sent_width();
-      s.edges[e] = {nullptr, first_ ? nullptr : sent + node, first_ ? nullptr : dsent + node};
-      if (exact) {
-        radial_.fill(type, graph.types[j], &r, 1, exact + std::size_t(e) * 2 * columns);
-        s.edges[e].row = exact + std::size_t(e) * 2 * columns;
-        h = {{1}, {0, 1}};
-        continue;
-      }
-      const double spacing = radial_.spacing(), at = r / spacing;
-      const int k = std::isfinite(at) ? std::min(int(at), radial_.knots() - 2) : 0;
-      const T t = T(at - k), t2 = t * t, t3 = t2 * t, t4 = t2 * t2, t5 = t4 * t, per = T(1.0 / spacing);
-      s.edges[e].row = radial_.table(type, graph.types[j]) + std::size_t(k) * 3 * columns;
-      h = {{1 - 10 * t3 + 15 * t4 - 6 * t5, t - 6 * t3 + 8 * t4 - 3 * t5, (t2 - 3 * t3 + 3 * t4 - t5) / 2,
-            10 * t3 - 15 * t4 + 6 * t5, -4 * t3 + 7 * t4 - 3 * t5, (t3 - 2 * t4 + t5) / 2},
-           {(-30 * t2 + 60 * t3 - 30 * t4) * per, (1 - 18 * t2 + 32 * t3 - 15 * t4) * per,
-            (2 * t - 9 * t2 + 12 * t3 - 5 * t4) / 2 * per, (30 * t2 - 60 * t3 + 30 * t4) * per,
-            (-12 * t2 + 28 * t3 - 15 * t4) * per, (3 * t2 - 8 * t3 + 5 * t4) / 2 * per}};
-    }
+    const T *unit = s.unit.data();
     for (int b = 0; b < blocks; ++b) {
       Lanes<T> Y[Harmonics<T>::count_most], u[3] = {lanes(unit, 3 * b), lanes(unit, 3 * b + 1), lanes(unit, 3 * b + 2)};
       s.harmonics.values(l_max_, u, Y);
@@ -309,7 +293,7 @@ template <typename T> class MaceLayerKernels {
     for (int l = 0; l <= layer_.l_mid; ++l)
       linear(l, type).backward(count * (2 * l + 1), dlinear + mid.start(l), dmessages + message_start_[l]);
 
-    const int n = int(s.edge.size()), blocks = (n + W - 1) / W;
+    const int n = s.first.back(), blocks = (n + W - 1) / W;
     room(s.dangular.data, std::size_t(blocks) * entries_ * W);
     if (blocks) std::fill_n(s.dangular.block(blocks - 1), std::size_t(entries_) * W, T(0));
     for (int a = 0; a < count; ++a)
@@ -340,6 +324,40 @@ template <typename T> class MaceLayerKernels {
     int entry, harmonic;
     T factor;
   };
+
+  /// Edges of the atoms that are shorter than the cutoff, their lengths and unit vectors; filled up to whole registers.
+  int within_cutoff(const Graph &graph, const int *atoms, int count, Workspace<T> &s) const
+  {
+    constexpr int W = width<T>;
+    std::size_t most = W;
+    for (int a = 0; a < count; ++a) most += graph.first[atoms[a] + 1] - graph.first[atoms[a]];
+    for (auto *buffer : {&s.r, &s.x, &s.y, &s.z}) room(*buffer, most);
+    if (s.edge.size() < most) s.edge.resize(most);
+    room(s.knot, most), room(s.t, most);
+    s.first.assign(1, 0);
+    int n = 0;
+    for (int a = 0; a < count; ++a) {
+      for (int64_t e = graph.first[atoms[a]]; e < graph.first[atoms[a] + 1]; ++e) {
+        const double *v = &graph.edge_vec[3 * e], r2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        s.edge[n] = e, s.x[n] = v[0], s.y[n] = v[1], s.z[n] = v[2], s.r[n] = r2;
+        n += !(r2 >= w_.r_max * w_.r_max);    // NaN goes on
+      }
+      s.first.push_back(n);
+    }
+    const int all = (n + W - 1) / W * W;
+    for (int e = n; e < all; ++e) s.x[e] = s.r[e] = 1.0, s.y[e] = s.z[e] = 0.0;
+    T *unit = room(s.unit, 3 * std::size_t(all));
+    for (int e = 0; e < all; ++e) s.r[e] = std::sqrt(s.r[e]);
+    for (int b = 0; b < all / W; ++b)
+      for (int lane = 0; lane < W; ++lane) {    // from the neighbour to the centre
+        const int e = b * W + lane;
+        const double per = -1.0 / s.r[e];
+        unit[(3 * b) * W + lane] = T(s.x[e] * per);
+        unit[(3 * b + 1) * W + lane] = T(s.y[e] * per);
+        unit[(3 * b + 2) * W + lane] = T(s.z[e] * per);
+      }
+    return n;
+  }
 
   const Linear<T> &linear(int l, int type) const { return linear_[l * layer_.linear_types + (layer_.linear_types > 1 ? type : 0)]; }
   int product_type(int type) const { return layer_.product_types > 1 ? type : 0; }
@@ -374,7 +392,7 @@ template <typename T> class MaceLayerKernels {
   void edge_gradients(Workspace<T> &s, double *edge_grad) const
   {
     constexpr int W = width<T>;
-    const int n = int(s.edge.size());
+    const int n = s.first.back();
     for (int b = 0; b * W < n; ++b) {
       Lanes<T> Y[Harmonics<T>::count_most], dY[Harmonics<T>::count_most] = {}, du[3];
       const Lanes<T> u[3] = {lanes(s.unit.data(), 3 * b), lanes(s.unit.data(), 3 * b + 1), lanes(s.unit.data(), 3 * b + 2)};
