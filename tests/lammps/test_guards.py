@@ -1,6 +1,6 @@
 """Every message of pair_style mlff, shown to fire through the stock LAMMPS: one sentence, a non-zero exit, no hang."""
 
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +49,7 @@ def trained_down_to(oracle, path, distance):
 
 STYLES = {
     "presision single": "unknown keyword 'presision' of pair_style mlff (did you mean 'precision'?): valid are "
-    "precision, device, threads, chunk, ghosts, extrapolation, ensemble, deviation, stop_above",
+    "engine, precision, spline, device, threads, chunk, ghosts, extrapolation, ensemble, deviation, stop_above",
     "gpu on": "unknown keyword 'gpu' of pair_style mlff: valid are",
     "precision": "keyword 'precision' of pair_style mlff needs a value",
     "threads 2 device": "keyword 'device' of pair_style mlff needs a value",
@@ -196,35 +196,43 @@ def predicted_memory(completed):
     return float(line.split("memory ")[1].split()[0])
 
 
-def many_atoms(model, chunk, cells):
+def many_atoms(model, keywords, cells):
     lines = ["units metal", "lattice fcc 3.63", f"region b block 0 {cells} 0 {cells} 0 {cells}", "create_box 1 b"]
     return [
         *lines,
         "create_atoms 1 box",
         "mass 1 63.5",
-        f"pair_style mlff chunk {chunk}",
+        f"pair_style mlff {keywords}",
         f"pair_coeff * * {model} Cu",
         "run 0",
     ]
 
 
+def predicted_over_taken(folder, lines):
+    """The prediction in MB, and its ratio to the peak of the process."""
+    completed = lammps(folder, [*lines, 'shell "grep VmHWM /proc/$PPID/status"'])
+    predicted = predicted_memory(completed)
+    return predicted, predicted / (int(re.search(r"VmHWM:\s+(\d+) kB", completed.stdout)[1]) * 1024 / 1e6)
+
+
 def test_predicted_memory(bundled_model, tmp_path):
     """What was predicted is what the process took at most, and a chunk of all atoms takes far more."""
-    small = predicted_memory(lammps(tmp_path, many_atoms(bundled_model, "auto", 8)))
-    (tmp_path / "in.test").write_text("\n".join(many_atoms(bundled_model, 10**6, 8)) + "\n")
-    command = [str(lmp_executable()), "-in", str(tmp_path / "in.test"), "-log", "none", "-nocite"]
-    with (tmp_path / "out").open("w+") as out:
-        process = subprocess.Popen(command, stdout=out, env=environment())
-        _, status, usage = os.wait4(process.pid, 0)
-        out.seek(0)
-        large = predicted_memory(subprocess.CompletedProcess(command, status, out.read()))
+    small, _ = predicted_over_taken(tmp_path, many_atoms(bundled_model, "engine torch", 8))
+    large, ratio = predicted_over_taken(tmp_path, many_atoms(bundled_model, "engine torch chunk 1000000", 8))
     assert large > small + 100
-    assert 0.9 < large / (usage.ru_maxrss * 1024 / 1e6) < 1.5
+    assert 0.9 < ratio < 1.5
+
+
+def test_predicted_memory_of_the_native_engine(bundled_model, tmp_path):
+    small, _ = predicted_over_taken(tmp_path, many_atoms(bundled_model, "engine native", 8))
+    large, ratio = predicted_over_taken(tmp_path, many_atoms(bundled_model, "engine native", 24))
+    assert large > small + 50
+    assert 0.9 < ratio < 1.3
 
 
 def test_memory_that_does_not_suffice(bundled_model, tmp_path):
     """The limit of the address space; a limit of the machine cannot be set here."""
-    (tmp_path / "in.test").write_text("\n".join(many_atoms(bundled_model, 10**6, 18)) + "\n")
+    (tmp_path / "in.test").write_text("\n".join(many_atoms(bundled_model, "engine torch chunk 1000000", 18)) + "\n")
     command = f"ulimit -v 4000000; exec {lmp_executable()} -in in.test -log none -nocite"
     completed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment())
     assert completed.returncode != 0
