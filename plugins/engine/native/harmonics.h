@@ -9,9 +9,9 @@ namespace metalff {
 
 /// Real spherical harmonics of unit vectors in the convention of e3nn: y is the polar axis, Σ_m Y_lm² = 2l + 1.
 /// With X = z, Y = x, Z = y: Y_l,±m = N_lm · dᵐP_l/dZᵐ · {Re, Im}(X + iY)ᵐ.
-template <typename T> class Harmonics {
+template <typename T, int most = 4> class Harmonics {
  public:
-  static constexpr int l_most = 4, count_most = (l_most + 1) * (l_most + 1);
+  static constexpr int l_most = most, count_most = (l_most + 1) * (l_most + 1);
   using V = Lanes<T>;
 
   Harmonics()

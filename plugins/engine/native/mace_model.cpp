@@ -3,11 +3,9 @@
 #include "../error.h"
 #include "../model.h"
 #include "mace_layer.h"
+#include "threads.h"
 
-#include <atomic>
-#include <exception>
 #include <numeric>
-#include <thread>
 
 namespace metalff {
 namespace {
@@ -158,29 +156,7 @@ template <typename T> class NativeMace : public Model {
   }
 
   /// Calls work(tile, thread) for all tiles of a layer.
-  template <typename Work> void over_tiles(int k, Work &&work)
-  {
-    const int count = tiles_[k].size();
-    if (threads_ == 1) {
-      for (int tile = 0; tile < count; ++tile) work(tile, 0);
-      return;
-    }
-    std::atomic<int> next{0};
-    std::vector<std::exception_ptr> failures(threads_);
-    auto run = [&](int thread) {
-      try {
-        for (int tile; (tile = next++) < count;) work(tile, thread);
-      } catch (...) {
-        failures[thread] = std::current_exception();
-      }
-    };
-    std::vector<std::jthread> others;
-    for (int thread = 1; thread < threads_; ++thread) others.emplace_back(run, thread);
-    run(0);
-    others.clear();
-    for (const auto &failure : failures)
-      if (failure) std::rethrow_exception(failure);
-  }
+  template <typename Work> void over_tiles(int k, Work &&work) { share(tiles_[k].size(), threads_, work); }
 
   T *dsent(const Graph &graph, int k, int thread)
   {

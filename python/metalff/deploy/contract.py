@@ -1,4 +1,4 @@
-"""Module → exported program in MetalFF's contract; shared by the deploying workers, so it needs only torch.
+"""Module → exported program in MetalFF's contract; shared by the deploying workers, so it needs only torch (and sympy, which torch brings).
 
 A worker puts this file's directory at the end of its path: it runs inside the family's environment, where MetalFF is not installed.
 """
@@ -8,6 +8,7 @@ import json
 import struct
 
 import torch
+from sympy import nextprime, prevprime
 from torch.fx.experimental.proxy_tensor import make_fx
 
 NOISY_META = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -83,8 +84,9 @@ def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1)
 def _export_layers(model, edge_vec, edge_index, n_types) -> dict[str, bytes]:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    nodes = int(edge_index.max()) + 1
-    n = max(2, nodes // 2)  # an example in which not every node is a centre
+    # an example in which not every node is a centre; primes, as torch.export takes numbers that equal a width of the model for it
+    nodes = nextprime(int(edge_index.max()))
+    n = prevprime(max(3, nodes // 2))
     here = edge_index[0] < n
     args = (edge_vec[here], edge_index[:, here], torch.arange(nodes) % n_types, torch.ones(n, dtype=edge_vec.dtype))
     every, centres = torch.export.Dim("nodes", min=2), torch.export.Dim("centres", min=2)
