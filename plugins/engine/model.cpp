@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -30,16 +31,19 @@ fs::path companion(const std::string &name)
 
 using NativeLoader = Model *(*) (const std::string &, const Options &);
 
-/// The native engine, compiled for the best instruction set that this processor has.
-NativeLoader native_loader()
+/// What the native engine evaluates: a payload, and the function that opens it.
+constexpr struct {
+  const char *payload, *loader;
+} native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"}, {"native/nep.txt", "metalff_load_native_nep"}};
+
+/// From the native engine as compiled for the best instruction set that this processor has.
+NativeLoader native_loader(const char *name)
 {
   const fs::path file = companion(std::string("mlff_native_") + native::instruction_set() + ".so");
   void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(std::string("the native engine cannot be loaded (") + dlerror() + "): install MetalFF again");
-  return reinterpret_cast<NativeLoader>(dlsym(library, "metalff_load_native_mace"));
+  return reinterpret_cast<NativeLoader>(dlsym(library, name));
 }
-
-const char native_mace[] = "native/mace.safetensors";
 
 #ifdef METALFF_TORCH
 using TorchLoader = Model *(*) (const Artifact &, const std::string &, const Options &);
@@ -61,16 +65,18 @@ TorchLoader torch_loader()
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs)
 {
   using Engine = Options::Engine;
-  const bool covered = artifact.payloads.count(native_mace) > 0;
+  const auto family = std::find_if(std::begin(native_families), std::end(native_families),
+                                   [&](const auto &f) { return artifact.payloads.count(f.payload) > 0; });
+  const bool covered = family != std::end(native_families);
   if (options.engine == Engine::NATIVE && !covered)
     throw Error("'" + artifact.path + "' has no payload for the native engine: use 'engine torch', or deploy the model again if "
                 "its family is MACE");
   if (options.engine == Engine::NATIVE && options.device != "cpu")
     throw Error("the native engine runs on the cpu, not on " + options.device + ": use 'engine torch'");
   if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu") {
-    static const NativeLoader load = native_loader();
+    const NativeLoader load = native_loader(family->loader);
     try {
-      return std::unique_ptr<Model>(load(artifact.read(native_mace), options));
+      return std::unique_ptr<Model>(load(artifact.read(family->payload), options));
     } catch (const Error &e) {
       throw Error("'" + artifact.path + "': " + e.what());
     }

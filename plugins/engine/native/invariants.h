@@ -1,0 +1,125 @@
+// Invariants of NEP of three and four equal densities.
+#pragma once
+
+#include "harmonics.h"
+#include "nep_weights.h"
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+namespace metalff {
+
+/// One kind, for all radial functions in the lanes. Densities S are indexed as harmonics, with Σ_m Y_lm² = 2l + 1.
+/// Three densities: Σ 3j(l1 l2 l3; m1 m2 m3) S_l1m1 S_l2m2 S_l3m3 / (4π)^(3/2); four of l = 1: 7/15 (Σ_m S_1m²/4π)².
+/// One that needs a larger l than the model has is zero.
+template <typename T> class Invariant {
+ public:
+  static Invariant of(NepInvariant kind, int l_max)
+  {
+    constexpr int ls[nep_invariants][3] = {{2, 2, 2}, {0, 0, 0}, {1, 1, 2}, {1, 2, 3}, {2, 3, 3}, {1, 3, 4}};
+    Invariant made;
+    if (kind == NepInvariant::Q1111) {
+      made.quartic_ = l_max >= 1;
+    } else {
+      const int *l = ls[int(kind)];
+      if (l[2] <= l_max) made.couple(l[0], l[1], l[2]);
+    }
+    return made;
+  }
+
+  Lanes<T> value(const Lanes<T> *S) const
+  {
+    if (quartic_) {
+      const Lanes<T> p = S[1] * S[1] + S[2] * S[2] + S[3] * S[3];
+      return T(quartic_factor) * p * p;
+    }
+    Lanes<T> sum = {};
+    for (const Term &t : terms_) sum += t.factor * S[t.a] * S[t.b] * S[t.c];
+    return sum;
+  }
+
+  /// dS += d · ∂value/∂S.
+  void add_gradient(Lanes<T> d, const Lanes<T> *S, Lanes<T> *dS) const
+  {
+    if (quartic_) {
+      const Lanes<T> f = T(4 * quartic_factor) * d * (S[1] * S[1] + S[2] * S[2] + S[3] * S[3]);
+      for (int h = 1; h < 4; ++h) dS[h] += f * S[h];
+    }
+    for (const Term &t : terms_) {
+      const Lanes<T> f = t.factor * d, fa = f * S[t.a], bc = S[t.b] * S[t.c];
+      dS[t.a] += f * bc;
+      dS[t.b] += fa * S[t.c];
+      dS[t.c] += fa * S[t.b];
+    }
+  }
+
+ private:
+  struct Term {
+    int a, b, c;
+    T factor;
+  };
+  static constexpr double quartic_factor = 7.0 / 15.0 / (16.0 * std::numbers::pi * std::numbers::pi);
+
+  /// The 3j symbols of real harmonics are, up to one factor, integrals over three of them: here for an even sum of l, by a
+  /// quadrature that is exact for their degree.
+  void couple(int l1, int l2, int l3)
+  {
+    using H = Harmonics<double>;
+    H harmonics;
+    const int polar = (l1 + l2 + l3) / 2 + 1, round = l1 + l2 + l3 + 1;
+    std::vector<double> integral((2 * l1 + 1) * (2 * l2 + 1) * (2 * l3 + 1), 0.0);
+    for (int k = 0; k < polar; ++k) {
+      // Gauss and Legendre: roots of P_polar by Newton's method
+      double z = std::cos(std::numbers::pi * (k + 0.75) / (polar + 0.5)), slope = 1.0;
+      for (int step = 0; step < 50; ++step) {
+        double p0 = 1.0, p1 = z;
+        for (int n = 2; n <= polar; ++n) {
+          const double p2 = ((2 * n - 1) * z * p1 - (n - 1) * p0) / n;
+          p0 = p1, p1 = p2;
+        }
+        slope = polar * (z * p1 - p0) / (z * z - 1.0);
+        z -= p1 / slope;
+      }
+      const double weight = 1.0 / ((1.0 - z * z) * slope * slope) / round;
+      for (int j = 0; j < round; ++j) {
+        const double phi = 2.0 * std::numbers::pi * j / round, rho = std::sqrt(1.0 - z * z);
+        Lanes<double> Y[H::count_most], u[3] = {Lanes<double>{} + rho * std::sin(phi), Lanes<double>{} + z,
+                                                Lanes<double>{} + rho * std::cos(phi)};
+        harmonics.values(l3, u, Y);
+        double *out = integral.data();
+        for (int a = l1 * l1; a < (l1 + 1) * (l1 + 1); ++a)
+          for (int b = l2 * l2; b < (l2 + 1) * (l2 + 1); ++b)
+            for (int c = l3 * l3; c < (l3 + 1) * (l3 + 1); ++c) *out++ += weight * Y[a][0] * Y[b][0] * Y[c][0];
+      }
+    }
+    // at m = 0 the integral is √((2l1+1)(2l2+1)(2l3+1)) · 3j², and 3j has the sign of (-1)^((l1+l2+l3)/2)
+    const double size = std::sqrt((2.0 * l1 + 1) * (2 * l2 + 1) * (2 * l3 + 1));
+    const double zero = integral[(l1 * (2 * l2 + 1) + l2) * (2 * l3 + 1) + l3];
+    const double symbol = ((l1 + l2 + l3) / 2 % 2 ? -1.0 : 1.0) * std::sqrt(zero / size);
+    const double factor = 1.0 / (size * symbol * std::pow(4.0 * std::numbers::pi, 1.5));
+    const double *value = integral.data();
+    for (int a = l1 * l1; a < (l1 + 1) * (l1 + 1); ++a)
+      for (int b = l2 * l2; b < (l2 + 1) * (l2 + 1); ++b)
+        for (int c = l3 * l3; c < (l3 + 1) * (l3 + 1); ++c, ++value)
+          if (std::abs(*value) > 1e-10) add(a, b, c, *value * factor);
+  }
+
+  void add(int a, int b, int c, double factor)
+  {
+    if (a > b) std::swap(a, b);
+    if (b > c) std::swap(b, c);
+    if (a > b) std::swap(a, b);
+    for (Term &t : terms_)
+      if (t.a == a && t.b == b && t.c == c) {
+        t.factor += T(factor);
+        return;
+      }
+    terms_.push_back({a, b, c, T(factor)});
+  }
+
+  bool quartic_ = false;
+  std::vector<Term> terms_;
+};
+
+}    // namespace metalff
