@@ -81,6 +81,9 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
       throw Error("'" + artifact.path + "': " + e.what());
     }
   }
+  if (covered && std::none_of(artifact.payloads.begin(), artifact.payloads.end(), [](const auto &p) { return p.first.starts_with("torch/"); }))
+    throw Error("'" + artifact.path + "' has no torch program, so it runs on the native engine and on the cpu alone: leave out 'engine' "
+                "and 'device'");
 #ifdef METALFF_TORCH
   static const TorchLoader load = torch_loader();
   return std::unique_ptr<Model>(

@@ -21,8 +21,9 @@ from metalff.paths import atomic_write, data_dir
 
 PINS = {
     "mace": ("torch==2.13.0", "mace-torch==0.3.16"),
+    "nep": ("calorine==4.1",),
 }
-"""Requirements of each family, installed one by one in this order: torch first, so that it decides for the others."""
+"""Requirements of each family, installed one by one in this order: torch, where it is needed, first, so that it decides for the others."""
 
 MARKER = "metalff-env.json"
 LOG = "metalff-env.log"

@@ -8,6 +8,7 @@ import pytest
 import stillinger_weber
 from metalff.environments import create, environment_python
 from metalff.lammps import potentials_dir
+from nep_variants import write_nep
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,15 @@ def local_mace(tmp_path_factory):
     subprocess.run(command, check=True, capture_output=True)
     mace.deploy(folder / "local.model", folder / "CuNi-local.mlff", say=lambda line: None)
     return folder / "CuNi-local.mlff"
+
+
+@pytest.fixture(scope="session")
+def nep(tmp_path_factory):
+    """A neuroevolution potential with random parameters, for nickel and copper."""
+    from metalff.deploy import nep
+
+    create("nep")
+    folder = tmp_path_factory.mktemp("nep")
+    text = write_nep(folder / "nep.txt", elements=("Ni", "Cu"), l_max="4 2 1", zbl="1.0 2.0")
+    nep.deploy(text, folder / "CuNi-nep.mlff", say=lambda line: None)
+    return folder / "CuNi-nep.mlff"

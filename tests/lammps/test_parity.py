@@ -1,6 +1,6 @@
 """Every model by every path: LAMMPS in all ways of dividing the atoms, and ASE, give the numbers of the model's own code.
 
-The closed forms are compared with LAMMPS' own pair styles, the learned models with mace's own MACECalculator.
+The closed forms are compared with LAMMPS' own pair styles, the learned models with mace's own MACECalculator and NEP_CPU.
 """
 
 import json
@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import metalff.deploy
 from cases import STRUCTURES, Script, run_all
 from metalff import MLFFCalculator
 from metalff.environments import create, environment_python
 
 MACE_REFERENCE = Path(__file__).with_name("mace_reference.py")
+NEP_REFERENCE = Path(__file__).with_name("nep_reference.py")
+DEPLOYING = Path(metalff.deploy.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ MODELS = {
     "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni")),  # not in the order of the model
     "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), of="MACE", engine=NATIVE),
     "local MACE, native": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), of="local MACE", engine=NATIVE),
+    "NEP": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
@@ -90,7 +94,13 @@ def kept():
 
 @pytest.fixture
 def artefact(model, request):
-    found = {"EAM": "oracle", "Stillinger-Weber": "angular", "MACE": "bundled_model", "local MACE": "local_mace"}
+    found = {
+        "EAM": "oracle",
+        "Stillinger-Weber": "angular",
+        "MACE": "bundled_model",
+        "local MACE": "local_mace",
+        "NEP": "nep",
+    }
     value = request.getfixturevalue(found[MODELS[model].of or model])
     return value[0] if model == "Stillinger-Weber" else value
 
@@ -111,8 +121,12 @@ def reference(model, artefact, kept, request, tmp_path):
             made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
+        elif model == "NEP":
+            made = by_framework(
+                "nep", artefact, MODELS[model], tmp_path, [NEP_REFERENCE, DEPLOYING, tmp_path / "native/nep.txt"]
+            )
         else:
-            made = by_mace(artefact, MODELS[model], tmp_path)
+            made = by_framework("mace", artefact, MODELS[model], tmp_path, [MACE_REFERENCE])
         kept["reference", source] = made
     return kept["reference", source]
 
@@ -135,8 +149,8 @@ def by_lammps(commands, folder):
     return {name: vars(outcome) for name, (outcome,) in outcomes.items()}
 
 
-def by_mace(artefact, model, folder):
-    create("mace")
+def by_framework(family, artefact, model, folder, command):
+    create(family)
     with zipfile.ZipFile(artefact) as archive:
         archive.extractall(folder)
     atoms = {name: model.structure(name) for name in STRUCTURES}
@@ -145,8 +159,7 @@ def by_mace(artefact, model, folder):
         for name, a in atoms.items()
     }
     (folder / "structures.json").write_text(json.dumps(described))
-    command = [str(environment_python("mace")), "-P", str(MACE_REFERENCE), str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run([environment_python(family), "-P", *command, folder], check=True, capture_output=True)
     results = json.loads((folder / "reference.json").read_text())
     return {name: result | {"stress": six(result["stress"])} for name, result in results.items()}
 

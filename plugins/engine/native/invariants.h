@@ -12,18 +12,17 @@ namespace metalff {
 
 /// One kind, for all radial functions in the lanes. Densities S are indexed as harmonics, with Σ_m Y_lm² = 2l + 1.
 /// Three densities: Σ 3j(l1 l2 l3; m1 m2 m3) S_l1m1 S_l2m2 S_l3m3 / (4π)^(3/2); four of l = 1: 7/15 (Σ_m S_1m²/4π)².
-/// One that needs a larger l than the model has is zero.
 template <typename T> class Invariant {
  public:
-  static Invariant of(NepInvariant kind, int l_max)
+  static Invariant of(NepInvariant kind)
   {
     constexpr int ls[nep_invariants][3] = {{2, 2, 2}, {0, 0, 0}, {1, 1, 2}, {1, 2, 3}, {2, 3, 3}, {1, 3, 4}};
     Invariant made;
     if (kind == NepInvariant::Q1111) {
-      made.quartic_ = l_max >= 1;
+      made.quartic_ = true;
     } else {
       const int *l = ls[int(kind)];
-      if (l[2] <= l_max) made.couple(l[0], l[1], l[2]);
+      made.couple(l[0], l[1], l[2]);
     }
     return made;
   }

@@ -76,7 +76,7 @@ template <typename T> class NativeNep : public Model {
       Q_(padded<T>(w_.dim)), K_(padded<T>(w_.basis_radial)), N_(padded<T>(w_.n_radial))
   {
     for (int k = 0; k < nep_invariants; ++k)
-      if (w_.has[k]) invariants_.push_back(Invariant<T>::of(NepInvariant(k), w_.l_max));
+      if (w_.has[k]) invariants_.push_back(Invariant<T>::of(NepInvariant(k)));
     const std::size_t pairs = std::size_t(types_) * types_, c = std::size_t(w_.n_angular) * w_.basis_angular;
     c_angular_.resize(pairs * c);
     for (std::size_t k = 0; k < pairs * c; ++k) c_angular_[k] = T(w_.c_angular[k]);

@@ -141,6 +141,10 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
   int kinds = w.l_max;
   for (std::size_t k = 0; k < flags; ++k)
     if ((w.has[k] = lines.number(2 + k) != 0.0)) ++kinds;    // GPUMD writes l itself for the first, not 1
+  constexpr int highest[nep_invariants] = {2, 1, 2, 3, 3, 4};    // beyond l_max NEP_CPU's forces are no derivatives of its energy
+  for (int k = 0; k < nep_invariants; ++k)
+    if (w.has[k] && highest[k] > w.l_max)
+      lines.fail("has an invariant with l = " + std::to_string(highest[k]) + " and l_max = " + std::to_string(w.l_max));
   lines.next("ANN", 2, 2);
   w.neurons = lines.integer(1, 1, 1000);
   lines.integer(2, 0, 0);

@@ -8,12 +8,19 @@ from metalff.bench.lammps import cells_of, lattice
 from metalff.errors import MetalffError
 
 
+PEERS = {
+    "mace": {"MACECalculator": ("double", "single"), "symmetrix-xl": ("double", "single")},
+    "nep": {"NEP_CPU": ("double",)},
+}
+"""What else runs a family's models, and in which precisions."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One timing. ``weak``: the crystal grows with the ranks."""
 
     model: Path
-    engine: str  # "native", "torch", or a peer: "MACECalculator", "symmetrix-xl"
+    engine: str  # "native", "torch", or a peer
     precision: str  # "double" or "single"
     atoms: int  # about so many, per rank where weak
     ranks: int = 1
@@ -56,8 +63,13 @@ def plan(models, sizes, ranks, engines, precisions, peers=()) -> list[Case]:
                 f"'{model}' has no payload for engine {' or '.join(engines)}: choose another, or deploy it again"
             )
         kinds = [(engine, precision) for precision in precisions for engine in covered]
-        if manifest.family == "mace":
-            kinds += [(peer, precision) for precision in precisions for peer in peers]
+        own = set(PEERS.get(manifest.family, {})) & set(peers)
+        kinds += [
+            (p, precision)
+            for precision in precisions
+            for p in peers
+            if p in own and precision in PEERS[manifest.family][p]
+        ]
         for atoms in sizes:
             cases += [Case(model, *kind, atoms) for kind in kinds]
         for n in ranks:

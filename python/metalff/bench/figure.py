@@ -2,15 +2,20 @@
 
 from collections import defaultdict
 
-COLOURS = {"native": "#2f80ed", "torch": "#8b949e", "MACECalculator": "#d08a2e", "symmetrix-xl": "#9b6dd6"}
+COLOURS = {
+    "native": "#2f80ed",
+    "torch": "#8b949e",
+    "MACECalculator": "#d08a2e",
+    "symmetrix-xl": "#9b6dd6",
+    "NEP_CPU": "#c2527a",
+}
 """By engine."""
 
 
 def rows(results: dict) -> list[list[str]]:
     """Model, engine, precision, atoms, ranks, µs/atom, ratio, MB and % outside the model.
 
-    The ratio is the speed in relation to the first case of the same model, precision, size and ranks that is not ours to beat: the
-    slowest one.
+    The ratio is the speed in relation to the slowest case of the same model, precision, size and ranks.
     """
     groups = defaultdict(list)
     for entry in results.values():
@@ -35,7 +40,7 @@ def rows(results: dict) -> list[list[str]]:
     return table
 
 
-HEAD = ["model", "engine", "precision", "atoms", "ranks", "µs/atom/step", "speed", "MB", "outside %"]
+HEAD = ["model", "engine", "precision", "atoms", "ranks", "µs/atom", "speed", "MB", "outside %"]
 
 
 def plot(results: dict, path, machine: str) -> None:
@@ -45,7 +50,7 @@ def plot(results: dict, path, machine: str) -> None:
     entries = list(results.values())
     scaling = any(entry["ranks"] > 1 for entry in entries)
     figure, axes = plt.subplots(
-        1, 2 if scaling else 1, figsize=(10 if scaling else 6, 4.4), squeeze=False, layout="constrained"
+        1, 2 if scaling else 1, figsize=(11 if scaling else 6, 6), squeeze=False, layout="constrained"
     )
     left = axes[0, 0]
     models = list(dict.fromkeys(entry["model"] for entry in entries))
@@ -67,7 +72,7 @@ def plot(results: dict, path, machine: str) -> None:
     left.yaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_formatter("")
     left.grid(alpha=0.3, which="both")
-    left.legend(fontsize=7, loc="center left", bbox_to_anchor=(0, 0.5))
+    left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     if scaling:
         right = axes[0, 1]
         most = max(entry["ranks"] for entry in entries)
@@ -91,7 +96,7 @@ def plot(results: dict, path, machine: str) -> None:
         right.set(xlabel="MPI ranks", ylabel="speed relative to one rank")
         right.xaxis.get_major_locator().set_params(integer=True)
         right.grid(alpha=0.3)
-        right.legend(fontsize=7)
+        right.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     figure.suptitle(machine, fontsize=8)
     figure.savefig(path, dpi=150)
     plt.close(figure)

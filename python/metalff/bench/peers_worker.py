@@ -1,6 +1,6 @@
 """Time a peer under ASE; runs in the peer's environment: ``python -P peers_worker.py JOB``, a JSON; prints a JSON.
 
-JOB: ``work`` ("restore", "time mace" or "time symmetrix"), ``folder`` of an unpacked artefact with its ``config.json``, ``element``,
+JOB: ``work`` ("restore", "time mace", "time symmetrix" or "time nep"), ``folder`` of an unpacked artefact with its ``config.json``, ``element``,
 ``crystal``, ``a`` (Å), ``cells``, ``precision`` and ``seconds`` to spend.
 """
 
@@ -59,6 +59,11 @@ def main():
         torch.set_num_threads(1)
         dtype = {"double": "float64", "single": "float32"}[job["precision"]]
         result = seconds_per_call(job, MACECalculator(model_paths=str(path), device="cpu", default_dtype=dtype))
+    elif job["work"] == "time nep":
+        sys.path.append(str(DEPLOY))
+        from nep_worker import NepCpu
+
+        result = seconds_per_call(job, NepCpu(folder / "native" / "nep.txt"))
     else:
         from symmetrix import Symmetrix
 

@@ -103,7 +103,7 @@ def _peer(case: Case, symmetrix: Path | None) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(case.model) as archive:
             archive.extractall(folder)
-        config = read_manifest(case.model).training.config["model"]
+        config = read_manifest(case.model).training.config.get("model", {})
         (Path(folder) / "config.json").write_text(json.dumps(config))
         crystal, a = lattice(element)[0].split()
         job = {
@@ -115,6 +115,8 @@ def _peer(case: Case, symmetrix: Path | None) -> dict:
             "precision": case.precision,
         }
         job |= {"seconds": SECONDS}
+        if case.engine == "NEP_CPU":
+            return _work(environment_python("nep"), worker, job | {"work": "time nep"})
         mace = environment_python("mace")
         if case.engine == "MACECalculator":
             return _work(mace, worker, job | {"work": "time mace"})

@@ -24,7 +24,10 @@ def bench(
     engine: Annotated[list[str] | None, typer.Option(help="native or torch; both by default")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="double or single; both by default")] = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="also mace's MACECalculator (needs 'metalff env create mace')")
+        bool,
+        typer.Option(
+            "--peers", help="also mace's MACECalculator or NEP_CPU (needs 'metalff env create' of the family)"
+        ),
     ] = False,
     symmetrix: Annotated[
         Path | None, typer.Option(help="also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed")
@@ -32,7 +35,7 @@ def bench(
 ) -> None:
     """One core per rank. What is measured already is kept: remove the folder to measure anew."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from metalff.bench.cases import plan
     from metalff.bench.figure import HEAD, plot, rows
@@ -48,7 +51,7 @@ def bench(
         raise MetalffError(
             f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
         )
-    others = (["MACECalculator"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
+    others = (["MACECalculator", "NEP_CPU"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
     cases = plan(
         chosen,
         atoms or [500, 4000],
@@ -66,10 +69,12 @@ def bench(
     document = run(cases, out / "bench.json", chosen, symmetrix, progress)
     wanted = {case.key: document["results"][case.key] for case in cases}
     table = Table(
-        *HEAD, title=f"{document['machine']['processor']}, one core per rank; speed: relative to the slowest of a group"
+        *[Column(name, no_wrap=True, overflow="fold") for name in HEAD],
+        title=f"{document['machine']['processor']}, one core per rank; speed: relative to the slowest of a group",
     )
     for row in rows(wanted):
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, console.measure(table).maximum) if console.is_terminal else 120).print(table)
     plot(wanted, out / "bench.png", f"{document['machine']['processor']}, one core per rank")
     typer.echo(f"results: {out / 'bench.json'}, {out / 'bench.png'}")

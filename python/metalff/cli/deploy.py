@@ -37,6 +37,19 @@ def register(app: typer.Typer) -> None:
         _deploy(mace, source, output, name=name, licence=licence, test=test)
 
     @deploy.command()
+    def nep(
+        source: Annotated[Path, typer.Argument(help="a nep.txt of GPUMD (NEP3, NEP4, NEP5; with ZBL or without)")],
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+    ) -> None:
+        """Deploy a neuroevolution potential."""
+        from metalff.deploy import nep
+
+        _deploy(nep, source, output, name=name, licence=licence, test=test)
+
+    @deploy.command()
     def eam(
         source: Annotated[Path, typer.Argument(help="a setfl file (pair_style eam/alloy)")],
         output: Output,

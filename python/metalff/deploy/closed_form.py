@@ -11,7 +11,8 @@ from ase.build import bulk
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.compiled import pack_programs
-from metalff.deploy.contract import export_model, reference
+from metalff.deploy.contract import export_model
+from metalff.deploy.reference import reference
 
 
 def deploy(

@@ -155,19 +155,6 @@ def _verify(model, programs, edge_vec, edge_index, types):
             raise ValueError("the exported programs do not reproduce the model on a graph of another size")
 
 
-def reference(atoms) -> dict:
-    """A self-test structure (ase Atoms with a calculator) with its energy (eV), forces (eV/Å) and stress (eV/Å³)."""
-    return {
-        "symbols": list(atoms.symbols),
-        "positions": atoms.positions.tolist(),
-        "cell": atoms.cell.tolist(),
-        "pbc": atoms.pbc.tolist(),
-        "energy": float(atoms.get_potential_energy()),
-        "forces": atoms.get_forces().tolist(),
-        "stress": atoms.get_stress(voigt=False).tolist(),
-    }
-
-
 def safetensors(tensors: dict, metadata: dict[str, str] | None = None) -> bytes:
     """Named tensors in the safetensors layout: an 8-byte length, a JSON header, raw little-endian data."""
     names = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.bool: "BOOL"}

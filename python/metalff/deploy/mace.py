@@ -1,14 +1,14 @@
 """MACE model → artefact."""
 
 import json
-import subprocess
 import tempfile
 from importlib import metadata
 from pathlib import Path
 
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
-from metalff.environments import environment_python
+from metalff.deploy.errors_on import errors_on
+from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
 WORKER = Path(__file__).with_name("mace_worker.py")
@@ -54,7 +54,8 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         )
     training = _training(source)
     with tempfile.TemporaryDirectory() as work:
-        _run_worker(model, Path(work), say)
+        # a directory without mace.model holds weights.safetensors and config.json
+        run_worker("mace", WORKER, model if model.is_file() else source, Path(work), say)
         described = json.loads((Path(work) / "model.json").read_text())
         members = {}
         for file, (member, payload) in MEMBERS.items():
@@ -115,43 +116,9 @@ def _check_native(output: Path) -> None:
         )
 
 
-def errors_on(path, spec: str) -> dict[str, float]:
-    """Force RMSE and MAE (eV/Å), energy RMSE (eV/atom) and number of frames of an artefact on a data set."""
-    from metalff.data import read
-    from metalff.potentials import resolve
-    from metalff.validate.compare import compare
-
-    dataset = read(spec)
-    (result,) = compare([resolve(str(path), dataset.elements)], dataset)
-    overall = result.overall
-    return {
-        "force_rmse": overall.force_rmse.value,
-        "force_mae": overall.force_mae.value,
-        "energy_rmse": overall.energy_rmse.value,
-        "frames": overall.frames,
-    }
-
-
 def _training(source: Path) -> Training:
     """What ``metalff train`` wrote beside the model; empty for a model from elsewhere."""
     file = source / "training.json" if source.is_dir() else source.with_name("training.json")
     if not file.is_file():
         return Training()
     return Training.model_validate(json.loads(file.read_text()))
-
-
-def _run_worker(model: Path, work: Path, say) -> None:
-    # a directory without mace.model holds weights.safetensors and config.json
-    given = model if model.is_file() else model.parent
-    command = [str(environment_python("mace")), "-P", str(WORKER), str(given.resolve()), str(work)]
-    with (
-        tempfile.TemporaryFile("w+") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
-    ):
-        for line in process.stdout:
-            if line.startswith('{"say"'):
-                say(json.loads(line)["say"])
-        if process.wait() != 0:
-            stderr.seek(0)
-            reason = (stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise MetalffError(f"'{model}' could not be deployed: {reason}")

@@ -26,14 +26,14 @@ from mace.tools.scripts_utils import extract_config_mace_model  # noqa: E402
 
 torch.jit.script = _script
 
-import ase.build  # noqa: E402
 import ase.data  # noqa: E402
 import numpy as np  # noqa: E402
 from matscipy.neighbours import neighbour_list  # noqa: E402
 
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
 import mace_weights  # noqa: E402
-from contract import export_model, read_safetensors, reference, safetensors  # noqa: E402
+from contract import export_model, read_safetensors, safetensors  # noqa: E402
+from reference import crystal, selftest  # noqa: E402
 
 
 class Layers(torch.nn.Module):
@@ -114,32 +114,6 @@ def plain(value):
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return value.tolist()
     return getattr(value, "__name__", str(value))
-
-
-def crystal(symbols, seed):
-    """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal."""
-    radius = np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols])
-    atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5, cubic=True).repeat((2, 2, 1))
-    rng = np.random.default_rng(seed)
-    atoms.symbols = rng.choice(symbols, len(atoms))
-    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3))), scale_atoms=True)
-    atoms.positions += rng.normal(0, 0.08, (len(atoms), 3))
-    return atoms
-
-
-def selftest(calculator, symbols):
-    """Bulk, surface, vacancy and free atom, with the numbers of MACE's own calculator."""
-    bulk = crystal(symbols, 1)
-    surface = crystal(symbols, 2)
-    surface.cell[2] *= 4
-    vacancy = crystal(symbols, 3)
-    del vacancy[5]
-    atom = ase.Atoms(symbols[:1], cell=np.eye(3) * 20, pbc=True)
-    cases = []
-    for atoms in (bulk, surface, vacancy, atom):
-        atoms.calc = calculator
-        cases.append(reference(atoms))
-    return cases
 
 
 def main():

@@ -1,0 +1,102 @@
+"""NEP model, GPUMD's nep.txt → artefact."""
+
+import json
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from metalff import artifact
+from metalff.artifact import Manifest, Payload, Training
+from metalff.deploy.errors_on import errors_on
+from metalff.deploy.worker import run_worker
+from metalff.errors import MetalffError
+
+WORKER = Path(__file__).with_name("nep_worker.py")
+CITATION = (
+    "Z. Fan et al., GPUMD: A package for constructing accurate machine-learned potentials and performing highly efficient "
+    "atomistic simulations, J. Chem. Phys. 157, 114801 (2022)"
+)
+MEMBER = "native/nep.txt"
+
+
+def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print) -> Manifest:
+    """Write the artefact of a NEP model: its nep.txt, unchanged, and a self-test with NEP_CPU's numbers.
+
+    Args:
+        source: a ``nep.txt`` of GPUMD: NEP3, NEP4 or NEP5, with or without ZBL.
+        output: the ``.mlff`` file to write.
+        name: the model's name; the output's stem when None.
+        licence: licence of the model's parameters.
+        test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        say: called with one line per step.
+
+    Raises:
+        MetalffError: no such file, not one that the engine reads, no environment, or numbers that differ from NEP_CPU's.
+    """
+    from metalff.selftest import replay
+
+    source, output = Path(source), Path(output)
+    try:
+        text = source.read_bytes()
+    except OSError as error:
+        raise MetalffError(f"cannot read '{source}': {error.strerror}; give a nep.txt of GPUMD") from None
+    elements, r_max = _header(source, text)
+    manifest = Manifest(
+        name=name or output.stem,
+        family="nep",
+        elements=elements,
+        r_max=r_max,
+        layers=1,
+        training=Training(),
+        citation=CITATION,
+        licence=licence,
+        versions={"metalff": metadata.version("metalff")},
+    )
+    members = {MEMBER: (Payload(kind="native", sha256="", size=0), text)}
+    with tempfile.TemporaryDirectory() as work:
+        draft = Path(work) / "draft.mlff"
+        artifact.write(draft, manifest, members)
+        _open(source, draft)
+        run_worker("nep", WORKER, source, Path(work), say)
+        members["selftest.json"] = (
+            Payload(kind="selftest", sha256="", size=0),
+            (Path(work) / "selftest.json").read_bytes(),
+        )
+        versions = manifest.versions | json.loads((Path(work) / "versions.json").read_text())
+        manifest = manifest.model_copy(update={"versions": versions})
+        artifact.write(draft, manifest, members)
+        outcome = replay(artifact.open_artifact(draft), engine="native")
+        if not outcome.passed:
+            raise MetalffError(
+                f"the native engine differs from NEP_CPU by {outcome.describe()}: report this potential; nothing was written"
+            )
+        if test:
+            say(f"errors on {test}")
+            training = manifest.training.model_copy(update={"errors": {test: errors_on(draft, test)}})
+            manifest = manifest.model_copy(update={"training": training})
+    artifact.write(output, manifest, members)
+    return artifact.read_manifest(output)
+
+
+def _header(source: Path, text: bytes) -> tuple[list[str], float]:
+    """Elements and largest cutoff in Å; what else may be wrong with the file, the engine says."""
+    lines = [line.split() for line in text[:10000].decode("utf-8", "replace").splitlines()]
+    try:
+        if not lines[0][0].startswith("nep"):
+            raise ValueError
+        cutoff = next(words for words in lines if words[:1] == ["cutoff"])
+        return lines[0][2:], max(map(float, cutoff[1:-2:2]))
+    except (IndexError, StopIteration, ValueError):
+        raise MetalffError(
+            f"'{source}' is not a potential in the form of GPUMD's nep.txt: give one that GPUMD or a trainer of NEP wrote"
+        ) from None
+
+
+def _open(source: Path, draft: Path) -> None:
+    from metalff.calculator import MLFFCalculator
+
+    try:
+        MLFFCalculator(draft, engine="native")
+    except MetalffError as error:
+        reason = str(error).split("': ", 1)[-1].replace(MEMBER, f"'{source}'")
+        raise MetalffError(reason) from None

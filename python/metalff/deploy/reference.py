@@ -1,0 +1,44 @@
+"""Structures of a self-test, and a framework's numbers on them; shared by the deploying workers, so it needs only ase."""
+
+import ase.build
+import ase.data
+import numpy as np
+
+
+def reference(atoms) -> dict:
+    """A self-test structure (ase Atoms with a calculator) with its energy (eV), forces (eV/Å) and stress (eV/Å³)."""
+    return {
+        "symbols": list(atoms.symbols),
+        "positions": atoms.positions.tolist(),
+        "cell": atoms.cell.tolist(),
+        "pbc": atoms.pbc.tolist(),
+        "energy": float(atoms.get_potential_energy()),
+        "forces": atoms.get_forces().tolist(),
+        "stress": atoms.get_stress(voigt=False).tolist(),
+    }
+
+
+def crystal(symbols, seed):
+    """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal."""
+    radius = np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols])
+    atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5, cubic=True).repeat((2, 2, 1))
+    rng = np.random.default_rng(seed)
+    atoms.symbols = rng.choice(symbols, len(atoms))
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3))), scale_atoms=True)
+    atoms.positions += rng.normal(0, 0.08, (len(atoms), 3))
+    return atoms
+
+
+def selftest(calculator, symbols) -> list[dict]:
+    """Bulk, surface, vacancy and free atom, with the numbers of a framework's own calculator."""
+    bulk = crystal(symbols, 1)
+    surface = crystal(symbols, 2)
+    surface.cell[2] *= 4
+    vacancy = crystal(symbols, 3)
+    del vacancy[5]
+    atom = ase.Atoms(symbols[:1], cell=np.eye(3) * 20, pbc=True)
+    cases = []
+    for atoms in (bulk, surface, vacancy, atom):
+        atoms.calc = calculator
+        cases.append(reference(atoms))
+    return cases
