@@ -74,7 +74,6 @@ def bench(
     )
     for row in rows(wanted):
         table.add_row(*row)
-    console = Console()
-    Console(width=max(console.width, console.measure(table).maximum) if console.is_terminal else 120).print(table)
+    Console(width=120).print(table)
     plot(wanted, out / "bench.png", f"{document['machine']['processor']}, one core per rank")
     typer.echo(f"results: {out / 'bench.json'}, {out / 'bench.png'}")
