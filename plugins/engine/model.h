@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace metalff {
 
@@ -35,12 +36,22 @@ class Exchange {
   ~Exchange() = default;
 };
 
+/// A part of the evaluations so far: seconds of all threads, floating-point operations as its formulas have them.
+struct Part {
+  int layer;
+  std::string name;
+  double seconds, flops;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
 
   /// What evaluates, in words: "torch", "native, AVX-512".
   virtual std::string engine() const = 0;
+
+  /// Where the time went, in the order of the work; empty: not known.
+  virtual std::vector<Part> profile() const { return {}; }
 
   /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
   virtual int feature_width() const { return 0; }

@@ -58,6 +58,14 @@ class Engine {
   const Artifact &artifact() const { return artifact_; }
   std::string engine() const { return model_->engine(); }
 
+  py::list profile() const
+  {
+    py::list parts;
+    for (const metalff::Part &p : model_->profile())
+      parts.append(py::dict(py::arg("layer") = p.layer, py::arg("name") = p.name, py::arg("seconds") = p.seconds, py::arg("flops") = p.flops));
+    return parts;
+  }
+
   /// Edges in the order of their centres: centre[E], neighbor[E], edge_vec[E,3] (Å), types[N]
   py::tuple evaluate(Array<int64_t> centre, Array<int64_t> neighbor, Array<double> edge_vec, Array<int32_t> types)
   {
@@ -128,6 +136,7 @@ PYBIND11_MODULE(_engine, m)
            py::arg("chunk") = 0, py::arg("programs") = "", py::arg("engine") = "auto", py::arg("spline") = -1)
       .def_property_readonly("artifact", &Engine::artifact, py::return_value_policy::reference_internal)
       .def_property_readonly("engine", &Engine::engine)
+      .def("profile", &Engine::profile)
       .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
            py::arg("types"));
 }

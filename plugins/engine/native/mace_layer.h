@@ -5,6 +5,7 @@
 #include "contraction.h"
 #include "convolution.h"
 #include "harmonics.h"
+#include "laps.h"
 #include "radial.h"
 
 #include <cstring>
@@ -66,6 +67,7 @@ template <typename T> struct Workspace {
   // features of the tile
   Buffer<T> messages, dmessages, linear, dlinear, product, dproduct, features, dfeatures, skipped, hidden;
   std::vector<T> density, ddensity;
+  Laps laps;
 };
 
 /// A layer and what its kernels need.
@@ -107,6 +109,7 @@ template <typename T> class MaceLayerKernels {
     }
     if (!layer_.readout.empty()) readout_ = Linear<T>(layer_.readout.data(), w_.channels, layer_.hidden);
     for (const double x : layer_.readout2) readout2_.push_back(T(x));
+    count_flops();
     embedding_.assign(std::size_t(w_.types) * C, T(0));
     for (int t = 0; t < w_.types; ++t)
       for (int c = 0; c < w_.channels; ++c) embedding_[t * C + c] = T(w_.embedding[t * w_.channels + c]);
@@ -168,6 +171,7 @@ template <typename T> class MaceLayerKernels {
       for (int q = 0; q < entries_; ++q) lanes(M, q) = Lanes<T>{};
       for (const Coupling &c : couplings_) lanes(M, c.entry) += c.factor * Y[c.harmonic];
     }
+    s.laps.lap(LayerPart::EDGES, n * (2.0 * couplings_.size() + 4.0 * (l_max_ + 1) * (l_max_ + 1)));
   }
 
   /// Messages and features of a tile; `own`: features of the atoms themselves [nodes, own_width]. Keeps what backward() needs.
@@ -182,6 +186,7 @@ template <typename T> class MaceLayerKernels {
         kernels_[p].gather(path, s.first[a], s.first[a + 1], s.edges.data(), s.weights.data(), s.angular, radial_.columns(), D,
                            messages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target, stride);
       }
+    s.laps.lap(LayerPart::MESSAGES, s.first.back() * message_flops_);
     for (int l = 0; l <= layer_.l_mid; ++l)
       linear(l, type).forward(count * (2 * l + 1), messages + message_start_[l], kept + mid.start(l));
     if (has_density()) {
@@ -197,6 +202,7 @@ template <typename T> class MaceLayerKernels {
       }
     }
 
+    s.laps.lap(LayerPart::LINEAR, count * linear_flops_);
     T *product = room(s.product, out.size()), *features = room(s.features, out.size());
     each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
       for (int l = 0; l <= layer_.l_out; ++l) {
@@ -206,6 +212,7 @@ template <typename T> class MaceLayerKernels {
           for (int b = 0; b < n; ++b) lanes(product + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = y[m][b];
       }
     });
+    s.laps.lap(LayerPart::PRODUCT, 2.0 * count * product_flops_);
     for (int l = 0; l <= layer_.l_out; ++l) {
       const int rows = count * (2 * l + 1);
       post_[l].forward(rows, product + out.start(l), features + out.start(l));
@@ -217,6 +224,7 @@ template <typename T> class MaceLayerKernels {
         skip_[std::size_t(l) * w_.types + type].forward(rows, x, features + out.start(l), true);
       }
     }
+    s.laps.lap(LayerPart::UPDATE, count * update_flops_);
   }
 
   /// Energies of the readout into `energy` and dE/d features into `dfeatures`, which it overwrites; nothing without a readout.
@@ -264,6 +272,7 @@ template <typename T> class MaceLayerKernels {
           std::copy_n(x + std::size_t(a) * (2 * l + 1) * C, (2 * l + 1) * C, own + std::size_t(atoms[a]) * own_width() + l * l * C);
       }
     }
+    s.laps.lap(LayerPart::UPDATE_BACK, count * update_flops_);
     T *dlinear = room(s.dlinear, mid.size());
     each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
       Lanes<T> dx[Harmonics<T>::count_most][n] = {};
@@ -277,6 +286,7 @@ template <typename T> class MaceLayerKernels {
         for (int m = 0; m < 2 * l + 1; ++m)
           for (int b = 0; b < n; ++b) lanes(dlinear + mid.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = dx[l * l + m][b];
     });
+    s.laps.lap(LayerPart::PRODUCT_BACK, 4.0 * count * product_flops_);
     s.ddensity.assign(count, T(0));
     if (has_density())
       for (int a = 0; a < count; ++a) {
@@ -292,6 +302,7 @@ template <typename T> class MaceLayerKernels {
     T *dmessages = room(s.dmessages, message_size_);
     for (int l = 0; l <= layer_.l_mid; ++l)
       linear(l, type).backward(count * (2 * l + 1), dlinear + mid.start(l), dmessages + message_start_[l]);
+    s.laps.lap(LayerPart::LINEAR_BACK, count * linear_flops_);
 
     const int n = s.first.back(), blocks = (n + W - 1) / W;
     room(s.dangular.data, std::size_t(blocks) * entries_ * W);
@@ -311,11 +322,13 @@ template <typename T> class MaceLayerKernels {
         s.dr[e] = dr;
       }
     edge_gradients(s, edge_grad);
+    s.laps.lap(LayerPart::MESSAGES_BACK, n * scatter_flops_);
   }
 
   /// Features → what neighbours receive, and back.
   void send(int rows, int l, const T *features, T *sent) const { up_[l].forward(rows, features, sent); }
   void receive(int rows, int l, const T *dsent, T *dfeatures) const { up_[l].backward(rows, dsent, dfeatures, true); }
+  double send_flops() const { return 2.0 * (layer_.l_in + 1) * (layer_.l_in + 1) * C * D; }
   int sent_channels() const { return D; }
   int l_in() const { return layer_.l_in; }
 
@@ -324,6 +337,23 @@ template <typename T> class MaceLayerKernels {
     int entry, harmonic;
     T factor;
   };
+
+  /// Floating-point operations per edge and per atom, a multiplication and an addition being two; of padded channels.
+  void count_flops()
+  {
+    const int splines = 2 * hermite_rows;
+    scatter_flops_ = 2.0 * splines * radial_.columns() + 2.0 * couplings_.size() + 10.0 * (l_max_ + 1) * (l_max_ + 1);
+    for (const PathPlan &path : plans_) {
+      const int n1 = 2 * path.l1 + 1, n3 = 2 * path.l3 + 1;
+      message_flops_ += double(D) * (splines + n1 * (2 * n3 + !first_));
+      scatter_flops_ += double(D) * n1 * (4 * n3 + 2 + 4 * !first_);
+    }
+    for (int l = 0; l <= layer_.l_mid; ++l) linear_flops_ += 2.0 * (2 * l + 1) * linear(l, 0).in * C;
+    for (int l = 0; l <= layer_.l_out; ++l) {
+      product_flops_ += double(polynomials_[l].terms()) * C;
+      update_flops_ += 2.0 * (2 * l + 1) * C * C * (1 + (l < int(layer_.skip.size())));
+    }
+  }
 
   /// Edges of the atoms that are shorter than the cutoff, their lengths and unit vectors; filled up to whole registers.
   int within_cutoff(const Graph &graph, const int *atoms, int count, Workspace<T> &s) const
@@ -426,6 +456,7 @@ template <typename T> class MaceLayerKernels {
   Linear<T> readout_;
   std::vector<T> readout2_;
   Buffer<T> embedding_;                                 // [types, C]
+  double message_flops_ = 0.0, scatter_flops_ = 0.0, linear_flops_ = 0.0, product_flops_ = 0.0, update_flops_ = 0.0;
 };
 
 }    // namespace metalff

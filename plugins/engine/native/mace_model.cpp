@@ -88,6 +88,20 @@ template <typename T> class NativeMace : public Model {
     return register_bytes == 64 ? "native, AVX-512" : register_bytes == 32 ? "native, AVX2" : "native";
   }
 
+  std::vector<Part> profile() const override
+  {
+    std::vector<Part> parts;
+    for (int k = 0; k < layers_; ++k)
+      for (int p = 0; p < layer_parts; ++p) {
+        Part part{k, layer_part_names[p], 0.0, 0.0};
+        for (const auto &workspace : workspaces_)
+          if (const std::size_t at = k * layer_parts + p; at < workspace.laps.sums.size())
+            part.seconds += workspace.laps.sums[at].seconds, part.flops += workspace.laps.sums[at].flops;
+        parts.push_back(part);
+      }
+    return parts;
+  }
+
   int feature_width() const override
   {
     int most = 0;
@@ -170,6 +184,7 @@ template <typename T> class NativeMace : public Model {
     over_tiles(k, [&](int tile, int thread) {
       Workspace<T> &s = workspaces_[thread];
       const int *atoms = &tiles_[k].atoms[tiles_[k].first[tile]], count = tiles_[k].count(tile), type = tiles_[k].type[tile];
+      s.laps.start(k);
       layer.edges(graph, atoms, count, type, sent_[k].data(), nullptr, s);
       layer.forward(atoms, count, type, own_[k].data(), s, &kept_[k][layer.kept_size() * tile]);
       double energy[tile_atoms];
@@ -185,6 +200,7 @@ template <typename T> class NativeMace : public Model {
           std::copy_n(rows + std::size_t(a) * n * D, n * D, &sent_[k + 1][std::size_t(atoms[a]) * next.sent_width() + l * l * D]);
         }
       }
+      s.laps.lap(LayerPart::UPDATE, count * next.send_flops());
     });
   }
 
@@ -201,6 +217,7 @@ template <typename T> class NativeMace : public Model {
     over_tiles(k, [&](int tile, int thread) {
       Workspace<T> &s = workspaces_[thread];
       const int *atoms = &tiles_[k].atoms[tiles_[k].first[tile]], count = tiles_[k].count(tile), type = tiles_[k].type[tile];
+      s.laps.start(k);
       layer.edges(graph, atoms, count, type, sent_[k].data(), dsent(graph, k, thread), s);
       T *kept = room(s.linear, layer.kept_size());
       layer.forward(atoms, count, type, own_[k].data(), s, kept);
@@ -219,6 +236,7 @@ template <typename T> class NativeMace : public Model {
     over_tiles(k, [&](int tile, int thread) {
       Workspace<T> &s = workspaces_[thread];
       const int *atoms = &tiles_[k].atoms[tiles_[k].first[tile]], count = tiles_[k].count(tile), type = tiles_[k].type[tile];
+      s.laps.start(k);
       T *dfeatures = room(s.dfeatures, layer.outputs().size());
       s.features.resize(std::max(s.features.size(), layer.outputs().size()));
       readout_gradient(graph, layer, atoms, count, s, dfeatures);
@@ -234,6 +252,7 @@ template <typename T> class NativeMace : public Model {
         }
         next.receive(count * n, l, rows, d);
       }
+      s.laps.lap(LayerPart::UPDATE_BACK, count * next.send_flops());
       layer.edges(graph, atoms, count, type, sent_[k].data(), dsent(graph, k, thread), s);
       layer.backward(atoms, count, type, dfeatures, s, &kept_[k][layer.kept_size() * tile], own_[k].data(), edge_grad);
     });
