@@ -1,6 +1,6 @@
 """What float32 costs in accuracy: precision single against double on the DFT test frames.
 
-    python benchmarks/precision.py [--model FILE.mlff] [--data zuo2020-Cu:test]
+    python benchmarks/precision.py [--model FILE.mlff] [--data zuo2020-Cu:test] [--engine auto]
 
 Prints the largest and the RMS difference of forces, and the largest of energies and stresses.
 """
@@ -19,8 +19,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=shared("potentials", "mlff", "Cu-mace.mlff"))
     parser.add_argument("--data", default="zuo2020-Cu:test")
+    parser.add_argument("--engine", choices=["auto", "native", "torch"], default="auto")
     args = parser.parse_args()
-    calculators = [MLFFCalculator(args.model, precision=precision) for precision in ("double", "single")]
+    calculators = [
+        MLFFCalculator(args.model, precision=precision, engine=args.engine) for precision in ("double", "single")
+    ]
     energy, stress, forces, size = [], [], [], []
     for frame in read(args.data):
         found = []
