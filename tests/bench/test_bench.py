@@ -48,6 +48,7 @@ def test_a_run_and_its_continuation(bundled_model, tmp_path, quick, monkeypatch)
     for entry in document["results"].values():
         assert entry["atoms"] == 108 * (2 if entry["weak"] else 1)
         assert entry["µs/atom"] > 0 and entry["MB"] > 10 and 0 < entry["outside %"] < 100
+    assert (tmp_path / "b" / "bench.md").read_text().count("| Cu-mace | native |") == 6
     assert (tmp_path / "b" / "bench.png").stat().st_size > 10_000
 
     # two results are lost, as by a kill: these two alone are measured

@@ -43,6 +43,12 @@ def rows(results: dict) -> list[list[str]]:
 HEAD = ["model", "engine", "precision", "atoms", "ranks", "µs/atom", "speed", "MB", "outside %"]
 
 
+def markdown(table: list[list[str]]) -> str:
+    """The rows as a table in Markdown."""
+    lines = [HEAD, ["---"] * 3 + ["---:"] * (len(HEAD) - 3), *table]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def plot(results: dict, path, machine: str) -> None:
     """Time per atom against atoms on one rank; speed-up against ranks, of a fixed crystal and of one that grows with the ranks."""
     from matplotlib import pyplot as plt

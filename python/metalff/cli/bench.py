@@ -16,7 +16,7 @@ def bench(
     models: Annotated[
         list[Path] | None, typer.Argument(help=".mlff files; the bundled copper model by default")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for bench.json and bench.png")] = Path("bench"),
+    out: Annotated[Path, typer.Option(help="folder for bench.json, bench.md and bench.png")] = Path("bench"),
     atoms: Annotated[
         list[int] | None, typer.Option(min=1, help="size of the crystal; give it several times [500, 4000]")
     ] = None,
@@ -38,9 +38,9 @@ def bench(
     from rich.table import Column, Table
 
     from metalff.bench.cases import plan
-    from metalff.bench.figure import HEAD, plot, rows
+    from metalff.bench.figure import HEAD, markdown, plot, rows
     from metalff.bench.run import run
-    from metalff.paths import shared
+    from metalff.paths import atomic_write, shared
 
     chosen = models or [shared("potentials", "mlff", "Cu-mace.mlff")]
     for name, words, valid in (("engine", engine, ("native", "torch")), ("precision", precision, ("double", "single"))):
@@ -76,4 +76,6 @@ def bench(
         table.add_row(*row)
     Console(width=120).print(table)
     plot(wanted, out / "bench.png", f"{document['machine']['processor']}, one core per rank")
-    typer.echo(f"results: {out / 'bench.json'}, {out / 'bench.png'}")
+    with atomic_write(out / "bench.md") as stream:
+        stream.write(markdown(rows(wanted)))
+    typer.echo(f"results: {', '.join(str(out / f'bench.{kind}') for kind in ('json', 'md', 'png'))}")
