@@ -193,6 +193,13 @@ def test_truncated_anywhere(tmp_path):
             MLFFCalculator(put(tmp_path / "cut.mlff", whole[:cut].encode(), ["Cu", "Ni"]))
 
 
+def test_bytes_that_are_no_text(tmp_path):
+    text = "\n".join(lines(tmp_path)).encode()
+    text = text[:500] + b"\xff\x00\xfe" + text[503:]
+    with pytest.raises(MetalffError, match=r"line \d+ of .* has '.*\?\?.*' where a finite number belongs"):
+        MLFFCalculator(put(tmp_path / "bytes.mlff", text, ["Cu", "Ni"]))
+
+
 def test_one_line_too_many(tmp_path):
     text = "\n".join([*lines(tmp_path), "1.0", ""])
     with pytest.raises(MetalffError, match="is one more than the first lines describe"):

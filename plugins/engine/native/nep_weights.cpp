@@ -10,6 +10,15 @@
 namespace metalff {
 namespace {
 
+/// The beginning of a word, fit for a message.
+std::string shown(std::string_view word)
+{
+  std::string text(word.substr(0, 40));
+  for (char &c : text)
+    if (c < ' ' || c > '~') c = '?';
+  return text;
+}
+
 /// Lines of words, counted.
 class Lines {
  public:
@@ -43,7 +52,7 @@ class Lines {
   {
     next();
     if (words_.empty()) fail(std::string("is the last one, and '") + keyword + "' is to come");
-    if (words_[0] != keyword) fail("begins with '" + std::string(words_[0].substr(0, 40)) + "' and not with '" + keyword + "'");
+    if (words_[0] != keyword) fail("begins with '" + shown(words_[0]) + "' and not with '" + keyword + "'");
     if (words_.size() < least + 1 || words_.size() > most + 1)
       fail("has " + std::to_string(words_.size() - 1) + " numbers after '" + keyword + "'");
     return words_;
@@ -56,7 +65,7 @@ class Lines {
     if (word.starts_with('+')) word.remove_prefix(1);
     const auto [end, error] = std::from_chars(word.begin(), word.end(), value);
     if (error != std::errc() || end != word.end() || !std::isfinite(value))
-      fail("has '" + std::string(word.substr(0, 40)) + "' where a finite number belongs");
+      fail("has '" + shown(word) + "' where a finite number belongs");
     return value;
   }
 
@@ -64,7 +73,7 @@ class Lines {
   {
     const double value = number(k);
     if (value != std::floor(value) || value < least || value > most)
-      fail("has " + std::string(words_[k]) + " where an integer from " + std::to_string(least) + " to " + std::to_string(most) +
+      fail("has " + shown(words_[k]) + " where an integer from " + std::to_string(least) + " to " + std::to_string(most) +
            " belongs");
     return int(value);
   }
@@ -102,7 +111,7 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
   if (head.empty()) throw Error(name + " is empty: take the file as GPUMD wrote it");
   const auto version = versions.find(head[0]);
   if (version == versions.end())
-    throw Error(name + " is of the kind '" + std::string(head[0].substr(0, 40)) +
+    throw Error(name + " is of the kind '" + shown(head[0]) +
                 "', which MetalFF does not read: give a potential of the kind nep3, nep4 or nep5, each with or without _zbl");
   w.version = version->second;
   w.zbl.present = head[0].ends_with("_zbl");

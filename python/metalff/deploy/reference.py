@@ -20,7 +20,8 @@ def reference(atoms) -> dict:
 
 def crystal(symbols, seed):
     """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal."""
-    radius = np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols])
+    # not below 1 Å: as dense a crystal of hydrogen would have thousands of neighbours
+    radius = max(1.0, np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols]))
     atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5, cubic=True).repeat((2, 2, 1))
     rng = np.random.default_rng(seed)
     atoms.symbols = rng.choice(symbols, len(atoms))
