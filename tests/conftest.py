@@ -1,6 +1,7 @@
 """Shared by all rooms: the bundled model and the EAM oracle."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from metalff.lammps import potentials_dir
 from metalff.paths import shared
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a shell's background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EAM_FILE = "Cu_mishin1.eam.alloy"
 
