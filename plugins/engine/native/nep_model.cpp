@@ -83,11 +83,9 @@ template <typename T> class NativeNep : public Model {
     by_basis_.assign(pairs * w_.basis_radial * N_, T(0)), by_n_.assign(pairs * w_.n_radial * K_, T(0));
     for (std::size_t p = 0; p < pairs; ++p)
       for (int n = 0; n < w_.n_radial; ++n)
-        for (int k = 0; k < w_.basis_radial; ++k) {
-          // Σ a_k (T_k + 1)/2 as a constant and halves of the T_k; the constant counts as the function 0
-          const T value = T(w_.c_radial[(p * w_.n_radial + n) * w_.basis_radial + k]);
-          by_basis_[(p * w_.basis_radial + k) * N_ + n] = by_n_[(p * w_.n_radial + n) * K_ + k] = value;
-        }
+        for (int k = 0; k < w_.basis_radial; ++k)
+          by_basis_[(p * w_.basis_radial + k) * N_ + n] = by_n_[(p * w_.n_radial + n) * K_ + k] =
+              T(w_.c_radial[(p * w_.n_radial + n) * w_.basis_radial + k]);
     forward_.assign(std::size_t(types_) * w_.dim * J_, T(0)), backward_.assign(std::size_t(types_) * w_.neurons * Q_, T(0));
     b0_.assign(std::size_t(types_) * J_, T(0)), w1_ = b0_;
     for (int t = 0; t < types_; ++t)
