@@ -164,3 +164,37 @@ def test_hold_out(fraction, seed):
 def test_seeds_differ():
     whole = data.read("zuo2020-Cu:train")
     assert len({data.hold_out(whole, 0.1, seed)[1].sha256 for seed in range(4)}) == 4
+
+
+@pytest.mark.parametrize("element, frames", [("Nb", 334), ("Mo", 332), ("Ta", 334), ("W", 334)])
+def test_li2020_complete_and_physical(element, frames):
+    train, test = (data.load(f"li2020-{element}", split) for split in ("train", "test"))
+    assert len(train) == frames and len(test) == 30
+    hot = {"Nb": 3000, "Mo": 3000, "Ta": 4000, "W": 4000}[element]
+    assert {f.temperature for f in test} == {300, 2000 if hot == 4000 else 1000, hot}
+    for frame in (*train, *test):
+        assert frame.stress is not None and frame.elements == [element]
+        assert (frame.temperature is not None) == (frame.group == "aimd")
+        assert np.abs(frame.forces.sum(axis=0)).max() < 1e-5
+    dynamics = [f for f in train if f.group == "aimd"]
+    assert len(dynamics) == 200
+    volumes = np.array([abs(np.linalg.det(f.cell)) / len(f) for f in dynamics])
+    pressures = np.array([-np.trace(f.stress) / 3 for f in dynamics])
+    dense, wide = volumes < 0.95 * np.median(volumes), volumes > 1.05 * np.median(volumes)
+    assert pressures[dense].min() > 10 / GPA > -5 / GPA > pressures[wide].max()
+
+
+@pytest.mark.parametrize("element, c44", [("Mo", 105), ("W", 141)])
+def test_li2020_stress_order(element, c44):
+    """Each sheared cell has the shear stress where its shear strain is, with the slope of C44."""
+    slopes = []
+    for frame in data.load(f"li2020-{element}", "train").filter(group="strain"):
+        rest = abs(np.linalg.det(frame.cell)) ** (1 / 3)
+        strain = (frame.cell @ frame.cell.T / rest**2 - np.eye(3)) / 2
+        a, b = np.unravel_index(np.abs(np.triu(strain, 1)).argmax(), (3, 3))
+        if abs(strain[a, b]) > 0.004:
+            others = [abs(frame.stress[x, y]) for x, y in ((0, 1), (0, 2), (1, 2)) if (x, y) != (a, b)]
+            assert max(others) < 1e-6
+            if abs(strain[a, b]) < 0.02 and np.abs(np.diag(strain)).max() < 0.002:
+                slopes.append(frame.stress[a, b] / (2 * strain[a, b]) * GPA)
+    assert len(slopes) > 10 and np.mean(slopes) == pytest.approx(c44, abs=6)

@@ -22,7 +22,7 @@ def run(*arguments):
 def test_list():
     lines = run("list").splitlines()
     assert [line.split()[0] for line in lines] == data.names()
-    assert "train 262, test 31 frames" in lines[0]
+    assert "train 262, test 31 frames" in next(line for line in lines if line.startswith("zuo2020-Cu"))
 
 
 def test_info():

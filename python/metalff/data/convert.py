@@ -1,7 +1,8 @@
 """Make the bundled sets again from the raw files: ``python -m metalff.data.convert SOURCE [OUT]``.
 
 SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz``, the data of
-materialsvirtuallab/mlearn. Structures, energies and forces come from the former; stress, group and temperature from
+materialsvirtuallab/mlearn, and ``maml/<El>_{AIMD,Elastic,Surface,Test}.json.gz``, those of materialsvirtuallab/maml. For the
+former, structures, energies and forces come from the former; stress, group and temperature from
 the latter where it has the frame. The training frames of Cu and Ni have no entry there: they carry no stress and no
 temperature, and their group follows from the structure, by a rule that gives the source's own group for every test
 frame.
@@ -10,9 +11,13 @@ The temperatures of the vacancy frames are left out: the source's labels cannot 
 907 K (Li) or 300 K and 3000 K (Cu, Ni) have the same mean energy and RMS force within their scatter, while the bulk
 AIMD frames of these temperatures lie many standard deviations apart; for Mo the two labels are mixed in the test
 split.
+
+The source of maml mixes its snapshots; here they are in the order of their trajectories, so that blocks of consecutive frames can be
+held out together. Its split ``train`` is all but the file ``Test``.
 """
 
 import argparse
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +25,14 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data.bundled import SETS, pack
-from metalff.data.extxyz import read_extxyz
-from metalff.data.mlearn import CITATION, read_mlearn
+from metalff.data.extxyz import read_extxyz, text_lines
+from metalff.data.mlearn import CITATION, MAML_CITATION, read_mlearn, trajectory
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
 ELEMENTS = ("Cu", "Ni", "Li", "Mo")
+MAML_ELEMENTS = ("Nb", "Mo", "Ta", "W")
+MAML_FILES = {"AIMD": "train", "Elastic": "train", "Surface": "train", "Test": "test"}
 SPLITS = {"train": "training", "test": "test"}
 BULK_ATOMS = {"Cu": 108, "Ni": 108}
 POSITION_TOLERANCE = 1e-6
@@ -46,6 +53,22 @@ def convert(source: Path, out: Path) -> None:
             split += [name] * len(raw)
         with atomic_write(out / f"zuo2020-{element}.npz", "wb") as stream:
             np.savez_compressed(stream, **pack(frames, split, CITATION, "BSD-3-Clause", NOTE))
+
+
+def convert_maml(source: Path, out: Path) -> None:
+    """Write ``out/li2020-<El>.npz`` for every element."""
+    for element in MAML_ELEMENTS:
+        frames, split = [], []
+        for name, part in MAML_FILES.items():
+            file = source / "maml" / f"{element}_{name}.json.gz"
+            found = read_mlearn(file).frames
+            if name in ("AIMD", "Test"):
+                keys = [trajectory(entry) for entry in json.loads("\n".join(text_lines(file)))]
+                found = [found[k] for k in sorted(range(len(keys)), key=keys.__getitem__)]
+            frames += found
+            split += [part] * len(found)
+        with atomic_write(out / f"li2020-{element}.npz", "wb") as stream:
+            np.savez_compressed(stream, **pack(frames, split, MAML_CITATION, "BSD-3-Clause", ""))
 
 
 def merge(raw, described):
@@ -87,3 +110,4 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path, nargs="?", default=SETS)
     arguments = parser.parse_args()
     convert(arguments.source, arguments.out)
+    convert_maml(arguments.source, arguments.out)
