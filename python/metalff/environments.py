@@ -21,9 +21,13 @@ from metalff.paths import atomic_write, data_dir
 
 PINS = {
     "mace": ("torch==2.13.0", "mace-torch==0.3.16"),
+    "nequip": ("torch==2.13.0", "nequip==0.19.0", "nequip-allegro==0.8.3"),
     "nep": ("calorine==4.1",),
 }
 """Requirements of each family, installed one by one in this order: torch, where it is needed, first, so that it decides for the others."""
+
+SHARED = {"allegro": "nequip"}
+"""Families that live in the environment of another one."""
 
 MARKER = "metalff-env.json"
 LOG = "metalff-env.log"
@@ -58,8 +62,10 @@ def status(family: str) -> Environment:
     Raises:
         MetalffError: no such family.
     """
+    family = SHARED.get(family, family)
     if family not in PINS:
-        raise MetalffError(f"no model family {family}{nearest(family, PINS)}; there are {', '.join(PINS)}")
+        known = [*PINS, *SHARED]
+        raise MetalffError(f"no model family {family}{nearest(family, known)}; there are {', '.join(known)}")
     path = data_dir() / "envs" / family
     if not path.exists():
         return Environment(family, path, "missing")

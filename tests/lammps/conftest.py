@@ -56,3 +56,26 @@ def nep(tmp_path_factory):
     text = write_nep(folder / "nep.txt", elements=("Ni", "Cu"), l_max="4 2 1", zbl="1.0 2.0")
     nep.deploy(text, folder / "CuNi-nep.mlff", say=lambda line: None)
     return folder / "CuNi-nep.mlff"
+
+
+@pytest.fixture(scope="session")
+def nequip(tmp_path_factory):
+    """A message-passing model of nequip with random weights, for nickel and copper."""
+    return random_nequip("nequip", tmp_path_factory.mktemp("nequip"))
+
+
+@pytest.fixture(scope="session")
+def allegro(tmp_path_factory):
+    """A strictly local model of nequip-allegro with random weights, for nickel and copper."""
+    return random_nequip("allegro", tmp_path_factory.mktemp("allegro"))
+
+
+def random_nequip(family, folder):
+    from metalff.deploy import nequip
+
+    create(family)
+    worker, weights = Path(__file__).with_name("random_nequip.py"), folder / "weights.safetensors"
+    command = [environment_python(family), "-P", worker, Path(nequip.__file__).parent, family, weights]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    nequip.deploy(family, weights, folder / f"CuNi-{family}.mlff", say=lambda line: None)
+    return folder / f"CuNi-{family}.mlff"

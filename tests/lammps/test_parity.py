@@ -1,6 +1,7 @@
 """Every model by every path: LAMMPS in all ways of dividing the atoms, and ASE, give the numbers of the model's own code.
 
-The closed forms are compared with LAMMPS' own pair styles, the learned models with mace's own MACECalculator and NEP_CPU.
+The closed forms are compared with LAMMPS' own pair styles, the learned models with their frameworks' own calculators: MACECalculator,
+NequIPCalculator, NEP_CPU.
 """
 
 import json
@@ -17,8 +18,7 @@ from cases import STRUCTURES, Script, run_all
 from metalff import MLFFCalculator
 from metalff.environments import create, environment_python
 
-MACE_REFERENCE = Path(__file__).with_name("mace_reference.py")
-NEP_REFERENCE = Path(__file__).with_name("nep_reference.py")
+REFERENCE = Path(__file__).with_name("framework_reference.py")
 DEPLOYING = Path(metalff.deploy.__file__).parent
 
 
@@ -79,6 +79,8 @@ MODELS = {
     "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), of="MACE", engine=NATIVE),
     "local MACE, native": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), of="local MACE", engine=NATIVE),
     "NEP": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
+    "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
+    "Allegro": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
@@ -100,6 +102,8 @@ def artefact(model, request):
         "MACE": "bundled_model",
         "local MACE": "local_mace",
         "NEP": "nep",
+        "NequIP": "nequip",
+        "Allegro": "allegro",
     }
     value = request.getfixturevalue(found[MODELS[model].of or model])
     return value[0] if model == "Stillinger-Weber" else value
@@ -121,12 +125,9 @@ def reference(model, artefact, kept, request, tmp_path):
             made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
-        elif model == "NEP":
-            made = by_framework(
-                "nep", artefact, MODELS[model], tmp_path, [NEP_REFERENCE, DEPLOYING, tmp_path / "native/nep.txt"]
-            )
         else:
-            made = by_framework("mace", artefact, MODELS[model], tmp_path, [MACE_REFERENCE])
+            family = {"NEP": "nep", "NequIP": "nequip", "Allegro": "allegro"}.get(model, "mace")
+            made = by_framework(family, artefact, MODELS[model], tmp_path)
         kept["reference", source] = made
     return kept["reference", source]
 
@@ -149,7 +150,7 @@ def by_lammps(commands, folder):
     return {name: vars(outcome) for name, (outcome,) in outcomes.items()}
 
 
-def by_framework(family, artefact, model, folder, command):
+def by_framework(family, artefact, model, folder):
     create(family)
     with zipfile.ZipFile(artefact) as archive:
         archive.extractall(folder)
@@ -159,7 +160,7 @@ def by_framework(family, artefact, model, folder, command):
         for name, a in atoms.items()
     }
     (folder / "structures.json").write_text(json.dumps(described))
-    subprocess.run([environment_python(family), "-P", *command, folder], check=True, capture_output=True)
+    subprocess.run([environment_python(family), "-P", REFERENCE, family, DEPLOYING, folder], check=True, capture_output=True)
     results = json.loads((folder / "reference.json").read_text())
     return {name: result | {"stress": six(result["stress"])} for name, result in results.items()}
 

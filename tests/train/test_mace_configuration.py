@@ -8,7 +8,8 @@ import pytest
 
 from metalff.data import Dataset, load, read_extxyz
 from metalff.errors import MetalffError
-from metalff.train import mace
+from metalff.train import training
+from metalff.train.configuration import FAMILIES, configuration, seconds
 
 CU = {"elements": ["Cu"]}
 
@@ -36,17 +37,17 @@ REFUSED = [
 @pytest.mark.parametrize("values, sentence", REFUSED)
 def test_refused(values, sentence):
     with pytest.raises(MetalffError, match=sentence) as error:
-        mace.configuration(values)
+        configuration("mace", values)
     assert "\n" not in str(error.value)
 
 
 def test_sizes_start_and_values_win():
-    small, medium = mace.configuration(CU), mace.configuration(CU, "medium")
+    small, medium = configuration("mace", CU), configuration("mace", CU, "medium")
     assert (small.r_max, small.channels, small.precision) == (4.0, 16, "float32")
     assert medium.channels > small.channels
-    assert mace.configuration(CU | {"channels": 3}, "large").channels == 3
+    assert configuration("mace", CU | {"channels": 3}, "large").channels == 3
     with pytest.raises(MetalffError, match='no size smal .did you mean "small"'):
-        mace.configuration(CU, "smal")
+        configuration("mace", CU, "smal")
 
 
 @pytest.mark.parametrize(
@@ -54,13 +55,13 @@ def test_sizes_start_and_values_win():
     [("90s", 90), ("70min", 4200), ("1.5h", 5400), ("2h30m", 9000), ("1d", 86400), ("1 h 5 min", 3900)],
 )
 def test_duration(text, expected):
-    assert mace.seconds(text) == expected
+    assert seconds(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "2", "2 hours", "h", "-1h", "0s", "1.2.3h", "2h later"])
 def test_no_duration(text):
     with pytest.raises(MetalffError, match="is not a duration"):
-        mace.seconds(text)
+        seconds(text)
 
 
 @pytest.fixture(scope="module")
@@ -85,40 +86,42 @@ def shifted(dataset: Dataset, energy: float) -> Dataset:
     ],
 )
 def test_zero_of_energy(copper, e0, energy, expected):
-    config = mace.configuration(CU | {"e0": e0})
-    assert mace.zero_of_energy(config, shifted(copper, energy)) == expected
+    config = configuration("mace", CU | {"e0": e0})
+    assert training.zero_of_energy(config, shifted(copper, energy)) == expected
 
 
 def test_energies_of_free_atoms_follow_the_order_of_elements(copper):
-    config = mace.configuration({"elements": ["Ni", "Cu"], "e0": {"Cu": 1.0, "Ni": 2.0}})
-    assert mace.zero_of_energy(config, copper) == [2.0, 1.0]
+    config = configuration("mace", {"elements": ["Ni", "Cu"], "e0": {"Cu": 1.0, "Ni": 2.0}})
+    assert training.zero_of_energy(config, copper) == [2.0, 1.0]
 
 
 def test_held_out_part_is_made_of_blocks_of_every_large_group(copper):
-    train, valid = mace.held_out(copper, 0.05, seed=3)
+    train, valid = training.held_out(copper, 0.05, seed=3)
     assert len(train) + len(valid) == len(copper) and not {*map(id, train)} & {*map(id, valid)}
     for group in ("aimd", "strain", "vacancy"):
         frames = [frame for frame in copper if frame.group == group]
         held = [k for k, frame in enumerate(frames) if any(frame is v for v in valid)]
         assert held
         for k in held:
-            block = range(k // mace.BLOCK * mace.BLOCK, min((k // mace.BLOCK + 1) * mace.BLOCK, len(frames)))
+            block = range(
+                k // training.BLOCK * training.BLOCK, min((k // training.BLOCK + 1) * training.BLOCK, len(frames))
+            )
             assert set(block) <= set(held)
-    assert [f.index for f in mace.held_out(copper, 0.05, seed=3)[1]] == [f.index for f in valid]
-    assert [f.index for f in mace.held_out(copper, 0.05, seed=4)[1]] != [f.index for f in valid]
+    assert [f.index for f in training.held_out(copper, 0.05, seed=3)[1]] == [f.index for f in valid]
+    assert [f.index for f in training.held_out(copper, 0.05, seed=4)[1]] != [f.index for f in valid]
 
 
 def test_few_frames(copper):
     few = replace(copper, frames=copper.frames[:6])
-    train, valid = mace.held_out(few, 0.05, seed=1)
+    train, valid = training.held_out(few, 0.05, seed=1)
     assert {len(train), len(valid)} == {2, 4}
     with pytest.raises(MetalffError, match="too few to hold out"):
-        mace.held_out(replace(copper, frames=copper.frames[:3]), 0.05, seed=1)
+        training.held_out(replace(copper, frames=copper.frames[:3]), 0.05, seed=1)
 
 
 def test_prepared_files(copper, tmp_path):
     out = tmp_path / "new" / "cu"
-    written = mace.prepare(mace.configuration(CU), copper, out)
+    written = training.prepare("mace", configuration("mace", CU), copper, out)
     assert {path.name for path in out.iterdir()} == {"train.extxyz", "valid.extxyz", "config.json"}
     assert json.loads((out / "config.json").read_text()) == written
     train, valid = read_extxyz(out / "train.extxyz"), read_extxyz(out / "valid.extxyz")
@@ -131,31 +134,34 @@ def test_prepared_files(copper, tmp_path):
 
 def test_stress_is_learnt_where_there_is_one(copper, tmp_path):
     stressed = replace(copper, frames=tuple(replace(f, stress=np.zeros((3, 3))) for f in copper.frames[:12]))
-    assert mace.prepare(mace.configuration(CU), stressed, tmp_path / "a")["stress_weight"] == mace.STRESS_WEIGHT
-    config = mace.configuration(CU | {"stress_weight": 0})
-    assert mace.prepare(config, stressed, tmp_path / "b")["stress_weight"] == 0
+    assert (
+        training.prepare("mace", configuration("mace", CU), stressed, tmp_path / "a")["stress_weight"]
+        == training.STRESS_WEIGHT
+    )
+    config = configuration("mace", CU | {"stress_weight": 0})
+    assert training.prepare("mace", config, stressed, tmp_path / "b")["stress_weight"] == 0
 
 
 def test_same_training_is_recognised_and_another_refused(copper, tmp_path):
-    config, few = mace.configuration(CU), replace(copper, frames=copper.frames[:12])
-    mace.prepare(config, few, tmp_path)
+    config, few = configuration("mace", CU), replace(copper, frames=copper.frames[:12])
+    training.prepare("mace", config, few, tmp_path)
     before = (tmp_path / "train.extxyz").stat().st_mtime_ns
-    mace.prepare(config.model_copy(update={"threads": 7}), few, tmp_path)
+    training.prepare("mace", config.model_copy(update={"threads": 7}), few, tmp_path)
     assert (tmp_path / "train.extxyz").stat().st_mtime_ns == before
     assert json.loads((tmp_path / "config.json").read_text())["threads"] == 7
     with pytest.raises(MetalffError, match="holds another training .other channels.; choose another --out"):
-        mace.prepare(mace.configuration(CU | {"channels": 8}), few, tmp_path)
+        training.prepare("mace", configuration("mace", CU | {"channels": 8}), few, tmp_path)
     with pytest.raises(MetalffError, match="holds another training .other data."):
-        mace.prepare(config, shifted(few, 1.0), tmp_path)
+        training.prepare("mace", config, shifted(few, 1.0), tmp_path)
 
 
 def test_foreign_directory_is_refused_and_kept(copper, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(MetalffError, match="is not empty and holds no training"):
-        mace.prepare(mace.configuration(CU), copper, tmp_path)
+        training.prepare("mace", configuration("mace", CU), copper, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(MetalffError, match="is not a directory"):
-        mace.prepare(mace.configuration(CU), copper, tmp_path / "thesis.txt")
+        training.prepare("mace", configuration("mace", CU), copper, tmp_path / "thesis.txt")
 
 
 @pytest.mark.parametrize(
@@ -167,16 +173,16 @@ def test_foreign_directory_is_refused_and_kept(copper, tmp_path):
 )
 def test_elements_and_data_must_agree(copper, tmp_path, elements, sentence):
     with pytest.raises(MetalffError, match=sentence):
-        mace.prepare(mace.configuration({"elements": elements}), copper, tmp_path / "out")
+        training.prepare("mace", configuration("mace", {"elements": elements}), copper, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_validation_data(copper, tmp_path):
     test = load("zuo2020-Cu", "test")
-    written = mace.prepare(mace.configuration(CU), copper, tmp_path / "a", valid=test)
+    written = training.prepare("mace", configuration("mace", CU), copper, tmp_path / "a", valid=test)
     assert written["data"]["valid_name"] == "zuo2020-Cu:test"
     assert len(read_extxyz(tmp_path / "a" / "train.extxyz")) == len(copper)
     with pytest.raises(MetalffError, match="are the training data"):
-        mace.prepare(mace.configuration(CU), copper, tmp_path / "b", valid=copper)
+        training.prepare("mace", configuration("mace", CU), copper, tmp_path / "b", valid=copper)
     with pytest.raises(MetalffError, match="contains Ni"):
-        mace.prepare(mace.configuration(CU), copper, tmp_path / "b", valid=load("zuo2020-Ni", "test"))
+        training.prepare("mace", configuration("mace", CU), copper, tmp_path / "b", valid=load("zuo2020-Ni", "test"))

@@ -141,9 +141,9 @@ def test_description(finished, frames):
 
 
 def test_description_of_a_training_by_hand(finished, tmp_path):
-    """Files elsewhere, no record of the source, no versions in the result."""
+    """Files elsewhere, no record of the source."""
     config, result = (json.loads((finished / name).read_text()) for name in ("config.json", "result.json"))
-    del config["data"], result["versions"]
+    del config["data"]
     config["train_file"], config["valid_file"] = (str(finished / f"{part}.extxyz") for part in ("train", "valid"))
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "result.json").write_text(json.dumps(result))

@@ -34,7 +34,28 @@ def register(app: typer.Typer) -> None:
         """Deploy a MACE model (ScaleShiftMACE)."""
         from metalff.deploy import mace
 
-        _deploy(mace, source, output, name=name, licence=licence, test=test)
+        _deploy(mace.deploy, source, output, name=name, licence=licence, test=test)
+
+    def nequip_or_allegro(family: str, title: str):
+        def command(
+            source: Annotated[
+                Path, typer.Argument(help=f"directory of 'metalff train {family}', or an .mlff file to deploy anew")
+            ],
+            output: Output,
+            name: Name = None,
+            licence: Licence = "",
+            test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+        ) -> None:
+            from functools import partial
+
+            from metalff.deploy import nequip
+
+            _deploy(partial(nequip.deploy, family), source, output, name=name, licence=licence, test=test)
+
+        deploy.command(family, help=f"Deploy {title} model trained by MetalFF.")(command)
+
+    nequip_or_allegro("allegro", "an Allegro")
+    nequip_or_allegro("nequip", "a NequIP")
 
     @deploy.command()
     def nep(
@@ -47,7 +68,7 @@ def register(app: typer.Typer) -> None:
         """Deploy a neuroevolution potential."""
         from metalff.deploy import nep
 
-        _deploy(nep, source, output, name=name, licence=licence, test=test)
+        _deploy(nep.deploy, source, output, name=name, licence=licence, test=test)
 
     @deploy.command()
     def eam(
@@ -59,11 +80,11 @@ def register(app: typer.Typer) -> None:
         """Deploy an EAM potential: the oracle that tests every path to round-off."""
         from metalff.deploy import eam
 
-        _deploy(eam, source, output, name=name, licence=licence)
+        _deploy(eam.deploy, source, output, name=name, licence=licence)
 
 
-def _deploy(family, source: Path, output: Path, **options) -> None:
-    manifest = family.deploy(source, output, **options, say=lambda line: typer.echo(f"  {line}"))
+def _deploy(deploy, source: Path, output: Path, **options) -> None:
+    manifest = deploy(source, output, **options, say=lambda line: typer.echo(f"  {line}"))
     size = output.stat().st_size / 1e6
     typer.echo(f"{output}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
     typer.echo(f"next: metalff check {output}")

@@ -11,43 +11,58 @@ import typer
 from metalff.errors import MetalffError
 
 
+Data = Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")]
+Out = Annotated[Path, typer.Option(help="Directory of this training.")]
+Elements = Annotated[str | None, typer.Option(help="Such as Cu or Cu,Al; default: those in the data.")]
+ValidData = Annotated[str | None, typer.Option(help="Validation data; default: a part of --data.")]
+ValidFraction = Annotated[float, typer.Option(help="Part of --data held out without --valid-data.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with any keys of the configuration.")]
+Size = Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")]
+Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
+Budget = Annotated[str | None, typer.Option(help="Time to spend, such as 70min or 2h.")]
+MaxEpochs = Annotated[int | None, typer.Option(help="End earlier, after so many epochs.")]
+Seed = Annotated[int | None, typer.Option(help="Of weights, batches and held-out blocks.")]
+BatchSize = Annotated[int | None, typer.Option(help="Frames per step.")]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+StressWeight = Annotated[float | None, typer.Option(help="Weight of the virial; default: by the data.")]
+FreeAtoms = Annotated[str | None, typer.Option(help="Free atoms in eV: Cu=-0.2,…, or average, zero, auto.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")]
+
+
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Train a model inside the environment of its family.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("mace", help="Train a MACE model; the same command again resumes an interrupted training.")(mace)
+    for name, title in (("allegro", "an Allegro"), ("nequip", "a NequIP")):
+        text = f"Train {title} model; the same command again resumes an interrupted training."
+        group.command(name, help=text)(command_of(name))
     app.add_typer(group, name="train")
 
 
 def mace(
-    data: Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")],
-    out: Annotated[Path, typer.Option(help="Directory of this training.")],
-    elements: Annotated[str | None, typer.Option(help="Such as Cu or Cu,Al; default: those in the data.")] = None,
-    valid_data: Annotated[str | None, typer.Option(help="Validation data; default: a part of --data.")] = None,
-    valid_fraction: Annotated[float, typer.Option(help="Part of --data held out without --valid-data.")] = 0.05,
-    config: Annotated[Path | None, typer.Option(help="YAML file with any keys of the configuration.")] = None,
-    size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")] = "small",
+    data: Data,
+    out: Out,
+    elements: Elements = None,
+    valid_data: ValidData = None,
+    valid_fraction: ValidFraction = 0.05,
+    config: ConfigFile = None,
+    size: Size = "small",
     r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of the node features.")] = None,
     max_l_features: Annotated[int | None, typer.Option("--max-L", help="Angular momentum of node features.")] = None,
     l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
     correlation: Annotated[int | None, typer.Option(help="Body order − 1 of one layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="Message-passing layers.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Time to spend, such as 70min or 2h.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="End earlier, after so many epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, batches and held-out blocks.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Frames per step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    stress_weight: Annotated[float | None, typer.Option(help="Weight of the virial; default: by the data.")] = None,
-    e0: Annotated[str | None, typer.Option(help="Free atoms in eV: Cu=-0.2,…, or average, zero, auto.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    precision: Precision = None,
+    budget: Budget = None,
+    max_epochs: MaxEpochs = None,
+    seed: Seed = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    stress_weight: StressWeight = None,
+    e0: FreeAtoms = None,
+    threads: Threads = None,
 ) -> None:
-    from rich.console import Console
-
-    from metalff import environments
-    from metalff.data import read
-    from metalff.train import mace as family
-
     given = {
         "r_max": r_max,
         "channels": channels,
@@ -56,24 +71,88 @@ def mace(
         "correlation": correlation,
         "num_layers": layers,
         "precision": precision,
-        "budget_s": None if budget is None else family.seconds(budget),
+        "budget_s": budget,
         "max_epochs": max_epochs,
         "seed": seed,
         "batch_size": batch_size,
         "lr": lr,
         "stress_weight": stress_weight,
-        "e0": None if e0 is None else free_atoms(e0),
+        "e0": e0,
         "threads": threads,
-        "elements": None if elements is None else elements.replace(",", " ").split(),
+        "elements": elements,
     }
+    train_family("mace", given, data, out, valid_data, valid_fraction, config, size)
+
+
+def command_of(name: str):
+    """The command of a family whose architecture is given by ``--set``."""
+
+    def command(
+        data: Data,
+        out: Out,
+        elements: Elements = None,
+        valid_data: ValidData = None,
+        valid_fraction: ValidFraction = 0.05,
+        config: ConfigFile = None,
+        size: Size = "small",
+        r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
+        l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
+        layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
+        override: Annotated[
+            list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
+        ] = None,
+        precision: Precision = None,
+        budget: Budget = None,
+        max_epochs: MaxEpochs = None,
+        seed: Seed = None,
+        batch_size: BatchSize = None,
+        lr: Rate = None,
+        stress_weight: StressWeight = None,
+        e0: FreeAtoms = None,
+        threads: Threads = None,
+    ) -> None:
+        given = {
+            "r_max": r_max,
+            "l_max": l_max,
+            "num_layers": layers,
+            "precision": precision,
+            "budget_s": budget,
+            "max_epochs": max_epochs,
+            "seed": seed,
+            "batch_size": batch_size,
+            "lr": lr,
+            "stress_weight": stress_weight,
+            "e0": e0,
+            "threads": threads,
+            "elements": elements,
+        }
+        given |= overrides(override or [])
+        train_family(name, given, data, out, valid_data, valid_fraction, config, size)
+
+    return command
+
+
+def train_family(name: str, given: dict, data, out: Path, valid_data, valid_fraction, config, size) -> None:
+    """Prepare and run a training; ``given`` holds what the user said, None where nothing."""
+    from rich.console import Console
+
+    from metalff import environments
+    from metalff.data import read
+    from metalff.train import training as family
+    from metalff.train.configuration import configuration, seconds
+
+    given = {key: value for key, value in given.items() if value is not None}
+    for key, parse in (("budget_s", seconds), ("e0", free_atoms), ("elements", symbols)):
+        if key in given:
+            given[key] = parse(given[key])
     dataset = read(data)
     values = {"elements": dataset.elements, "threads": len(os.sched_getaffinity(0))}
     values |= from_file(config) if config else {}
-    values |= {key: value for key, value in given.items() if value is not None}
-    chosen = family.configuration(values, size)
-    environments.environment_python("mace")  # before anything is written
+    values |= given
+    chosen = configuration(name, values, size)
+    environments.environment_python(name)  # before anything is written
     console = Console(stderr=True)
-    written = family.prepare(chosen, dataset, out, read(valid_data) if valid_data else None, valid_fraction)
+    written = family.prepare(name, chosen, dataset, out, read(valid_data) if valid_data else None, valid_fraction)
     for note in notes(chosen, written, valid_data is None):
         console.print(f"note: {note}", highlight=False)
     try:
@@ -92,7 +171,7 @@ def mace(
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
-    typer.echo(f"next: metalff deploy mace {shlex.quote(str(out))} -o MODEL.mlff")
+    typer.echo(f"next: metalff deploy {name} {shlex.quote(str(out))} -o MODEL.mlff")
 
 
 def run(family, out: Path, console) -> dict:
@@ -126,6 +205,27 @@ def notes(chosen, written: dict, held_out: bool):
         )
     if chosen.stress_weight == "auto" and written["stress_weight"]:
         yield f"the data have stresses; they are learnt with weight {written['stress_weight']:g}"
+
+
+def symbols(text: str) -> list[str]:
+    """``Cu,Al`` or ``Cu Al`` as a list."""
+    return text.replace(",", " ").split()
+
+
+def overrides(words: list[str]) -> dict:
+    """``KEY=VALUE`` as keys and values, as in a YAML file."""
+    import yaml
+
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            raise MetalffError(f"--set {word}: give KEY=VALUE, such as num_bessels=6")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise MetalffError(f"--set {word}: the value cannot be read; write it as in a YAML file") from None
+    return found
 
 
 def free_atoms(text: str) -> str | dict[str, float]:

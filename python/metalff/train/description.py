@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 from matscipy.neighbours import neighbour_list
 
-from metalff import __version__, environments
+from metalff import __version__
 from metalff.data import Dataset, read_extxyz
 from metalff.errors import MetalffError
-
-RECORDED = ("torch", "mace-torch", "e3nn", "ase", "matscipy", "numpy")
-"""Packages of the environment whose versions are kept."""
 
 
 def describe_training(out) -> dict:
@@ -50,7 +47,7 @@ def describe_training(out) -> dict:
             "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}},
             "best_epoch": int(best["epoch"]),
             **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
-            "versions": {"metalff": __version__} | (result.get("versions") or _versions()),
+            "versions": {"metalff": __version__} | result["versions"],
         }
     except OSError as error:
         raise MetalffError(f"{error.filename}: {error.strerror}; the training is incomplete") from None
@@ -67,7 +64,7 @@ def history(path: Path) -> list[dict[str, float]]:
 
 
 def best_epoch(path: Path, energy_score: float) -> dict[str, float]:
-    """The row of the history with the lowest force RMSE + energy_score × energy RMSE: the one in ``mace.model``."""
+    """The row of the history with the lowest force RMSE + energy_score × energy RMSE: that of the model kept."""
     rows = [row for row in history(path) if np.isfinite(row["force_rmse_valid"])]
     return min(rows, key=lambda row: row["force_rmse_valid"] + energy_score * row["energy_rmse_valid"])
 
@@ -93,8 +90,3 @@ def neighborhoods(dataset: Dataset, r_max: float) -> dict:
         "largest_coordination": int(coordination),
         "pairs": [[str(a), str(b)] for a, b in sorted(pairs)],
     }
-
-
-def _versions() -> dict[str, str]:
-    found = environments.status("mace").versions
-    return {name: found[name] for name in RECORDED if name in found}

@@ -1,0 +1,285 @@
+"""What a training is made of: one schema for all families, and what each adds."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ase.data import atomic_numbers
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+
+from metalff.errors import MetalffError, nearest
+
+EXPECTED = {
+    "e0": "auto, zero, average or an energy in eV per element",
+    "stress_weight": "auto or a number that is not negative",
+    "energy_weight": "two positive numbers, for the beginning and the end",
+}
+"""What keys of several types take, for error messages."""
+
+SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+class Training(BaseModel):
+    """What every family's training has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    elements: Annotated[list[str], Field(min_length=1)]
+    """Chemical symbols, in the order of the model's types."""
+    r_max: Annotated[float, Field(gt=0, le=20)] = 4.0
+    """Cutoff of one layer, Å."""
+    e0: Literal["auto", "zero", "average"] | dict[str, float] = "auto"
+    """Energy of a free atom of each element, eV; ``average``: least-squares energy per atom of the training data;
+    ``auto``: zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else ``average``."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Of the arithmetic in training; the deployed model holds both."""
+    seed: NonNegativeInt = 1
+    """Of the initial weights, the batches and the held-out blocks."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Peak learning rate of Adam; falls along a cosine over the budget."""
+    weight_decay: NonNegativeFloat = 5e-7
+    batch_size: PositiveInt = 4
+    """Frames per step."""
+    budget_s: PositiveFloat = 4200.0
+    """Time spent training, s; a resumed run goes on with what is left."""
+    max_epochs: NonNegativeInt = 0
+    """End after so many epochs if the budget lasts longer; 0: no limit."""
+    warmup_steps: PositiveInt = 50
+    """Steps in which the learning rate rises to ``lr``."""
+    energy_weight: tuple[PositiveFloat, PositiveFloat] = (30.0, 100.0)
+    """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²), at the beginning and the end."""
+    stress_weight: Literal["auto"] | NonNegativeFloat = "auto"
+    """Weight of the squared virial per atom (eV²); ``auto``: ``STRESS_WEIGHT`` where the data have stress, else 0."""
+    clip_grad: PositiveFloat = 100.0
+    """Largest norm of the gradient."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """Decay per step of the averaged weights, which are the ones kept."""
+    energy_score: NonNegativeFloat = 1.0
+    """The epoch kept has the lowest force RMSE (eV/Å) + energy_score × energy RMSE (eV/atom) on the validation part."""
+    threads: PositiveInt = 1
+
+    @field_validator("elements")
+    @classmethod
+    def _are_elements(cls, symbols):
+        for symbol in symbols:
+            if symbol not in atomic_numbers or symbol == "X":
+                raise ValueError(f"{symbol} is not a chemical symbol{nearest(symbol, set(atomic_numbers) - {'X'})}")
+        if len(set(symbols)) < len(symbols):
+            raise ValueError("an element is listed twice")
+        return symbols
+
+    def contradiction(self) -> str:
+        """What is wrong between keys that are right by themselves; empty when nothing is."""
+        return ""
+
+
+class MaceTraining(Training):
+    """Architecture of a MACE model; the defaults are those of the bundled models but for the cutoff.
+
+    Names of the architecture follow Batatia et al., NeurIPS 35, 11423 (2022).
+    """
+
+    channels: PositiveInt = 16
+    """Copies of every irreducible representation in the node features."""
+    max_L: Annotated[int, Field(ge=0, le=4)] = 1
+    """Largest angular momentum of the node features."""
+    l_max: Annotated[int, Field(ge=0, le=6)] = 2
+    """Largest angular momentum of the spherical harmonics of the edges."""
+    correlation: Annotated[int, Field(ge=1, le=4)] = 3
+    """Body order − 1 of one layer."""
+    num_layers: Annotated[int, Field(ge=1, le=5)] = 2
+    """Message-passing layers; the model sees as far as num_layers × r_max."""
+    num_bessel: PositiveInt = 8
+    """Radial Bessel functions."""
+    num_polynomial_cutoff: Annotated[int, Field(ge=2)] = 5
+    """Exponent p of the polynomial cutoff."""
+    readout_channels: PositiveInt = 16
+    """Width of the last, nonlinear readout."""
+    radial_mlp: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64, 64]
+    """Widths of the hidden layers of the radial network."""
+    zbl: bool = False
+    """Add the Ziegler–Biersack–Littmark repulsion of close nuclei."""
+
+    def contradiction(self):
+        return f"max_L {self.max_L} must not exceed l_max {self.l_max}" if self.max_L > self.l_max else ""
+
+
+class NequIPTraining(Training):
+    """Architecture of a NequIP model.
+
+    Names of the architecture follow ``NequIPGNNModel`` of nequip; Batzner et al., Nat. Commun. 13, 2453 (2022).
+    """
+
+    l_max: Annotated[int, Field(ge=0, le=4)] = 1
+    """Largest angular momentum of edges and node features."""
+    parity: bool = False
+    """Features of odd mirror parity, too."""
+    num_layers: Annotated[int, Field(ge=1, le=5)] = 2
+    """Message-passing layers; the model sees as far as num_layers × r_max."""
+    num_features: PositiveInt = 16
+    """Copies of every irreducible representation in the node features."""
+    num_bessels: PositiveInt = 8
+    """Radial Bessel functions."""
+    polynomial_cutoff_p: Annotated[int, Field(ge=2)] = 6
+    """Exponent of the polynomial cutoff."""
+    radial_mlp_depth: PositiveInt = 1
+    """Hidden layers of the radial network."""
+    radial_mlp_width: PositiveInt = 64
+    """Their width."""
+
+
+class AllegroTraining(Training):
+    """Architecture of an Allegro model.
+
+    Names of the architecture follow ``AllegroModel`` of nequip-allegro; Musaelian et al., Nat. Commun. 14, 579 (2023).
+    """
+
+    l_max: Annotated[int, Field(ge=0, le=4)] = 2
+    """Largest angular momentum of edges and tensor features."""
+    parity: bool = False
+    """Features of odd mirror parity, too."""
+    num_layers: Annotated[int, Field(ge=1, le=5)] = 2
+    """Tensor products; they raise the body order, not the range."""
+    num_scalar_features: PositiveInt = 32
+    """Invariants of an edge."""
+    num_tensor_features: PositiveInt = 8
+    """Copies of every irreducible representation of an edge."""
+    num_bessels: PositiveInt = 8
+    """Radial Bessel functions."""
+    polynomial_cutoff_p: Annotated[int, Field(ge=2)] = 6
+    """Exponent of the polynomial cutoff."""
+    mlp_width: PositiveInt = 32
+    """Width of the hidden layers of all networks."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family that ``metalff train`` knows.
+
+    Attributes:
+        schema: keys of its configuration.
+        sizes: what each size changes in the defaults.
+        worker: file beside this one that runs inside the environment.
+        model: what the training leaves, in its directory.
+    """
+
+    name: str
+    title: str
+    schema: type[Training]
+    sizes: dict[str, dict]
+    worker: str
+    model: str
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "mace",
+            "MACE",
+            MaceTraining,
+            {
+                "small": {},
+                "medium": {"r_max": 5.0, "channels": 32, "l_max": 3},
+                "large": {"r_max": 6.0, "channels": 64, "max_L": 2, "l_max": 3},
+            },
+            "mace_worker.py",
+            "mace.model",
+        ),
+        Family(
+            "allegro",
+            "Allegro",
+            AllegroTraining,
+            {
+                "small": {"r_max": 5.0},
+                "medium": {"r_max": 5.5, "num_scalar_features": 64, "num_tensor_features": 16, "mlp_width": 64},
+                "large": {
+                    "r_max": 6.0,
+                    "l_max": 3,
+                    "num_scalar_features": 128,
+                    "num_tensor_features": 32,
+                    "mlp_width": 128,
+                },
+            },
+            "nequip_worker.py",
+            "weights.safetensors",
+        ),
+        Family(
+            "nequip",
+            "NequIP",
+            NequIPTraining,
+            {
+                "small": {},
+                "medium": {"r_max": 5.0, "num_features": 32, "l_max": 2},
+                "large": {"r_max": 6.0, "num_features": 64, "l_max": 2, "num_layers": 3},
+            },
+            "nequip_worker.py",
+            "weights.safetensors",
+        ),
+    )
+}
+
+
+def configuration(family: str, values: dict, size: str = "small") -> Training:
+    """A checked configuration.
+
+    Args:
+        values: names of the family's schema; they win over what ``size`` sets.
+        size: small, medium or large.
+    Raises:
+        MetalffError: unknown size or key (with the nearest valid name), or a value out of range.
+    """
+    known = FAMILIES[family]
+    if size not in known.sizes:
+        raise MetalffError(f"there is no size {size}{nearest(size, known.sizes)}; choose {', '.join(known.sizes)}")
+    try:
+        config = known.schema.model_validate(known.sizes[size] | values)
+    except ValidationError as error:
+        raise MetalffError(f"training configuration: {_sentence(error.errors(), known.schema)}") from None
+    if reason := config.contradiction():
+        raise MetalffError(f"training configuration: {reason}")
+    if isinstance(config.e0, dict) and set(config.e0) != set(config.elements):
+        raise MetalffError(f"training configuration: e0 must give one energy for each of {' '.join(config.elements)}")
+    return config
+
+
+def _sentence(errors, schema) -> str:
+    """One sentence about the worst error; a misspelt key comes before the one that it leaves out."""
+    error = min(errors, key=lambda entry: entry["type"] != "extra_forbidden")
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key}{nearest(key, schema.model_fields)}"
+    if error["type"] == "missing" and len(error["loc"]) == 1:
+        return f"the key {key} is missing"
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    if key in EXPECTED:
+        return f"{key} must be {EXPECTED[key]}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+def seconds(text: str) -> float:
+    """A duration such as ``90s``, ``70min``, ``1.5h``, ``2h30m`` in seconds.
+
+    Raises:
+        MetalffError: not a duration, or not longer than zero.
+    """
+    parts = re.findall(r"([\d.]+)\s*(min|[smhd])", text)
+    if "".join(f"{n}{unit}" for n, unit in parts) == re.sub(r"\s", "", text) != "":
+        try:
+            total = sum(float(n) * SECONDS[unit] for n, unit in parts)
+        except ValueError:
+            total = 0.0
+        if total > 0:
+            return total
+    raise MetalffError(f"{text!r} is not a duration; give one such as 90s, 70min, 1.5h or 2h30m")

@@ -1,0 +1,359 @@
+"""The training loop of every family whose model fulfils the contract; runs inside a family's private environment.
+
+A family's worker (``mace_worker.py``, …) is started as ``<env>/bin/python -I WORKER CONFIG.json [PARENT]``, puts this folder at the end
+of its path and calls ``main(family)``; the loop needs only torch, ase, numpy and matscipy. With PARENT, a process id, it saves and ends
+when that process is no longer its parent. The energy is a function of edge vectors, forces and virial are scatters of
+dE/d edge_vec, so what is trained is exactly what is deployed, and families differ by their models, not by their trainers.
+
+What a family gives (see ``Family``): a model, its energies per atom, and how the model is kept.
+
+Everything is under one directory: ``checkpoint.pt`` (resume), ``history.csv`` (one line per epoch), the best model so far in the
+family's own form and ``result.json`` (written last).  The learning rate follows elapsed time, not
+epochs: a time budget is spent in full and the run still ends annealed.  Each epoch goes into the history before the
+checkpoint; a resumed run drops the lines that its checkpoint does not know.
+"""
+
+import copy
+import csv
+import json
+import math
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import ase.data
+import ase.io
+import numpy as np
+import torch
+from matscipy.neighbours import neighbour_list
+
+RECORDED = ("torch", "ase", "matscipy", "numpy")
+"""Packages whose versions go into the result, besides those of the family."""
+
+
+class Family:
+    """What the loop asks of a model family; a worker passes a subclass to ``main``."""
+
+    recorded: tuple[str, ...] = ()
+    """Packages whose versions go into the result."""
+
+    def build(self, cfg, e0, neighbours, scale):
+        """A model in torch's default dtype.
+
+        Args:
+            cfg: the configuration of the training.
+            e0: [types] energy of free atoms, eV.
+            neighbours: mean number of neighbours within the cutoff.
+            scale: typical size of forces and of the binding energy, eV/Å.
+        """
+        raise NotImplementedError
+
+    def energies(self, model, edge_vec, edge_index, types, batch, frames):
+        """Energy of every node without E0, [N], of ``frames`` structures joined into one graph; differentiable twice."""
+        raise NotImplementedError
+
+    def decayed(self, name) -> bool:
+        """Whether weight decay acts on the parameter of this name."""
+        return False
+
+    def save(self, model, cfg, out) -> None:
+        """Write the model, in float64, atomically into the directory ``out``."""
+        raise NotImplementedError
+
+
+@dataclass
+class Frame:
+    """One labelled structure as tensors; energies in eV, lengths in Å."""
+
+    shift: torch.Tensor  # [E,3] lattice shift of the neighbour
+    edge_index: torch.Tensor  # [2,E] centre, neighbour
+    positions: torch.Tensor  # [N,3]
+    types: torch.Tensor  # [N]
+    energy: torch.Tensor  # scalar
+    forces: torch.Tensor  # [N,3]
+    virial: torch.Tensor  # [3,3]; NaN where the source has no stress
+
+
+def read_frames(path, numbers, r_max, dtype):
+    """Read an extxyz written by MetalFF (``REF_energy``, ``REF_forces``, optional ``REF_stress``)."""
+    frames = []
+    for atoms in ase.io.read(path, ":"):
+        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
+        i, j, vec = neighbour_list("ijD", atoms, r_max)
+        order = np.lexsort((j, i))
+        i, j, vec = i[order], j[order], vec[order]
+        pos = atoms.positions
+        stress = atoms.info.get("REF_stress")
+        virial = np.full((3, 3), np.nan) if stress is None else -atoms.get_volume() * np.reshape(stress, (3, 3))
+        frames.append(
+            Frame(
+                torch.tensor(vec - (pos[j] - pos[i]), dtype=dtype),
+                torch.tensor(np.stack([i, j]), dtype=torch.long),
+                torch.tensor(pos, dtype=dtype),
+                torch.tensor([numbers.index(z) for z in atoms.numbers], dtype=torch.long),
+                torch.tensor(atoms.info["REF_energy"], dtype=torch.float64),
+                torch.tensor(atoms.arrays["REF_forces"], dtype=dtype),
+                torch.tensor(virial, dtype=dtype),
+            )
+        )
+    return frames
+
+
+def collate(frames):
+    """Join frames into one graph; returns it with the frame index of every atom and edge."""
+    offset, edge_index, batch = 0, [], []
+    for k, frame in enumerate(frames):
+        edge_index.append(frame.edge_index + offset)
+        batch.append(torch.full((len(frame.types),), k))
+        offset += len(frame.types)
+    pos = torch.cat([f.positions for f in frames])
+    edge_index = torch.cat(edge_index, 1)
+    edge_vec = pos[edge_index[1]] - pos[edge_index[0]] + torch.cat([f.shift for f in frames])
+    return edge_vec, edge_index, torch.cat([f.types for f in frames]), torch.cat(batch)
+
+
+def predict(family, model, frames, training):
+    """Energies [K] (float64, without E0: it would cost float32 its last digits), forces [N,3] and virials [K,3,3] of K frames."""
+    edge_vec, edge_index, types, batch = collate(frames)
+    edge_vec.requires_grad_(True)
+    n = len(types)
+    node_energy = family.energies(model, edge_vec, edge_index, types, batch, len(frames))
+    (grad,) = torch.autograd.grad(node_energy.sum(), edge_vec, create_graph=training)
+    forces = torch.zeros(n, 3, dtype=grad.dtype).index_add(0, edge_index[0], grad).index_add(0, edge_index[1], -grad)
+    outer = -edge_vec.unsqueeze(2) * grad.unsqueeze(1)
+    virial = torch.zeros(len(frames), 3, 3, dtype=grad.dtype).index_add(0, batch[edge_index[0]], outer)
+    energy = torch.zeros(len(frames), dtype=torch.float64).index_add(0, batch, node_energy.double())
+    return energy, forces, virial
+
+
+def zero_of_energy(e0, frames, n_types):
+    """E0 of each element (eV): as given, or ``"average"``, the least-squares energy per atom.
+
+    With energies of free atoms (0 where the DFT code already subtracts them) the model knows that fewer neighbours
+    bind less, and learns surfaces and vacancies from few frames; with averages it must find that out.
+    """
+    if e0 != "average":
+        return np.array(e0, float)
+    counts = np.array([np.bincount(f.types, minlength=n_types) for f in frames], float)
+    return np.linalg.lstsq(counts, np.array([float(f.energy) for f in frames]), rcond=None)[0]
+
+
+def errors(family, model, frames, e0, batch_size):
+    """Force RMSE (eV/Å) and energy RMSE (eV/atom)."""
+    df2 = n = 0.0
+    de2 = []
+    for k in range(0, len(frames), batch_size):
+        part = frames[k : k + batch_size]
+        energy, forces, _ = predict(family, model, part, training=False)
+        df2 += float(((forces - torch.cat([f.forces for f in part])) ** 2).sum())
+        n += forces.numel()
+        for f, e in zip(part, energy):
+            de2.append((float(e.detach() - f.energy + e0[f.types].sum()) / len(f.types)) ** 2)
+    return math.sqrt(df2 / n), math.sqrt(np.mean(de2))
+
+
+def loss_of(family, model, part, e0, energy_weight, stress_weight):
+    """Force MSE (eV²/Å²) + weighted squared errors of energy per atom (eV²) and of virial per atom (eV²).
+
+    Every frame counts the same: averaged over atoms, the few small surface cells would never be learnt.
+    """
+    energy, forces, virial = predict(family, model, part, training=True)
+    sizes = torch.tensor([len(f.types) for f in part], dtype=torch.float64)
+    reference = torch.stack([f.energy - e0[f.types].sum() for f in part])
+    per_atom = ((forces - torch.cat([f.forces for f in part])) ** 2).mean(1)
+    loss = torch.cat([chunk.mean().reshape(1) for chunk in per_atom.split([len(f.types) for f in part])]).mean()
+    loss = loss + energy_weight * (((energy - reference) / sizes) ** 2).mean().to(loss.dtype)
+    known = torch.stack([f.virial for f in part])
+    has = ~torch.isnan(known[:, 0, 0])
+    if stress_weight and bool(has.any()):
+        delta = (virial - torch.nan_to_num(known)) / sizes.to(virial.dtype)[:, None, None]
+        loss = loss + stress_weight * (delta[has] ** 2).mean()
+    return loss
+
+
+def save_atomically(write, path):
+    tmp = path.with_suffix(path.suffix + ".tmp")
+    write(tmp)
+    os.replace(tmp, path)
+
+
+class Run:
+    """State that a resumed run continues from."""
+
+    def __init__(self, family, cfg, out):
+        self.family, self.cfg, self.out = family, cfg, out
+        self.dtype = {"float32": torch.float32, "float64": torch.float64}[cfg["precision"]]
+        torch.set_default_dtype(self.dtype)
+        torch.manual_seed(cfg["seed"])
+        numbers = [ase.data.atomic_numbers[e] for e in cfg["elements"]]
+        self.train = read_frames(cfg["train_file"], numbers, cfg["r_max"], self.dtype)
+        self.valid = read_frames(cfg["valid_file"], numbers, cfg["r_max"], self.dtype)
+        e0 = zero_of_energy(cfg["e0"], self.train, len(numbers))
+        force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
+        binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
+        neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
+        self.e0 = torch.tensor(e0)
+        self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
+        self.ema = copy.deepcopy(self.model)
+        # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
+        torch.set_default_dtype(torch.float64)
+        self.kept = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
+        torch.set_default_dtype(self.dtype)
+        decay = [p for n, p in self.model.named_parameters() if family.decayed(n)]
+        ids = {id(p) for p in decay}
+        rest = [p for p in self.model.parameters() if id(p) not in ids]
+        self.optimizer = torch.optim.Adam(
+            [{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"]
+        )
+        self.epoch, self.step, self.elapsed = 0, 0, 0.0
+        self.best = math.inf
+        self.rng = np.random.default_rng(cfg["seed"])
+        self.checkpoint = out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            state = torch.load(self.checkpoint, weights_only=False)
+            self.model.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.step, self.elapsed, self.best = (state[k] for k in ("epoch", "step", "elapsed", "best"))
+            self.rng.bit_generator.state = state["rng"]
+
+    def save(self):
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "best": self.best,
+            "rng": self.rng.bit_generator.state,
+        }
+        save_atomically(lambda p: torch.save(state, p), self.checkpoint)
+
+    def keep(self):
+        """Write the averaged weights in the family's form, in float64."""
+        with torch.no_grad():
+            for p, q in zip(self.kept.parameters(), self.ema.parameters()):
+                p.copy_(q)
+        self.family.save(self.kept, self.cfg, self.out)
+
+    def progress(self):
+        """Fraction of the budget that is spent: seconds, or epochs where these end first."""
+        parts = [self.elapsed / self.cfg["budget_s"]]
+        if self.cfg["max_epochs"]:
+            parts.append(self.epoch / self.cfg["max_epochs"])
+        return min(1.0, max(parts))
+
+    def set_rates(self, progress):
+        warm = min(1.0, (self.step + 1) / self.cfg["warmup_steps"])
+        lr = self.cfg["lr"] * warm * (0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * progress)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        first, last = self.cfg["energy_weight"]
+        self.energy_weight = first * (last / first) ** progress
+        return lr
+
+    def batches(self):
+        """Frames of one epoch: each batch draws one from every stratum of energy per atom, so none lacks a kind."""
+        order = np.argsort([float(f.energy) / len(f.types) for f in self.train])
+        count = math.ceil(len(order) / self.cfg["batch_size"])
+        strata = [self.rng.permutation(order[k : k + count]) for k in range(0, len(order), count)]
+        return [[self.train[s[k]] for s in strata if k < len(s)] for k in range(count)]
+
+    def train_epoch(self, stop):
+        for part in self.batches():
+            t0 = time.monotonic()
+            progress = self.progress()
+            if progress >= 1.0 or stop.is_set:
+                break
+            self.set_rates(progress)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(self.family, self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"])
+            if not torch.isfinite(loss):
+                sys.exit("training diverged (the loss is not finite): use a lower learning rate (--lr)")
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg["clip_grad"])
+            self.optimizer.step()
+            decay = min(self.cfg["ema"], (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                for p, q in zip(self.ema.parameters(), self.model.parameters()):
+                    p.lerp_(q, 1 - decay)
+            self.step += 1
+            self.elapsed += time.monotonic() - t0
+        self.epoch += 1
+
+
+class Stop:
+    """A signal, or the end of the parent process, asks the loop to end after the batch in progress."""
+
+    def __init__(self, parent):
+        self.parent = parent
+        self.signalled = False
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sig, self._set)
+
+    def _set(self, *_):
+        self.signalled = True
+
+    @property
+    def is_set(self):
+        return self.signalled or (self.parent is not None and os.getppid() != self.parent)
+
+
+class History:
+    """``history.csv``: one line per epoch, none later than ``epoch`` at the start."""
+
+    columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid")
+
+    def __init__(self, path, epoch):
+        self.path = path
+        rows = list(csv.reader(path.open(newline="")))[1:] if path.exists() else []
+        kept = [row for row in rows if len(row) == len(self.columns) and int(row[0]) <= epoch]
+        save_atomically(lambda p: self._write(p, "w", [self.columns, *kept]), path)
+
+    def append(self, row):
+        self._write(self.path, "a", [row])
+
+    @staticmethod
+    def _write(path, mode, rows):
+        with path.open(mode, newline="") as f:
+            csv.writer(f, lineterminator="\n").writerows(rows)
+
+
+def main(family):
+    cfg = json.loads(Path(sys.argv[1]).read_text())
+    out = Path(cfg["out"])
+    torch.set_num_threads(cfg["threads"])
+    stop = Stop(int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    run = Run(family, cfg, out)
+    history = History(out / "history.csv", run.epoch)
+    while run.progress() < 1.0 and not stop.is_set:
+        run.train_epoch(stop)
+        t0 = time.monotonic()
+        force, energy = errors(family, run.ema, run.valid, run.e0, cfg["batch_size"])
+        score = force + cfg["energy_score"] * energy
+        if score < run.best:
+            run.best = score
+            run.keep()
+        run.elapsed += time.monotonic() - t0
+        lr = run.optimizer.param_groups[0]["lr"]
+        history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
+        run.save()
+        print(
+            json.dumps({"epoch": run.epoch, "fraction": run.progress(), "force_rmse": force, "energy_rmse": energy}),
+            flush=True,
+        )
+    if stop.is_set:
+        sys.exit(130)
+    result = {
+        "epochs": run.epoch,
+        "steps": run.step,
+        "elapsed_s": run.elapsed,
+        "e0": run.e0.tolist(),
+        "versions": {name: metadata.version(name) for name in (*family.recorded, *RECORDED)},
+    }
+    save_atomically(lambda p: p.write_text(json.dumps(result)), out / "result.json")

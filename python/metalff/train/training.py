@@ -1,0 +1,181 @@
+"""Train a model: configuration and data into a directory, the worker into its environment."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from metalff import environments
+from metalff.data import Dataset, hold_out, write_extxyz
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+from metalff.train.configuration import FAMILIES, Training
+from metalff.train.curve import write_curve
+from metalff.train.description import describe_training
+from metalff.train.process import Process, claim
+
+FREE_ATOM_LIMIT = 15.0
+"""eV per atom. Energies relative to free atoms, as VASP prints them, are smaller in magnitude than this; total
+energies of an all-electron or other pseudopotential code are larger."""
+
+STRESS_WEIGHT = 10.0
+"""Weight of the squared virial per atom (eV²) where the data have stress and the user says nothing."""
+
+BLOCK = 4
+"""Consecutive frames that stay together when some are held out."""
+
+UNCLAIMED = ("train.extxyz", "valid.extxyz")
+"""Files that are written before ``config.json`` and may be replaced while that is missing, as hidden ones may."""
+
+
+def zero_of_energy(config: Training, dataset: Dataset) -> list[float] | str:
+    """E0 per element in eV, or ``"average"`` for the worker to fit; see ``Training.e0``."""
+    if isinstance(config.e0, dict):
+        return [config.e0[symbol] for symbol in config.elements]
+    mean = np.mean([frame.energy / len(frame) for frame in dataset])
+    if config.e0 == "average" or (config.e0 == "auto" and abs(mean) >= FREE_ATOM_LIMIT):
+        return "average"
+    return [0.0] * len(config.elements)
+
+
+def check_data(config: Training, dataset: Dataset) -> None:
+    """Every element of the data must be one of the model's."""
+    for symbol in dataset.elements:
+        if symbol not in config.elements:
+            raise MetalffError(
+                f"{dataset.name} contains {symbol}, which is not among the elements {' '.join(config.elements)}; add it"
+            )
+
+
+def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Hold out blocks of consecutive frames from every group of frames that can spare one.
+
+    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the
+    wrong epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one
+    group.
+
+    Returns:
+        (training part, validation part), both in the order of ``dataset``.
+    Raises:
+        MetalffError: ``fraction`` is not between 0 and 1, or there are too few frames for two parts.
+    """
+    groups = [tuple(f for f in dataset if f.group == group) for group in sorted({f.group for f in dataset})]
+    groups = [frames for frames in groups if len(frames) >= 4 * BLOCK] or [dataset.frames]
+    parts = [hold_out(replace(dataset, frames=frames), fraction, seed, BLOCK)[1] for frames in groups]
+    chosen = {id(frame) for part in parts for frame in part}
+    train, valid = (tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True))
+    return (
+        replace(dataset, name=f"{dataset.name}[fit]", frames=train),
+        replace(dataset, name=f"{dataset.name}[held out]", frames=valid),
+    )
+
+
+def prepare(
+    family: str,
+    config: Training,
+    dataset: Dataset,
+    out: Path,
+    valid: Dataset | None = None,
+    valid_fraction: float = 0.05,
+) -> dict:
+    """Put the data and the worker's configuration into ``out``, or find that the same training was begun there.
+
+    Without ``valid`` a part of ``dataset`` is held out (see ``held_out``). Files: ``train.extxyz``,
+    ``valid.extxyz``, and last ``config.json``: ``family`` and the keys of its configuration with ``e0`` and ``stress_weight`` resolved,
+    ``train_file``, ``valid_file`` and ``out`` relative to the directory, and ``data``, which names source and hashes.
+
+    Returns:
+        the worker's configuration.
+    Raises:
+        MetalffError: elements do not match the data, too few frames, or ``out`` holds something else.
+    """
+    check_data(config, dataset)
+    for symbol in config.elements:
+        if symbol not in dataset.elements:
+            raise MetalffError(f"no frame of {dataset.name} contains {symbol}; remove it from the elements or add data")
+    if valid is None:
+        train, valid = held_out(dataset, valid_fraction, config.seed)
+    else:
+        check_data(config, valid)
+        if valid.sha256 == dataset.sha256:
+            raise MetalffError(f"the validation data {valid.name} are the training data; leave --valid-data out")
+        train = dataset
+    stress_weight = config.stress_weight
+    if stress_weight == "auto":
+        stress_weight = STRESS_WEIGHT if any(frame.stress is not None for frame in train) else 0.0
+    written = (
+        {"family": family}
+        | config.model_dump(mode="json")
+        | {
+            "e0": zero_of_energy(config, train),
+            "stress_weight": stress_weight,
+            "train_file": "train.extxyz",
+            "valid_file": "valid.extxyz",
+            "out": ".",
+            "data": {
+                "name": dataset.name,
+                "sha256": dataset.sha256,
+                "citation": dataset.citation,
+                "licence": dataset.licence,
+                "train_sha256": train.sha256,
+                "valid_name": valid.name,
+                "valid_sha256": valid.sha256,
+            },
+        }
+    )
+    if not begun(out, written):
+        out.mkdir(parents=True, exist_ok=True)
+        write_extxyz(train.frames, out / "train.extxyz")
+        write_extxyz(valid.frames, out / "valid.extxyz")
+    with atomic_write(out / "config.json") as stream:
+        json.dump(written, stream, indent=1)
+    return written
+
+
+def begun(out: Path, config: dict) -> bool:
+    """Whether ``out`` holds this very training; only the number of threads may differ.
+
+    Raises:
+        MetalffError: it holds another training, or other files.
+    """
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise MetalffError(f"{out} is not a directory; choose another --out")
+    if all(path.name in UNCLAIMED or path.name.startswith(".") for path in out.iterdir()):
+        return False
+    try:
+        before = json.loads((out / "config.json").read_text("utf-8"))
+        different = [key for key in config | before if key != "threads" and before.get(key) != config.get(key)]
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise MetalffError(f"{out} is not empty and holds no training; choose another --out") from None
+    if different:
+        raise MetalffError(f"{out} holds another training (other {', '.join(different)}); choose another --out")
+    return True
+
+
+def train(out: Path, progress=lambda message: None) -> dict:
+    """Run or continue the training that was prepared in ``out``; returns the content of ``training.json``.
+
+    Leaves the best epoch's model (``Family.model``), ``result.json``, ``history.csv``, ``history.png``,
+    ``training.json`` and ``train.log``. A training that has ended is only described again.
+
+    Args:
+        progress: called with a ``Message`` after each epoch.
+    Raises:
+        MetalffError: no environment, another process trains in ``out``, or the worker failed.
+        KeyboardInterrupt: the worker has saved its state and ended.
+    """
+    family = FAMILIES[json.loads((out / "config.json").read_text("utf-8"))["family"]]
+    with claim(out) as lock:
+        if not (out / "result.json").exists():
+            command = environments.command(family.name, Path(__file__).with_name(family.worker), "config.json")
+            Process(command, out, lock).run(progress)
+        if not (out / family.model).exists():
+            raise MetalffError(f"the training in {out} found no finite model; use a lower learning rate (--lr)")
+        description = describe_training(out)
+        with atomic_write(out / "training.json") as stream:
+            json.dump(description, stream, indent=1)
+        write_curve(out / "history.csv", out / "history.png")
+    return description
