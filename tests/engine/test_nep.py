@@ -20,7 +20,7 @@ from metalff.environments import create, environment_python
 from metalff.errors import MetalffError
 from nep_variants import VARIANTS, write_nep
 
-REFERENCE = Path(__file__).parents[1] / "lammps" / "nep_reference.py"
+REFERENCE = Path(__file__).parents[1] / "lammps" / "framework_reference.py"
 
 
 def crystals(elements):
@@ -49,14 +49,15 @@ def references(tmp_path_factory):
     for name, words in VARIANTS.items():
         folder = tmp_path_factory.mktemp("nep")
         elements = words.get("elements", ("Cu",))
-        text = write_nep(folder / "nep.txt", **words)
+        (folder / "native").mkdir()
+        text = write_nep(folder / "native/nep.txt", **words)
         described = {
             key: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()}
             for key, a in crystals(elements).items()
         }
         (folder / "structures.json").write_text(json.dumps(described))
         deploying = Path(metalff.deploy.__file__).parent
-        command = [environment_python("nep"), "-P", REFERENCE, deploying, text, folder]
+        command = [environment_python("nep"), "-P", REFERENCE, "nep", deploying, folder]
         subprocess.run(command, check=True, capture_output=True)
         numbers = json.loads((folder / "reference.json").read_text())
         made[name] = put(folder / "nep.mlff", text.read_bytes(), elements), numbers
