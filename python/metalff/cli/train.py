@@ -10,7 +10,6 @@ import typer
 
 from metalff.errors import MetalffError
 
-
 Data = Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")]
 Out = Annotated[Path, typer.Option(help="Directory of this training.")]
 Elements = Annotated[str | None, typer.Option(help="Such as Cu or Cu,Al; default: those in the data.")]
@@ -27,13 +26,19 @@ Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 StressWeight = Annotated[float | None, typer.Option(help="Weight of the virial; default: by the data.")]
 FreeAtoms = Annotated[str | None, typer.Option(help="Free atoms in eV: Cu=-0.2,…, or average, zero, auto.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")]
+Override = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
+]
+
+TITLES = {"allegro": "an Allegro", "nequip": "a NequIP"}
+"""Families whose architecture is given by ``--set`` and ``--config``."""
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Train a model inside the environment of its family.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("mace", help="Train a MACE model; the same command again resumes an interrupted training.")(mace)
-    for name, title in (("allegro", "an Allegro"), ("nequip", "a NequIP")):
+    for name, title in TITLES.items():
         text = f"Train {title} model; the same command again resumes an interrupted training."
         group.command(name, help=text)(command_of(name))
     app.add_typer(group, name="train")
@@ -53,6 +58,7 @@ def mace(
     l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
     correlation: Annotated[int | None, typer.Option(help="Body order − 1 of one layer.")] = None,
     layers: Annotated[int | None, typer.Option(help="Message-passing layers.")] = None,
+    override: Override = None,
     precision: Precision = None,
     budget: Budget = None,
     max_epochs: MaxEpochs = None,
@@ -81,6 +87,7 @@ def mace(
         "threads": threads,
         "elements": elements,
     }
+    given |= overrides(override or [])
     train_family("mace", given, data, out, valid_data, valid_fraction, config, size)
 
 
@@ -98,9 +105,7 @@ def command_of(name: str):
         r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
         l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
         layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
-        override: Annotated[
-            list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
-        ] = None,
+        override: Override = None,
         precision: Precision = None,
         budget: Budget = None,
         max_epochs: MaxEpochs = None,
