@@ -19,6 +19,10 @@ struct Graph {
   int64_t n_edges() const { return first.empty() ? 0 : first[n_nodes]; }
 };
 
+/// Fills a graph whose nodes are all owned from edges sorted by centre. Throws Error when they are not, or end on no node.
+void fill_graph(Graph &graph, const int64_t *centre, const int64_t *neighbor, const double *edge_vec, int64_t n_edges,
+                const int32_t *types, int64_t n_nodes, int layers);
+
 /// Grow `v` to at least n elements with 10 % head-room; never shrinks.
 template <typename T> void reserve_for(std::vector<T> &v, std::size_t n)
 {

@@ -2,6 +2,7 @@
 
 #include "error.h"
 #include "native/instruction_sets.h"
+#include "trainer.h"
 
 #ifdef METALFF_TORCH
 #include "compiled.h"
@@ -37,12 +38,12 @@ constexpr struct {
 } native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"}, {"native/nep.txt", "metalff_load_native_nep"}};
 
 /// From the native engine as compiled for the best instruction set that this processor has.
-NativeLoader native_loader(const char *name)
+void *native_function(const char *name)
 {
   const fs::path file = companion(std::string("mlff_native_") + native::instruction_set() + ".so");
   void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(std::string("the native engine cannot be loaded (") + dlerror() + "): install MetalFF again");
-  return reinterpret_cast<NativeLoader>(dlsym(library, name));
+  return dlsym(library, name);
 }
 
 #ifdef METALFF_TORCH
@@ -62,6 +63,13 @@ TorchLoader torch_loader()
 
 }    // namespace
 
+std::unique_ptr<Trainer> open_trainer(const std::string &payload)
+{
+  using Loader = Trainer *(*) (const std::string &);
+  static const auto load = reinterpret_cast<Loader>(native_function("metalff_train_native_nep"));
+  return std::unique_ptr<Trainer>(load(payload));
+}
+
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs)
 {
   using Engine = Options::Engine;
@@ -74,7 +82,7 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
   if (options.engine == Engine::NATIVE && options.device != "cpu")
     throw Error("the native engine runs on the cpu, not on " + options.device + ": use 'engine torch'");
   if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu") {
-    const NativeLoader load = native_loader(family->loader);
+    const auto load = reinterpret_cast<NativeLoader>(native_function(family->loader));
     try {
       return std::unique_ptr<Model>(load(artifact.read(family->payload), options));
     } catch (const Error &e) {

@@ -4,6 +4,7 @@
 #endif
 #include "engine/error.h"
 #include "engine/model.h"
+#include "trainer_binding.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -72,19 +73,7 @@ class Engine {
     const py::ssize_t edges = centre.size(), nodes = types.size();
     if (neighbor.size() != edges || edge_vec.size() != 3 * edges)
       throw Error("centre, neighbor and edge_vec must describe the same number of edges");
-    graph_.n_nodes = graph_.n_owned = int(nodes);
-    graph_.reach.assign(artifact_.layers, int(nodes));
-    graph_.first.assign(nodes + 1, 0);
-    graph_.neighbor.assign(neighbor.data(), neighbor.data() + edges);
-    graph_.edge_vec.assign(edge_vec.data(), edge_vec.data() + 3 * edges);
-    graph_.types.assign(types.data(), types.data() + nodes);
-    const int64_t *c = centre.data();
-    for (py::ssize_t e = 0; e < edges; ++e) {
-      if (c[e] < 0 || c[e] >= nodes || graph_.neighbor[e] < 0 || graph_.neighbor[e] >= nodes || (e && c[e] < c[e - 1]))
-        throw Error("edges must be sorted by centre and end on existing atoms");
-      ++graph_.first[c[e] + 1];
-    }
-    for (py::ssize_t i = 0; i < nodes; ++i) graph_.first[i + 1] += graph_.first[i];
+    metalff::fill_graph(graph_, centre.data(), neighbor.data(), edge_vec.data(), edges, types.data(), nodes, artifact_.layers);
 
     Array<double> energy(nodes);
     Array<double> grad(std::vector<py::ssize_t>{edges, 3});
@@ -139,4 +128,6 @@ PYBIND11_MODULE(_engine, m)
       .def("profile", &Engine::profile)
       .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
            py::arg("types"));
+
+  bind_trainer(m);
 }

@@ -159,11 +159,8 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
   lines.integer(2, 0, 0);
   w.dim = w.n_radial + w.n_angular * kinds;
 
-  const int nets = w.version == 3 ? 1 : types, own = w.version == 5 ? 1 : 0;
-  const std::size_t per_net = std::size_t(w.dim + 2) * w.neurons + own, c_r = std::size_t(w.n_radial) * w.basis_radial,
-                    c_a = std::size_t(w.n_angular) * w.basis_angular, pairs = std::size_t(types) * types;
-  const std::vector<double> p = lines.numbers(per_net * nets + 1 + pairs * (c_r + c_a), "parameters");
-  const std::vector<double> scale = lines.numbers(w.dim, "scales of descriptors");
+  const std::vector<double> p = lines.numbers(w.n_parameters(), "parameters");
+  w.scale = lines.numbers(w.dim, "scales of descriptors");
   if (w.zbl.flexible) {
     const std::vector<double> values = lines.numbers(std::size_t(10) * types * (types + 1) / 2, "ZBL parameters");
     w.zbl.pairs.resize(values.size() / 10);
@@ -171,26 +168,60 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
   }
   if (!lines.next().empty()) lines.fail("is one more than the first lines describe");
 
-  for (int t = 0; t < types; ++t) {
-    const double *net = &p[per_net * (nets == 1 ? 0 : t)];
-    for (int j = 0; j < w.neurons; ++j)
-      for (int d = 0; d < w.dim; ++d) w.w0.push_back(net[std::size_t(j) * w.dim + d] * scale[d]);
-    net += std::size_t(w.neurons) * w.dim;
-    w.b0.insert(w.b0.end(), net, net + w.neurons);
-    w.w1.insert(w.w1.end(), net + w.neurons, net + 2 * w.neurons);
-    w.bias.push_back(p[per_net * nets] + (own ? net[2 * w.neurons] : 0.0));
+  w.clear();
+  w.assign(p.data());
+  return w;
+}
+
+std::size_t NepWeights::n_parameters() const
+{
+  const std::size_t nets = version == 3 ? 1 : types(), own = version == 5 ? 1 : 0, pairs = std::size_t(types()) * types();
+  return (std::size_t(dim + 2) * neurons + own) * nets + 1 +
+      pairs * (std::size_t(n_radial) * basis_radial + std::size_t(n_angular) * basis_angular);
+}
+
+template <typename Act, typename Bias> void NepWeights::each(Act &&act, Bias &&bias_act) const
+{
+  const int nets = version == 3 ? 1 : types(), own = version == 5 ? 1 : 0;
+  const std::size_t per_net = std::size_t(dim + 2) * neurons + own, pairs = std::size_t(types()) * types();
+  for (int t = 0; t < types(); ++t) {
+    std::size_t k = per_net * (nets == 1 ? 0 : t);
+    for (std::size_t j = 0; j < std::size_t(neurons) * dim; ++j)
+      act(&NepWeights::w0, std::size_t(t) * neurons * dim + j, k++, scale[j % dim]);
+    for (int j = 0; j < neurons; ++j) act(&NepWeights::b0, std::size_t(t) * neurons + j, k++, 1.0);
+    for (int j = 0; j < neurons; ++j) act(&NepWeights::w1, std::size_t(t) * neurons + j, k++, 1.0);
+    bias_act(t, per_net * nets);
+    if (own) bias_act(t, k);
   }
   // in the file the pair of elements runs fastest
-  const double *c = &p[per_net * nets + 1];
-  auto pairs_first = [&](std::size_t each) {
-    std::vector<double> out(pairs * each);
-    for (std::size_t k = 0; k < each; ++k)
-      for (std::size_t pair = 0; pair < pairs; ++pair) out[pair * each + k] = *c++;
-    return out;
+  std::size_t k = per_net * nets + 1;
+  auto pairs_last = [&](std::vector<double> NepWeights::*array, std::size_t each) {
+    for (std::size_t c = 0; c < each; ++c)
+      for (std::size_t pair = 0; pair < pairs; ++pair) act(array, pair * each + c, k++, 1.0);
   };
-  w.c_radial = pairs_first(c_r);
-  w.c_angular = pairs_first(c_a);
-  return w;
+  pairs_last(&NepWeights::c_radial, std::size_t(n_radial) * basis_radial);
+  pairs_last(&NepWeights::c_angular, std::size_t(n_angular) * basis_angular);
+}
+
+void NepWeights::assign(const double *parameters)
+{
+  values.assign(parameters, parameters + n_parameters());
+  std::fill(bias.begin(), bias.end(), 0.0);
+  each([&](auto array, std::size_t k, std::size_t in_file, double factor) { (this->*array)[k] = factor * values[in_file]; },
+       [&](int type, std::size_t in_file) { bias[type] += values[in_file]; });
+}
+
+void NepWeights::clear()
+{
+  const std::size_t pairs = std::size_t(types()) * types(), all = std::size_t(types()) * neurons;
+  w0.assign(all * dim, 0.0), b0.assign(all, 0.0), w1.assign(all, 0.0), bias.assign(types(), 0.0);
+  c_radial.assign(pairs * n_radial * basis_radial, 0.0), c_angular.assign(pairs * n_angular * basis_angular, 0.0);
+}
+
+void NepWeights::pull_back(const NepWeights &model, double *parameters) const
+{
+  model.each([&](auto array, std::size_t k, std::size_t in_file, double factor) { parameters[in_file] += factor * (this->*array)[k]; },
+             [&](int type, std::size_t in_file) { parameters[in_file] += bias[type]; });
 }
 
 }    // namespace metalff

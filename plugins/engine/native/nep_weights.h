@@ -28,14 +28,28 @@ struct NepWeights {
   int l_max = 0;
   std::array<bool, nep_invariants> has = {};
   int neurons = 0, dim = 0;
+  std::vector<double> scale;                    ///< [dim] of the descriptors
   std::vector<double> w0, b0, w1, bias;         ///< [types, neurons, dim] for unscaled descriptors, [types, neurons] twice, [types]
   std::vector<double> c_radial, c_angular;      ///< [types, types, n, basis]
   NepZbl zbl;
 
   int types() const { return int(elements.size()); }
 
+  std::vector<double> values;                   ///< what these were made of: the numbers of nep.txt before the scales, in its order
+  std::size_t n_parameters() const;
+  void assign(const double *parameters);
+
+  /// For weights that hold derivatives: zeros, and parameters += the derivatives by those of `model`, in the order of the file.
+  void clear();
+  void pull_back(const NepWeights &model, double *parameters) const;
+
   /// Throws Error with one sentence that names the line.
   static NepWeights read(const std::string &text, const std::string &name);
+
+ private:
+  /// Calls act(array, index in it, index in the file, factor: what is in the array per what is in the file) for every parameter but biases,
+  /// and bias(type, index in the file).
+  template <typename Act, typename Bias> void each(Act &&act, Bias &&bias) const;
 };
 
 }    // namespace metalff
