@@ -1,5 +1,6 @@
 """``metalff train``: one sub-command per model family."""
 
+import inspect
 import os
 import shlex
 import sys
@@ -30,7 +31,7 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
 ]
 
-TITLES = {"allegro": "an Allegro", "nequip": "a NequIP"}
+TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "nep": "a NEP"}
 """Families whose architecture is given by ``--set`` and ``--config``."""
 
 
@@ -40,7 +41,12 @@ def register(app: typer.Typer) -> None:
     group.command("mace", help="Train a MACE model; the same command again resumes an interrupted training.")(mace)
     for name, title in TITLES.items():
         text = f"Train {title} model; the same command again resumes an interrupted training."
-        group.command(name, help=text)(command_of(name))
+        command = command_of(name)
+        if name == "nep":  # its angular momenta are three numbers, and it has one layer
+            shown = inspect.signature(command)
+            left = [p for key, p in shown.parameters.items() if key not in ("l_max", "layers")]
+            command.__signature__ = shown.replace(parameters=left)
+        group.command(name, help=text)(command)
     app.add_typer(group, name="train")
 
 
@@ -144,7 +150,7 @@ def train_family(name: str, given: dict, data, out: Path, valid_data, valid_frac
     from metalff import environments
     from metalff.data import read
     from metalff.train import training as family
-    from metalff.train.configuration import configuration, seconds
+    from metalff.train.configuration import FAMILIES, configuration, seconds
 
     given = {key: value for key, value in given.items() if value is not None}
     for key, parse in (("budget_s", seconds), ("e0", free_atoms), ("elements", symbols)):
@@ -155,7 +161,8 @@ def train_family(name: str, given: dict, data, out: Path, valid_data, valid_frac
     values |= from_file(config) if config else {}
     values |= given
     chosen = configuration(name, values, size)
-    environments.environment_python(name)  # before anything is written
+    if FAMILIES[name].framework:
+        environments.environment_python(name)  # before anything is written
     console = Console(stderr=True)
     written = family.prepare(name, chosen, dataset, out, read(valid_data) if valid_data else None, valid_fraction)
     for note in notes(chosen, written, valid_data is None):

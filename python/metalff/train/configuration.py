@@ -162,6 +162,38 @@ class AllegroTraining(Training):
     """Width of the hidden layers of all networks."""
 
 
+class NepTraining(Training):
+    """Architecture of a neuroevolution potential (NEP4).
+
+    Names of the architecture follow ``nep.in`` of GPUMD; Fan et al., J. Chem. Phys. 157, 114801 (2022).
+    """
+
+    r_max: Annotated[float, Field(gt=0, le=20)] = 6.0
+    """Cutoff of the radial descriptors, Å."""
+    r_max_angular: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """Cutoff of the angular descriptors, Å."""
+    n_max: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (6, 6)
+    """Radial functions − 1 of the radial and of the angular descriptors."""
+    basis_size: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (10, 10)
+    """Chebyshev functions − 1 of these."""
+    l_max: tuple[Annotated[int, Field(ge=0, le=8)], Literal[0, 2], Literal[0, 1]] = (4, 2, 1)
+    """Largest angular momentum of the three-body descriptors; 2: four-body descriptors q_222; 1: five-body descriptors q_1111."""
+    neuron: Annotated[int, Field(ge=1, le=200)] = 40
+    """Neurons of the hidden layer, for each element."""
+    zbl: NonNegativeFloat = 0.0
+    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none."""
+    precision: Literal["float64"] = "float64"
+    """The native engine trains in float64 only."""
+    budget_s: PositiveFloat = 600.0
+
+    def contradiction(self):
+        if self.r_max_angular > self.r_max:
+            return f"r_max_angular {self.r_max_angular:g} must not exceed r_max {self.r_max:g}"
+        if (self.l_max[1] and self.l_max[0] < 2) or (self.l_max[2] and self.l_max[0] < 1):
+            return f"l_max {list(self.l_max)}: q_222 needs a first number of at least 2, q_1111 one of at least 1"
+        return ""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family that ``metalff train`` knows.
@@ -171,6 +203,7 @@ class Family:
         sizes: what each size changes in the defaults.
         worker: file beside this one that runs inside the environment.
         model: what the training leaves, in its directory.
+        framework: whether it needs the family's environment; else it runs in MetalFF's own Python.
     """
 
     name: str
@@ -179,6 +212,7 @@ class Family:
     sizes: dict[str, dict]
     worker: str
     model: str
+    framework: bool = True
 
 
 FAMILIES = {
@@ -225,6 +259,19 @@ FAMILIES = {
             },
             "nequip_worker.py",
             "weights.safetensors",
+        ),
+        Family(
+            "nep",
+            "NEP",
+            NepTraining,
+            {
+                "small": {},
+                "medium": {"n_max": (8, 8), "basis_size": (12, 12), "neuron": 60},
+                "large": {"r_max": 8.0, "r_max_angular": 6.0, "n_max": (10, 10), "basis_size": (14, 14), "neuron": 100},
+            },
+            "nep_worker.py",
+            "nep.txt",
+            framework=False,
         ),
     )
 }

@@ -52,9 +52,20 @@ class Family:
         """
         raise NotImplementedError
 
+    def prepare(self, model, run) -> None:
+        """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own."""
+
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
         """Energy of every node without E0, [N], of ``frames`` structures joined into one graph; differentiable twice."""
         raise NotImplementedError
+
+    def loss(self, model, part, e0, energy_weight, stress_weight):
+        """See ``loss_of``; a family with gradients of its own gives its own."""
+        return loss_of(self, model, part, e0, energy_weight, stress_weight)
+
+    def predict(self, model, part, e0):
+        """See ``predict``."""
+        return predict(self, model, part, training=False)
 
     def decayed(self, name) -> bool:
         """Whether weight decay acts on the parameter of this name."""
@@ -148,7 +159,7 @@ def errors(family, model, frames, e0, batch_size):
     de2 = []
     for k in range(0, len(frames), batch_size):
         part = frames[k : k + batch_size]
-        energy, forces, _ = predict(family, model, part, training=False)
+        energy, forces, _ = family.predict(model, part, e0)
         df2 += float(((forces - torch.cat([f.forces for f in part])) ** 2).sum())
         n += forces.numel()
         for f, e in zip(part, energy):
@@ -198,6 +209,7 @@ class Run:
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
         self.e0 = torch.tensor(e0)
         self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
+        family.prepare(self.model, self)
         self.ema = copy.deepcopy(self.model)
         # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
         torch.set_default_dtype(torch.float64)
@@ -237,8 +249,9 @@ class Run:
     def keep(self):
         """Write the averaged weights in the family's form, in float64."""
         with torch.no_grad():
-            for p, q in zip(self.kept.parameters(), self.ema.parameters()):
-                p.copy_(q)
+            for kept, averaged in ((self.kept.parameters(), self.ema.parameters()), (self.kept.buffers(), self.ema.buffers())):
+                for p, q in zip(kept, averaged):
+                    p.copy_(q)
         self.family.save(self.kept, self.cfg, self.out)
 
     def progress(self):
@@ -272,7 +285,7 @@ class Run:
                 break
             self.set_rates(progress)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(self.family, self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"])
+            loss = self.family.loss(self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"])
             if not torch.isfinite(loss):
                 sys.exit("training diverged (the loss is not finite): use a lower learning rate (--lr)")
             loss.backward()

@@ -1,6 +1,7 @@
 """Train a model: configuration and data into a directory, the worker into its environment."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def train(out: Path, progress=lambda message: None) -> dict:
     family = FAMILIES[json.loads((out / "config.json").read_text("utf-8"))["family"]]
     with claim(out) as lock:
         if not (out / "result.json").exists():
-            command = environments.command(family.name, Path(__file__).with_name(family.worker), "config.json")
+            command = family_command(family, "config.json")
             Process(command, out, lock).run(progress)
         if not (out / family.model).exists():
             raise MetalffError(f"the training in {out} found no finite model; use a lower learning rate (--lr)")
@@ -179,3 +180,11 @@ def train(out: Path, progress=lambda message: None) -> dict:
             json.dump(description, stream, indent=1)
         write_curve(out / "history.csv", out / "history.png")
     return description
+
+
+def family_command(family, *arguments) -> list[str]:
+    """Command line of a family's worker; raises like ``environments.environment_python``."""
+    worker = Path(__file__).with_name(family.worker)
+    if family.framework:
+        return environments.command(family.name, worker, *arguments)
+    return [sys.executable, "-I", str(worker), *arguments]

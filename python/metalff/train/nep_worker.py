@@ -1,0 +1,164 @@
+"""Train a NEP with the gradients of the native engine; runs in MetalFF's own Python: see ``loop.py``.
+
+A NEP (Fan et al., J. Chem. Phys. 157, 114801 (2022)) has some thousand parameters. GPUMD trains them by an evolution strategy, which takes
+10⁵ generations; here the engine that evaluates it also gives exact gradients, and the loop that trains all families uses them.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from metalff import _engine
+
+sys.path.append(str(Path(__file__).resolve().parent))
+import loop
+
+
+class NepModel(torch.nn.Module):
+    """Parameters in the order of nep.txt, and the scale of each descriptor."""
+
+    def __init__(self, header, parameters, scale):
+        super().__init__()
+        self.header = header
+        self.theta = torch.nn.Parameter(torch.tensor(parameters, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+
+    def text(self):
+        """The model as nep.txt."""
+        numbers = torch.cat([self.theta.detach(), self.scale])
+        return self.header + "".join(f"{value:.15e}\n" for value in numbers.tolist())
+
+
+class Nep(loop.Family):
+    """Kept as ``nep.txt``."""
+
+    recorded = ("metalff",)
+
+    def build(self, cfg, e0, neighbours, scale):
+        return NepModel(*initial(cfg, np.random.default_rng(cfg["seed"])))
+
+    def prepare(self, model, run):
+        """Descriptors are scaled to a range of one over the training data, and energies start at their averages."""
+        cfg, frames = run.cfg, run.train
+        probe = self._trainer(model, frames, 1)
+        low, high = probe.descriptor_range()
+        model.scale.copy_(torch.tensor(1.0 / np.maximum(high - low, 1e-6)))
+        average = loop.zero_of_energy("average", frames, len(cfg["elements"]))
+        with torch.no_grad():
+            set_averages(model.theta, cfg, average)
+        self.number = {id(frame): k for k, frame in enumerate([*frames, *run.valid])}
+        self.trainer = None  # made from the model at first use, which may come from a checkpoint
+        self.frames, self.threads = [*frames, *run.valid], cfg["threads"]
+
+    def loss(self, model, part, e0, energy_weight, stress_weight):
+        self._set(model)
+        value, gradient = self.trainer.gradient([self.number[id(f)] for f in part], energy_weight, stress_weight)
+        return WithGradient.apply(model.theta, value, torch.from_numpy(gradient))
+
+    def predict(self, model, part, e0):
+        self._set(model)
+        answers = self.trainer.predict([self.number[id(f)] for f in part])
+        energy = torch.tensor([a[0] for a in answers], dtype=torch.float64)
+        energy = energy - torch.stack([e0[f.types].sum() for f in part])
+        return energy, torch.from_numpy(np.concatenate([a[1] for a in answers])), None
+
+    def save(self, model, cfg, out):
+        loop.save_atomically(lambda path: path.write_text(model.text()), out / "nep.txt")
+
+    def _set(self, model):
+        if self.trainer is None:
+            self.trainer = self._trainer(model, self.frames, self.threads)
+        self.trainer.parameters = model.theta.detach().numpy()
+
+    @staticmethod
+    def _trainer(model, frames, threads):
+        trainer = _engine.Trainer(model.text(), threads)
+        for f in frames:
+            vec, (centre, neighbor), types, _ = loop.collate([f])
+            known = not bool(torch.isnan(f.virial).any())
+            trainer.add(
+                centre.numpy(),
+                neighbor.numpy(),
+                vec.numpy(),
+                types.numpy(),
+                float(f.energy),
+                f.forces.numpy(),
+                f.virial.numpy() if known else None,
+            )
+        return trainer
+
+
+class WithGradient(torch.autograd.Function):
+    """A number whose gradient by ``theta`` is known."""
+
+    @staticmethod
+    def forward(ctx, theta, value, gradient):
+        ctx.save_for_backward(gradient)
+        return theta.new_tensor(value)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (gradient,) = ctx.saved_tensors
+        return grad * gradient, None, None
+
+
+def initial(cfg, rng):
+    """First lines of nep.txt, random parameters in its order, and scales of one."""
+    types, neurons = len(cfg["elements"]), cfg["neuron"]
+    (n_r, n_a), (k_r, k_a), (l2, l3, l4) = cfg["n_max"], cfg["basis_size"], cfg["l_max"]
+    dim = n_r + 1 + (n_a + 1) * (l2 + (l3 > 0) + (l4 > 0))
+    zbl = cfg["zbl"]
+    header = [f"nep4{'_zbl' if zbl else ''} {types} {' '.join(cfg['elements'])}"]
+    header += [f"zbl {zbl / 2:g} {zbl:g}"] if zbl else []
+    header += [
+        f"cutoff {cfg['r_max']:g} {cfg['r_max_angular']:g} 500 500",
+        f"n_max {n_r} {n_a}",
+        f"basis_size {k_r} {k_a}",
+        f"l_max {l2} {l3} {l4}",
+        f"ANN {neurons} 0",
+    ]
+    networks = []
+    for _ in range(types):
+        networks += [
+            rng.normal(0, 2 / math.sqrt(dim), neurons * dim),
+            rng.normal(0, 1, neurons),
+            rng.normal(0, 1 / math.sqrt(neurons), neurons),
+        ]
+    radial = rng.normal(0, 1 / math.sqrt(k_r + 1), types**2 * (n_r + 1) * (k_r + 1))
+    angular = rng.normal(0, 1 / math.sqrt(k_a + 1), types**2 * (n_a + 1) * (k_a + 1))
+    parameters = np.concatenate([*networks, [0.0], radial, angular])
+    return "\n".join(header) + "\n", parameters, np.ones(dim)
+
+
+SATURATED = 4.0
+"""Argument at which a neuron is as good as constant."""
+
+
+def set_averages(theta, cfg, average):
+    """The common bias becomes the mean of the elements' average energies, the first neuron of each element the rest.
+
+    NEP4 has one bias for all elements; one neuron per element that starts constant takes what differs between them.
+    """
+    types, neurons = len(cfg["elements"]), cfg["neuron"]
+    per_net = (len(theta) - 1 - radial_and_angular(cfg)) // types
+    dim = per_net // neurons - 2
+    theta[per_net * types] = -float(np.mean(average))
+    if types == 1:
+        return
+    for t in range(types):
+        net = theta[t * per_net : (t + 1) * per_net]
+        net[:dim] = 0.0
+        net[neurons * dim] = -SATURATED
+        net[neurons * (dim + 1)] = float(average[t] - np.mean(average)) / math.tanh(SATURATED)
+
+
+def radial_and_angular(cfg):
+    """Number of expansion coefficients."""
+    (n_r, n_a), (k_r, k_a) = cfg["n_max"], cfg["basis_size"]
+    return len(cfg["elements"]) ** 2 * ((n_r + 1) * (k_r + 1) + (n_a + 1) * (k_a + 1))
+
+
+if __name__ == "__main__":
+    loop.main(Nep())
