@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from ase.build import bulk
+
+from metalff import artifact
+from metalff.artifact import Manifest, Payload
+from metalff.deploy import nep
 
 VARIANTS = {
     "NEP4": {},
@@ -48,4 +53,22 @@ def write_nep(
     lines += [f"basis_size {basis[0]} {basis[1]}", f"l_max {l_max}", f"ANN {neurons} 0"]
     path = Path(path)
     path.write_text("\n".join([*lines, *(f"{value:.9e}" for value in values)]) + "\n")
+    return path
+
+
+def crystals(elements):
+    """A dense hot crystal, a small cell and a slab, the elements at random."""
+    rng = np.random.default_rng(7)
+    hot, small = bulk("Cu", a=3.4, cubic=True).repeat((3, 3, 2)), bulk("Cu", a=3.6)
+    hot.rattle(0.2, seed=1), small.rattle(0.1, seed=2)
+    slab = hot.copy()
+    slab.cell[2] *= 3
+    for atoms in (hot, small, slab):
+        atoms.symbols = rng.choice(elements, len(atoms))
+    return {"hot": hot, "small": small, "slab": slab}
+
+
+def put(path, text, elements, r_max=6.0):
+    manifest = Manifest(name="variant", family="nep", elements=list(elements), r_max=r_max, layers=1)
+    artifact.write(path, manifest, {nep.MEMBER: (Payload(kind="native", sha256="", size=0), text)})
     return path

@@ -8,37 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
 from typer.testing import CliRunner
 
 import metalff.deploy
 from metalff import MLFFCalculator, artifact
-from metalff.artifact import Manifest, Payload
 from metalff.cli import build_app
 from metalff.deploy import nep
 from metalff.environments import create, environment_python
 from metalff.errors import MetalffError
-from nep_variants import VARIANTS, write_nep
+from nep_variants import VARIANTS, crystals, put, write_nep
 
 REFERENCE = Path(__file__).parents[1] / "lammps" / "framework_reference.py"
-
-
-def crystals(elements):
-    """A dense hot crystal, a small cell and a slab, the elements at random."""
-    rng = np.random.default_rng(7)
-    hot, small = bulk("Cu", a=3.4, cubic=True).repeat((3, 3, 2)), bulk("Cu", a=3.6)
-    hot.rattle(0.2, seed=1), small.rattle(0.1, seed=2)
-    slab = hot.copy()
-    slab.cell[2] *= 3
-    for atoms in (hot, small, slab):
-        atoms.symbols = rng.choice(elements, len(atoms))
-    return {"hot": hot, "small": small, "slab": slab}
-
-
-def put(path, text, elements, r_max=6.0):
-    manifest = Manifest(name="variant", family="nep", elements=list(elements), r_max=r_max, layers=1)
-    artifact.write(path, manifest, {nep.MEMBER: (Payload(kind="native", sha256="", size=0), text)})
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from metalff.data import Dataset, load, read_extxyz
 from metalff.errors import MetalffError
 from metalff.train import training
-from metalff.train.configuration import FAMILIES, configuration, seconds
+from metalff.train.configuration import configuration, seconds
 
 CU = {"elements": ["Cu"]}
 

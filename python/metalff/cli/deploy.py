@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
 
     @deploy.command()
     def nep(
-        source: Annotated[Path, typer.Argument(help="a nep.txt of GPUMD (NEP3, NEP4, NEP5; with ZBL or without)")],
+        source: Annotated[Path, typer.Argument(help="directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)")],
         output: Output,
         name: Name = None,
         licence: Licence = "",

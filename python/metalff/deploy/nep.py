@@ -1,4 +1,4 @@
-"""NEP model, GPUMD's nep.txt → artefact."""
+"""NEP model, in the form of GPUMD's nep.txt → artefact."""
 
 import json
 import tempfile
@@ -23,7 +23,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     """Write the artefact of a NEP model: its nep.txt, unchanged, and a self-test with NEP_CPU's numbers.
 
     Args:
-        source: a ``nep.txt`` of GPUMD: NEP3, NEP4 or NEP5, with or without ZBL.
+        source: a directory made by ``metalff train nep``, or a ``nep.txt`` of GPUMD or of another trainer: NEP3, NEP4 or NEP5, with or without ZBL.
         output: the ``.mlff`` file to write.
         name: the model's name; the output's stem when None.
         licence: licence of the model's parameters.
@@ -36,6 +36,12 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     from metalff.selftest import replay
 
     source, output = Path(source), Path(output)
+    training = Training()
+    if source.is_dir():
+        record, source = source / "training.json", source / "nep.txt"
+        if not (record.is_file() and source.is_file()):
+            raise MetalffError(f"'{source.parent}' holds no finished training: give a directory of 'metalff train nep', or a nep.txt")
+        training = Training.model_validate(json.loads(record.read_text()))
     try:
         text = source.read_bytes()
     except OSError as error:
@@ -47,8 +53,8 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         elements=elements,
         r_max=r_max,
         layers=1,
-        training=Training(),
-        citation=CITATION,
+        training=training.model_copy(update={"config": {"training": training.config} if training.config else {}}),
+        citation="\n".join(filter(None, [CITATION, training.model_extra.get("data_citation", "")])),
         licence=licence,
         versions={"metalff": metadata.version("metalff")},
     )
@@ -72,7 +78,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
             )
         if test:
             say(f"errors on {test}")
-            training = manifest.training.model_copy(update={"errors": {test: errors_on(draft, test)}})
+            training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(draft, test)}})
             manifest = manifest.model_copy(update={"training": training})
     artifact.write(output, manifest, members)
     return artifact.read_manifest(output)

@@ -28,7 +28,7 @@ class NepModel(torch.nn.Module):
     def text(self):
         """The model as nep.txt."""
         numbers = torch.cat([self.theta.detach(), self.scale])
-        return self.header + "".join(f"{value:.15e}\n" for value in numbers.tolist())
+        return self.header + "".join(f"{value:.16e}\n" for value in numbers.tolist())
 
 
 class Nep(loop.Family):

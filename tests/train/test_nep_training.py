@@ -1,0 +1,154 @@
+"""A real training of a NEP, tiny, by the command: killed and resumed, deployed, refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metalff import MLFFCalculator
+from metalff.data import load, read_extxyz, write_extxyz
+from metalff.deploy import nep
+from metalff.environments import create
+
+TINY = [f"--set={word}" for word in ("n_max=[2, 2]", "basis_size=[4, 4]", "l_max=[3, 2, 0]", "neuron=8")]
+EPOCHS = 40
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Few and small frames of copper, and the same with the second half of each frame's atoms called nickel."""
+    folder = tmp_path_factory.mktemp("frames")
+    small = sorted(load("zuo2020-Cu", "train"), key=len)[:12]
+    mixed = [replace(f, numbers=np.where(np.arange(len(f)) < len(f) // 2, 29, 28)) for f in small]
+    for name, some in (("cu", small), ("cuni", mixed)):
+        write_extxyz(some[::2], folder / f"{name}-train.xyz")
+        write_extxyz(some[1::2], folder / f"{name}-valid.xyz")
+    return folder
+
+
+def command(frames: Path, out: Path, data="cu", *more):
+    words = ["--data", frames / f"{data}-train.xyz", "--valid-data", frames / f"{data}-valid.xyz", "--out", out, "--threads", 1]
+    words += ["--budget", "1000d", "--max-epochs", EPOCHS, "--batch-size", 2, *TINY, *more]
+    return [sys.executable, "-m", "metalff.cli", "train", "nep", *map(str, words)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True)
+
+
+def history(out: Path):
+    with (out / "history.csv").open() as stream:
+        return [(row["epoch"], row["force_rmse_valid"], row["energy_rmse_valid"]) for row in csv.DictReader(stream)]
+
+
+@pytest.fixture(scope="module")
+def trained(frames, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "cu"
+    done = run(frames, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_it_learns(trained):
+    errors = [float(row[1]) for row in history(trained)]
+    assert len(errors) == EPOCHS and errors[-1] < 0.9 * errors[0]
+
+
+def test_killed_and_resumed_it_is_the_same(frames, trained, tmp_path):
+    process = subprocess.Popen(command(frames, tmp_path / "cu"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if (tmp_path / "cu" / "checkpoint.pt").exists() or process.poll() is not None:
+            break
+        time.sleep(0.02)
+    (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    assert process.wait() == 1 and len(history(tmp_path / "cu")) < EPOCHS
+    resumed = run(frames, tmp_path / "cu")
+    assert resumed.returncode == 0, resumed.stderr
+    assert history(tmp_path / "cu") == history(trained)
+    first, again = (np.loadtxt(out / "nep.txt", skiprows=6) for out in (trained, tmp_path / "cu"))
+    np.testing.assert_allclose(again, first, rtol=1e-9, atol=1e-9)
+
+
+def test_deployed_it_has_the_errors_of_its_training(frames, trained, tmp_path):
+    create("nep")
+    manifest = nep.deploy(trained, tmp_path / "Cu.mlff", say=lambda line: None)
+    assert manifest.training.frames == 6 and manifest.training.seed == 1 and manifest.elements == ["Cu"]
+    calculator, square = MLFFCalculator(tmp_path / "Cu.mlff"), []
+    for frame in read_extxyz(frames / "cu-valid.xyz"):
+        atoms = frame.to_atoms()
+        atoms.calc = calculator
+        square.append(((atoms.get_forces() - frame.forces) ** 2).ravel())
+    rmse = np.sqrt(np.mean(np.concatenate(square)))
+    assert rmse == pytest.approx(manifest.training.errors["validation"]["force_rmse"], abs=1e-5)
+
+
+def test_two_elements_start_at_their_averages(frames, tmp_path):
+    """One neuron per element carries what NEP4's common bias cannot."""
+    done = run(frames, tmp_path / "cuni", "cuni", "--elements", "Ni,Cu")
+    assert done.returncode == 0, done.stderr
+    assert float(history(tmp_path / "cuni")[0][2]) < 0.5  # eV/atom; without a start at the averages: some eV
+    assert (tmp_path / "cuni" / "nep.txt").read_text().startswith("nep4 2 Ni Cu\n")
+
+
+def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
+    monkeypatch.setenv("METALFF_HOME", str(tmp_path / "nowhere"))
+    assert run(frames, tmp_path / "cu", "cu", "--max-epochs", "1").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["--set", "r_max_angular=7"], "r_max_angular 7 must not exceed r_max 6"),
+        (["--set", "l_max=[1, 2, 0]"], "q_222 needs a first number of at least 2"),
+        (["--precision", "float32"], "precision: input should be 'float64', not 'float32'"),
+        (["--set", "neurons=9"], 'unknown key neurons (did you mean "neuron"?)'),
+    ],
+)
+def test_bad_configuration(words, sentence, frames, tmp_path):
+    done = run(frames, tmp_path / "cu", "cu", *words)
+    assert done.returncode == 1 and sentence in " ".join(done.stderr.split()), done.stderr
+    assert not (tmp_path / "cu").exists() and "Traceback" not in done.stderr
+
+
+def test_a_directory_without_a_finished_training_is_refused(tmp_path):
+    from metalff.errors import MetalffError
+
+    (tmp_path / "nep.txt").write_text("nep4 1 Cu\n")
+    with pytest.raises(MetalffError, match="holds no finished training"):
+        nep.deploy(tmp_path, tmp_path / "x.mlff")
+
+
+def test_stress_is_learnt_where_the_data_have_it(frames, trained, tmp_path):
+    """The stress of a model that was trained without, a hundredth of eV/Å³ off, is what another learns."""
+    create("nep")
+    nep.deploy(trained, tmp_path / "without.mlff", say=lambda line: None)
+    without = MLFFCalculator(tmp_path / "without.mlff")
+
+    def moved(frame):
+        atoms = frame.to_atoms()
+        atoms.calc = without
+        return replace(frame, stress=atoms.get_stress(voigt=False) + 0.01 * np.eye(3))
+
+    for part in ("train", "valid"):
+        write_extxyz([moved(f) for f in read_extxyz(frames / f"cu-{part}.xyz")], tmp_path / f"cu-{part}.xyz")
+    assert run(tmp_path, tmp_path / "with").returncode == 0
+    assert json.loads((tmp_path / "with" / "config.json").read_text())["stress_weight"] == 10.0
+    nep.deploy(tmp_path / "with", tmp_path / "with.mlff", say=lambda line: None)
+    errors = []
+    for calculator in (without, MLFFCalculator(tmp_path / "with.mlff")):
+        differences = []
+        for frame in read_extxyz(tmp_path / "cu-train.xyz"):
+            atoms = frame.to_atoms()
+            atoms.calc = calculator
+            differences.append(atoms.get_stress(voigt=False) - frame.stress)
+        errors.append(np.sqrt(np.mean(np.square(differences))))
+    assert errors[1] < 0.8 * errors[0]
