@@ -16,7 +16,7 @@ COMMON = {
     "l_max": 2,
     "num_layers": 2,
     "avg_num_neighbors": {"Ni": 16.0, "Cu": 18.0},
-    "per_type_energy_scales": {"Ni": 30.0, "Cu": 25.0},
+    "per_type_energy_scales": {"Ni": 300.0, "Cu": 250.0},
     "per_type_energy_shifts": {"Ni": -0.5, "Cu": -0.2},
 }
 ALLEGRO = {
