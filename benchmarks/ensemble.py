@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from metalff.bench.lammps import measure
+from metalff.speed.lammps import measure
 from metalff.paths import shared
 
 

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from metalff.bench.lammps import measure
+from metalff.speed.lammps import measure
 from metalff.paths import shared
 
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from metalff.bench.lammps import finish, start
+from metalff.speed.lammps import finish, start
 from metalff.deploy import eam
 from metalff.lammps import potentials_dir
 

@@ -11,7 +11,7 @@ COMMANDS = [
     "sweep",
     "validate",
     "report",
-    "bench",
+    "speed",
     "potentials",
     "data",
     "env",

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 from metalff.artifact import read_manifest
-from metalff.bench import peers_worker
-from metalff.bench.cases import Case
-from metalff.bench.lammps import lattice, measure
+from metalff.speed import peers_worker
+from metalff.speed.cases import Case
+from metalff.speed.lammps import lattice, measure
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
