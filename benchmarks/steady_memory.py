@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from metalff.speed.lammps import finish, start
+from metalff.speed.lammps import finish, mlff, start
 from metalff.deploy import eam
 from metalff.lammps import potentials_dir
 
@@ -38,8 +38,8 @@ def main() -> None:
         folder = Path(folder)
         model = folder / "Cu-eam.mlff"
         eam.deploy(potentials_dir() / "Cu_mishin1.eam.alloy", model, say=lambda line: None)
-        finish(start(folder, [model], args.cells, 1), folder, 1)  # compiles
-        process = start(folder, [model], args.cells, args.steps)
+        finish(start(folder, mlff([model]), args.cells, 1), folder, 1)  # compiles
+        process = start(folder, mlff([model]), args.cells, args.steps)
         samples, begin = [], time.monotonic()
         while process.poll() is None:
             samples.append((time.monotonic() - begin, resident(process.pid)))

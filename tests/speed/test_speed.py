@@ -107,7 +107,7 @@ def test_a_damaged_file_of_results(tmp_path):
 
 
 def test_lammps_that_stops_says_why(bundled_model, tmp_path, quick):
-    from metalff.speed.lammps import measure
+    from metalff.speed.lammps import measure, mlff
 
     with pytest.raises(MetalffError, match="LAMMPS stopped: .*unknown keyword 'presision'"):
-        measure([bundled_model], 2, 1, "presision single")
+        measure(mlff([bundled_model], "presision single"), 2, 1)
