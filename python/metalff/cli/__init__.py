@@ -10,6 +10,7 @@ COMMANDS = [
     "check",
     "sweep",
     "validate",
+    "benchmark",
     "report",
     "speed",
     "potentials",

@@ -80,7 +80,8 @@ def start(folder: Path, pair, cells, steps: int, ranks: int = 1, warm_up: int = 
 
 
 def finish(process, folder: Path, steps: int) -> dict[str, float]:
-    """Seconds per step, atoms, peak MB of the first rank and ghosts per rank; of pair_style mlff also percentages of the loop's time."""
+    """Seconds per step (of wall time; ``processor s/step``: that the processes had a core), atoms, peak MB of the first rank
+    and ghosts per rank; of pair_style mlff also percentages of the loop's time."""
     try:
         status = process.wait()
     finally:
@@ -92,6 +93,7 @@ def finish(process, folder: Path, steps: int) -> dict[str, float]:
     loop, atoms = re.findall(r"Loop time of (\S+) on \d+ procs for \d+ steps with (\d+) atoms", text)[-1]
     result = {
         "s/step": float(loop) / steps,
+        "processor s/step": float(loop) / steps * float(re.findall(r"^(\S+)% CPU use", text, re.M)[-1]) / 100,
         "atoms": int(atoms),
         "MB": int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) * 1024 / 1e6,
         "ghosts": float(re.findall(r"Nghost:\s+(\S+) ave", text)[-1]),
