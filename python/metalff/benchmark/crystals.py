@@ -46,5 +46,7 @@ def crystal(element: str, atoms: int) -> Atoms:
         raise MetalffError(
             f"the crystal of {element} is not a simple one, so its stability cannot be measured; give --parts accuracy,speed"
         ) from None
-    side = (atoms / len(cell) * cell.get_volume()) ** (1 / 3)
-    return cell.repeat([max(1, round(side / length)) for length in np.linalg.norm(cell.cell.array, axis=1)])
+    lengths = np.linalg.norm(cell.cell.array, axis=1)
+    side = (atoms / len(cell) * np.prod(lengths)) ** (1 / 3)
+    sizes = [np.maximum(1, np.rint(side * factor / lengths)).astype(int) for factor in np.linspace(0.8, 1.25, 31)]
+    return cell.repeat(min(sizes, key=lambda size: abs(np.log(size.prod() * len(cell) / atoms))).tolist())

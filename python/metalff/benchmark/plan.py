@@ -99,10 +99,14 @@ def models(specs) -> list[Model]:
         MetalffError: one is unknown or missing, or two have the same name.
     """
     found = [_model(str(spec)) for spec in specs]
-    twice = [name for name, count in Counter(model.name for model in found).items() if count > 1]
-    if twice:
-        raise MetalffError(f"two of the models are called {twice[0]}; give each once, and files under different names")
+    if name := _twice(model.name for model in found):
+        raise MetalffError(f"two of the models are called {name}; give each once, and files under different names")
     return found
+
+
+def _twice(names) -> str:
+    """A name that comes more than once, or ''."""
+    return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
 def _model(spec: str) -> Model:
@@ -128,11 +132,13 @@ def tasks(chosen: list[Model], datasets: list[Dataset], parts) -> list[Task]:
         MetalffError: an unknown part, a data set given twice, without frames or without any model that covers it, or an element
             whose stability cannot be measured.
     """
+    if not parts:
+        raise MetalffError(f"--parts names no part; parts: {', '.join(PARTS)}")
     for part in parts:
         if part not in PARTS:
             raise MetalffError(f"there is no part {part}{nearest(part, PARTS)}; parts: {', '.join(PARTS)}")
-    if len({dataset.name for dataset in datasets}) < len(datasets):
-        raise MetalffError("a data set is given twice; give each --data once")
+    if name := _twice(dataset.name for dataset in datasets):
+        raise MetalffError(f"two of the data sets are called {name}; give each once, and files under different names")
     found = {}
     for dataset in datasets:
         if not len(dataset):

@@ -17,6 +17,9 @@ SCHEMA = 1
 WORDS = {"ps": "--time", "atoms": "--atoms", "seed": "--seed"}
 """Settings by the names of their options."""
 
+UNITS = {"ps": "ps"}
+"""Units of settings that have one."""
+
 
 class Record:
     """``benchmark.json`` in memory.
@@ -56,7 +59,7 @@ class Record:
         if schema != SCHEMA:
             raise MetalffError(f"{self.path} has schema {schema}, this MetalFF reads {SCHEMA}; choose another --out")
         if before != (mine := asdict(settings)):
-            other = ", ".join(f"{WORDS.get(key, key)} {value:g}" for key, value in before.items() if mine.get(key) != value)
+            other = ", ".join(f"{WORDS[key]} {value:g}{UNITS.get(key, '')}" for key, value in before.items() if mine.get(key) != value)
             raise MetalffError(f"{out} holds another benchmark ({other}); choose another --out, or the same settings")
         return found
 

@@ -65,7 +65,7 @@ def survive(
         lock: file descriptor that LAMMPS keeps open.
     Returns:
         ``ps`` (survived), ``failure`` (why it ended, '' where it did not fail), ``over`` (False where only ``limit_s`` ended it),
-        ``steps``, ``timestep_fs``, ``atoms``, ``temperature`` (K), ``mean_temperature`` (K, measured, second half), ``seconds``.
+        ``steps``, ``starts`` (of LAMMPS), ``timestep_fs``, ``atoms``, ``temperature`` (K), ``mean_temperature`` (K, measured, second half), ``seconds``.
     """
     atoms = crystal(element, ATOMS)
     distance = float(shortest_distance([atoms.positions], [atoms.cell.array])[0])
@@ -156,6 +156,7 @@ def _judge(folder, status, steps, potential, element, temperature, atoms, distan
         "failure": failure,
         "over": bool(failure) or done >= steps,
         "steps": done,
+        "starts": len(list(folder.glob("log.*"))),
         "timestep_fs": timestep(element),
         "atoms": atoms,
         "temperature": temperature,

@@ -26,6 +26,9 @@ run {steps}
 shell "grep VmHWM /proc/$PPID/status"
 """
 
+COARSE = 0.2
+"""Seconds of a run below which the clock of processor time is too coarse; wall time stands in for it."""
+
 
 def lattice(element: str) -> tuple[str, int]:
     """LAMMPS' words for the element's crystal at rest (ASE's reference states; fcc where they have no cubic one), atoms per cell."""
@@ -91,9 +94,10 @@ def finish(process, folder: Path, steps: int) -> dict[str, float]:
         reason = re.findall(r"^(?:ERROR.*|.*error:.*)$", text, re.M) or text.strip().splitlines()[-1:] or ["no message"]
         raise MetalffError(f"LAMMPS stopped: {reason[0]}")
     loop, atoms = re.findall(r"Loop time of (\S+) on \d+ procs for \d+ steps with (\d+) atoms", text)[-1]
+    share = float(re.findall(r"^(\S+)% CPU use", text, re.M)[-1]) / 100
     result = {
         "s/step": float(loop) / steps,
-        "processor s/step": float(loop) / steps * float(re.findall(r"^(\S+)% CPU use", text, re.M)[-1]) / 100,
+        "processor s/step": float(loop) / steps * (share if float(loop) > COARSE else 1),
         "atoms": int(atoms),
         "MB": int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) * 1024 / 1e6,
         "ghosts": float(re.findall(r"Nghost:\s+(\S+) ave", text)[-1]),
