@@ -14,7 +14,7 @@ from pathlib import Path
 
 from metalff.speed.lammps import finish, mlff, start
 from metalff.deploy import eam
-from metalff.lammps import potentials_dir
+from metalff.lammps import end, potentials_dir
 
 
 def resident(pid: int) -> float:
@@ -41,9 +41,12 @@ def main() -> None:
         finish(start(folder, mlff([model]), args.cells, 1), folder, 1)  # compiles
         process = start(folder, mlff([model]), args.cells, args.steps)
         samples, begin = [], time.monotonic()
-        while process.poll() is None:
-            samples.append((time.monotonic() - begin, resident(process.pid)))
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                samples.append((time.monotonic() - begin, resident(process.pid)))
+                time.sleep(0.2)
+        finally:
+            end(process)
         text = (folder / "out").read_text()
     if process.returncode:
         sys.exit(f"LAMMPS failed:\n{text[-2000:]}")

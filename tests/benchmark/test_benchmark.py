@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from metalff.benchmark.table import short
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
 from metalff.validate.compare import compare
+from sweep.conftest import kill_all
 
 from .conftest import QUICK, benchmark, random_nep
 
@@ -122,8 +121,7 @@ def test_killed_and_started_again(folder):
     while not list(out.glob("md/*/stability.restart.b")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_all(process)
     before = json.loads((out / "benchmark.json").read_text())["results"]
     assert [r["part"] for r in before.values()][0] == "accuracy"
     (under_way,) = out.glob("md/*")

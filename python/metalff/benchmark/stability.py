@@ -12,7 +12,7 @@ from ase.io import write
 
 from metalff.benchmark.crystals import crystal
 from metalff.errors import MetalffError
-from metalff.lammps import environment, lmp_executable
+from metalff.lammps import end, environment, lmp_executable
 from metalff.paths import shared
 from metalff.sweep import log
 from metalff.sweep.dump import dump_frames
@@ -115,6 +115,7 @@ def _run(arguments, folder: Path, written: Path, step, lock) -> int:
             stdout=screen,
             stderr=subprocess.STDOUT,
             env={**environment(), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
             pass_fds=[] if lock is None else [lock],  # the folder stays locked while a LAMMPS writes to it
         )
     try:
@@ -122,8 +123,7 @@ def _run(arguments, folder: Path, written: Path, step, lock) -> int:
             time.sleep(POLL)
             step(log.last_step(written) or 0)
     finally:
-        process.kill()
-        process.wait()
+        end(process)
     return process.returncode
 
 
@@ -145,9 +145,9 @@ def _judge(folder, status, steps, potential, element, temperature, atoms, distan
     elif bad.any():
         failure = instability(rows[: end + 1, 1], temperature, atoms, atoms, [distance], distance) or "numbers are not finite"
     else:
-        failure = error or _last_line(folder)
-        if status < 0:
-            raise MetalffError(f"LAMMPS was ended by signal {-status} while it ran {potential.name}; run again to go on")
+        failure = error
+        if not error:
+            raise MetalffError(f"LAMMPS ended without an error of its own (status {status}: {_last_line(folder)}); run again to go on")
         if "No space left" in failure or shutil.disk_usage(folder).free < FULL:
             raise MetalffError(f"the disk of {folder} is full; free some space and run the same command again to go on")
     half = rows[(rows[:, 0] > rows[end, 0] / 2) & (rows[:, 0] <= rows[end, 0]), 1]

@@ -169,6 +169,13 @@ def notes(table: list[Row], models: list[Model], datasets: list[Dataset], settin
         if "error" in result
     )
     for dataset in datasets:
+        offsets = [
+            f"{row.model.name} {' '.join(f'{key} {value:+.4f}' for key, value in row.accuracy['energy_offset'].items())}"
+            for row in table
+            if row.dataset is dataset and "energy_offset" in row.accuracy
+        ]
+        if offsets:
+            said.append(f"Added to the energies on {dataset.name}, eV per atom: {', '.join(offsets)}.")
         if outside := [model.name for model in models if not model.covers(dataset)]:
             said.append(f"{dataset.name} ({' '.join(dataset.elements)}) is not covered by {', '.join(outside)}.")
     return said

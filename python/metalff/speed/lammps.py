@@ -9,7 +9,7 @@ from pathlib import Path
 from ase.data import atomic_masses, atomic_numbers, covalent_radii, reference_states
 
 from metalff.errors import MetalffError
-from metalff.lammps import environment, lmp_executable
+from metalff.lammps import end, environment, lmp_executable
 
 INPUT = """
 units metal
@@ -79,6 +79,7 @@ def start(folder: Path, pair, cells, steps: int, ranks: int = 1, warm_up: int = 
             stderr=stream,
             cwd=folder,
             env=environment() | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            start_new_session=True,
         )
 
 
@@ -88,7 +89,7 @@ def finish(process, folder: Path, steps: int) -> dict[str, float]:
     try:
         status = process.wait()
     finally:
-        process.kill()  # after Ctrl-C; one that has ended is left alone
+        end(process)
     text = (folder / "out").read_text()
     if status:
         reason = re.findall(r"^(?:ERROR.*|.*error:.*)$", text, re.M) or text.strip().splitlines()[-1:] or ["no message"]
