@@ -27,6 +27,9 @@ WIDE = 12
 NARROWEST = 10**0.5
 """Ratio of the ends of a panel's axis of errors, at least."""
 
+CROWDED = 1000
+"""Ratio of the ends of a logarithmic axis above which it names powers of ten alone."""
+
 
 def _panels(count: int, width: float, height: float):
     from matplotlib.figure import Figure
@@ -96,10 +99,11 @@ def _decades(axis, speeds, rows) -> None:
 
 
 def _plain(side) -> None:
-    """1, 2, 5, 10, … on a logarithmic axis."""
+    """1, 2, 5, 10, … on a logarithmic axis, the powers of ten alone where that would be too many."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = side.get_view_interval()
+    side.set_major_locator(LogLocator(subs=(1,) if high > CROWDED * low else (1, 2, 5)))
     side.set_major_formatter("{x:g}")
     side.set_minor_formatter(NullFormatter())
 
