@@ -5,15 +5,16 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from metalff import data
 from metalff.benchmark import run as running
-from metalff.benchmark.plan import FRACTIONS, Settings, Task, models, seen_in_training, tasks
+from metalff.benchmark.plan import FRACTIONS, Model, Settings, Task, models, seen_in_training, tasks
 from metalff.benchmark.progress import Cost
 from metalff.benchmark.run import Runner
-from metalff.benchmark.table import short
+from metalff.benchmark.table import Row, notes, short
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
 from metalff.validate.compare import compare
@@ -162,6 +163,16 @@ def test_models_run_where_their_elements_are(bundled_model, folder, tmp_path):
     assert len({task.key("here") for task in found}) == 20
     with pytest.raises(MetalffError, match=r"no model has all elements of zuo2020-Ni:test \(Ni\); add one"):
         tasks(chosen, [copper, data.read("zuo2020-Ni:test")], ["accuracy"])
+
+
+def test_without_a_pair_style(folder):
+    """A model that runs in its own framework alone: accuracy, and a sentence."""
+    eam = resolve("Cu/eam")
+    model = Model("chgnet", replace(eam, name="chgnet", kind="universal", pair_style=""), "universal", {})
+    copper = data.read("zuo2020-Cu:test")
+    assert [task.part for task in tasks([model], [copper], ["speed", "accuracy", "stability"])] == ["accuracy"]
+    row = Row(copper, model, "Cu", {}, {}, {})
+    assert "chgnet has no pair style of LAMMPS, so only its accuracy is measured." in notes([row], [model], [copper], Settings())
 
 
 def test_frames_seen_in_training(bundled_model):

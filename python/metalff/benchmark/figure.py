@@ -10,6 +10,7 @@ STYLES = {
     "sevennet": ("#3aa6b9", "P"),
     "nep": ("#2fa37c", "^"),
     "deepmd": ("#c2703d", "v"),
+    "universal": ("#1b7f79", "p"),
     "torch": ("#a3a02f", "h"),
     "eam": ("#8b949e", "X"),
     "meam": ("#4d5560", "d"),

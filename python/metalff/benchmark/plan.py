@@ -52,6 +52,11 @@ class Model:
     def name(self) -> str:
         return self.potential.name.removesuffix(".mlff")
 
+    @property
+    def in_lammps(self) -> bool:
+        """Whether it has a pair style; otherwise only its accuracy is measured."""
+        return bool(self.potential.pair_style)
+
     def covers(self, dataset: Dataset) -> bool:
         return set(dataset.elements) <= set(self.potential.elements)
 
@@ -153,6 +158,8 @@ def tasks(chosen: list[Model], datasets: list[Dataset], parts) -> list[Task]:
             melting_point(element), crystal(element, 1)
         for model in covering:
             found[Task("accuracy", model, dataset)] = None
+            if not model.in_lammps:
+                continue
             found[Task("speed", model, element=element)] = None
             for fraction in FRACTIONS:
                 found[Task("stability", model, element=element, fraction=fraction)] = None

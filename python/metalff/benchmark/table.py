@@ -163,6 +163,9 @@ def notes(table: list[Row], models: list[Model], datasets: list[Dataset], settin
         if run.get("failure")
     )
     said += dict.fromkeys(
+        f"{row.model.name} has no pair style of LAMMPS, so only its accuracy is measured." for row in table if not row.model.in_lammps
+    )
+    said += dict.fromkeys(
         f"{row.model.name}, {part} on {row.dataset.name if part == 'accuracy' else row.element}: {result['error']}"
         for row in table
         for part, result in (("accuracy", row.accuracy), ("speed", row.speed), *(("stability", r) for r in row.stability.values()))
