@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from metalff.bench.lammps import measure
+from metalff.speed.lammps import measure, mlff
 from metalff.paths import shared
 
 
@@ -27,8 +27,8 @@ def main() -> None:
         copies = [shutil.copy(args.model, Path(folder) / f"{k}.mlff") for k in range(args.members)]
         ratios = []
         for _ in range(args.repeats):
-            one = measure(copies[:1], args.cells, args.steps)["s/step"]
-            all_of_them = measure(copies, args.cells, args.steps, "deviation 1 deviation.txt")["s/step"]
+            one = measure(mlff(copies[:1]), args.cells, args.steps)["s/step"]
+            all_of_them = measure(mlff(copies, "deviation 1 deviation.txt"), args.cells, args.steps)["s/step"]
             ratios.append(all_of_them / one)
             print(
                 f"one model {one:.4f} s/step, {args.members} members {all_of_them:.4f}: {ratios[-1]:.3f}x", flush=True

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from metalff.bench.lammps import measure
+from metalff.speed.lammps import measure, mlff
 from metalff.paths import shared
 
 
@@ -40,9 +40,8 @@ def main() -> None:
         f"{'':20s} {'s/step':>8s} {'µs/atom':>8s} {'MB':>7s} {'ghosts':>7s} {'outside %':>10s} {'communication %':>16s}"
     )
     for name, ranks, keywords, at_once in cases:
-        r = results[name] = measure(
-            [args.model], args.cells, args.steps, f"engine {args.engine} precision {args.precision} {keywords}", ranks, at_once
-        )
+        pair = mlff([args.model], f"engine {args.engine} precision {args.precision} {keywords}")
+        r = results[name] = measure(pair, args.cells, args.steps, ranks, at_once)
         print(
             f"{name:20s} {r['s/step']:8.4f} {1e6 * r['s/step'] / atoms:8.1f} {r['MB']:7.0f} {r['ghosts']:7.0f} "
             f"{r['outside %']:10.2f} {r['communication %']:16.2f}",

@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from metalff.bench.lammps import finish, start
+from metalff.speed.lammps import finish, mlff, start
 from metalff.deploy import eam
-from metalff.lammps import potentials_dir
+from metalff.lammps import end, potentials_dir
 
 
 def resident(pid: int) -> float:
@@ -38,12 +38,15 @@ def main() -> None:
         folder = Path(folder)
         model = folder / "Cu-eam.mlff"
         eam.deploy(potentials_dir() / "Cu_mishin1.eam.alloy", model, say=lambda line: None)
-        finish(start(folder, [model], args.cells, 1), folder, 1)  # compiles
-        process = start(folder, [model], args.cells, args.steps)
+        finish(start(folder, mlff([model]), args.cells, 1), folder, 1)  # compiles
+        process = start(folder, mlff([model]), args.cells, args.steps)
         samples, begin = [], time.monotonic()
-        while process.poll() is None:
-            samples.append((time.monotonic() - begin, resident(process.pid)))
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                samples.append((time.monotonic() - begin, resident(process.pid)))
+                time.sleep(0.2)
+        finally:
+            end(process)
         text = (folder / "out").read_text()
     if process.returncode:
         sys.exit(f"LAMMPS failed:\n{text[-2000:]}")

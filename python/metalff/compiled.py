@@ -21,7 +21,7 @@ import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from metalff.artifact import Artifact, open_artifact
+from metalff.artifact import Artifact, open_artifact, read_manifest
 from metalff.errors import MetalffError
 from metalff.paths import cache_dir
 from metalff.selftest import TOLERANCE, replay
@@ -49,6 +49,13 @@ def compile_artifact(path, precision: str = "double", device: str = "cpu", say=p
             "there, or set METALFF_CACHE to a directory that you may write"
         ) from error
     return entry
+
+
+def prepare(path, say=print) -> None:
+    """Compile what pair_style mlff and the calculator would compile at the model's first use here: nothing where the native
+    engine runs it."""
+    if not any(name.startswith("native/") for name in read_manifest(path).payloads):
+        compile_artifact(path, say=say)
 
 
 def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, entry: Path, say) -> None:

@@ -5,6 +5,8 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -50,6 +52,15 @@ def environment() -> dict[str, str]:
     """Environment for a subprocess that runs ``lmp_executable()``, so that any LAMMPS finds the plugins."""
     plugins = plugin_path()
     return {**os.environ, "LAMMPS_PLUGIN_PATH": plugins} if plugins else dict(os.environ)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Kill a LAMMPS that was started in a session of its own, with all that ``lmp`` or ``mpiexec`` started; one that has ended is left alone."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
 
 
 def potentials_dir() -> Path:

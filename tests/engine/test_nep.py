@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import metalff.deploy
 from metalff import MLFFCalculator, artifact
 from metalff.cli import build_app
+from metalff.compiled import prepare
 from metalff.deploy import nep
 from metalff.environments import create, environment_python
 from metalff.errors import MetalffError
@@ -59,6 +60,12 @@ def test_numbers_of_nep_cpu(name, precision, close, references):
         np.testing.assert_allclose(atoms.get_forces(), want["forces"], rtol=0, atol=close * scale)
         stress = np.array(want["stress"])
         np.testing.assert_allclose(atoms.get_stress(voigt=False), stress, rtol=0, atol=close * np.abs(stress).max())
+
+
+def test_nothing_is_compiled(tmp_path):
+    """What sweeps and benchmarks do before the first use of a model."""
+    text = write_nep(tmp_path / "nep.txt").read_bytes()
+    prepare(put(tmp_path / "a.mlff", text, ["Cu"]), say=pytest.fail)
 
 
 def test_invariants_matter(tmp_path):

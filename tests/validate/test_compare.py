@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator
 from metalff import data
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
-from metalff.validate.compare import compare
+from metalff.validate.compare import compare, trajectories_of
 from metalff.validate.tables import document, force_columns, frame_rows
 
 # eV/Å on the 31 test frames of copper. SNAP, quadratic SNAP: Zuo et al. 2020; EAM and MEAM: measured once.
@@ -85,6 +85,16 @@ def test_known_errors_come_out(copper):
     assert result.energy_offset["Cu"] == pytest.approx(-0.5)
     assert result.overall.energy_rmse_offset.value == pytest.approx(0, abs=1e-9)
     assert result.overall.stress_rmse.value == pytest.approx(0, abs=1e-12)
+
+
+def test_trajectories_are_told_apart():
+    """Three runs at 300 K differ in their volume; frames of one run lie apart in the file; strained cells are no runs."""
+    assert np.bincount(trajectories_of(data.read("li2020-Nb:test").frames)).tolist() == [6] * 5
+    copper = data.read("zuo2020-Cu:test").filter(group="aimd")
+    labels, temperature = trajectories_of(copper.frames), np.array([frame.temperature for frame in copper])
+    assert [set(temperature[labels == label]) for label in range(3)] == [{300.0}, {3000.0}, {1000.0}]
+    frames = [replace(frame, cell=frame.cell * (1 + 0.01 * k)) for k, frame in enumerate(copper.frames)]
+    assert len(set(trajectories_of(frames))) == 3
 
 
 def test_frames_without_stress_need_none(copper):

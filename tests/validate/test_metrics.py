@@ -73,6 +73,29 @@ def test_bootstrap_keeps_blocks_together(frames, block):
     assert np.array_equal(indices, bootstrap_indices(frames, block))
 
 
+def test_blocks_never_join_trajectories():
+    """Interleaved as in a file: every resample has each trajectory's number of frames, in blocks of its own consecutive frames."""
+    labels = np.array([0, 1, 0, 1, 0, 2, 1, 0, 3, 0, 1, 0, 0])
+    indices = bootstrap_indices(labels, 3)
+    assert indices.shape == (1000, 13)
+    for label, count in ((0, 7), (1, 4)):
+        own = np.flatnonzero(labels == label)
+        drawn = indices[np.isin(indices, own)].reshape(1000, count)
+        place = np.searchsorted(own, drawn)
+        inside = [k for k in range(count - 1) if (k + 1) % 3]
+        assert (np.diff(place)[:, inside] % count == 1).all()
+        assert len(np.unique(place)) == count
+    alone = indices[np.isin(indices, [5, 8])].reshape(1000, 2)  # one frame each: drawn from together
+    assert {tuple(pair) for pair in alone.tolist()} == {(5, 5), (5, 8), (8, 5), (8, 8)}
+
+
+def test_the_mix_of_trajectories_does_not_widen_the_interval():
+    """Cold and hot frames, each of one error: which of them are drawn is no source of uncertainty."""
+    square, labels = np.repeat([1.0, 100.0], 20), np.repeat([0, 1], 20)
+    inside, across = (estimate(square, np.ones(40), bootstrap_indices(t, 1)) for t in (labels, 40))
+    assert inside.low == inside.value == inside.high and across.high - across.low > 10
+
+
 def test_interval_covers_the_truth_about_as_often_as_it_says():
     """95% intervals of the mean of 60 independent numbers, 200 times: between 85% and 99% hold the truth."""
     values = np.random.default_rng(3).exponential(size=(200, 60))

@@ -60,7 +60,7 @@ def run_jobs(plan: Plan, folders: list[JobFolder], record: Record, out: Path, pr
     Raises:
         MetalffError: another process is at work in ``out``, the disk is full, or there is no LAMMPS.
     """
-    with _lock(out) as lock:
+    with locked(out, "sweep") as lock:
         return _Runner(plan, record, out, progress, lock).run(folders)
 
 
@@ -168,8 +168,12 @@ class _Runner:
 
 
 @contextmanager
-def _lock(out: Path):
-    """Lock the folder for this process and the LAMMPS it starts."""
+def locked(out: Path, what: str):
+    """Lock the folder for this process and the LAMMPS it starts; gives the file descriptor that these keep open.
+
+    Raises:
+        MetalffError: another ``what`` is at work there.
+    """
     import fcntl
 
     descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -182,7 +186,7 @@ def _lock(out: Path):
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
                     raise MetalffError(
-                        f"another sweep, or a LAMMPS that one left behind, is still at work in {out}; wait for it or end it"
+                        f"another {what}, or a LAMMPS that one left behind, is still at work in {out}; wait for it or end it"
                     ) from error
                 time.sleep(POLL)
         yield descriptor

@@ -50,9 +50,9 @@ def compile_models(folders: list[JobFolder]) -> None:
     say = Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print
     waiting = [folder.job.potential for folder in folders if folder.record()["status"] != "finished"]
     for file in dict.fromkeys(potential.files[0] for potential in waiting if potential.kind == "mlff"):
-        from metalff.compiled import compile_artifact
+        from metalff.compiled import prepare
 
-        compile_artifact(file, say=say)
+        prepare(file, say=say)
 
 
 def interrupted(command) -> str:

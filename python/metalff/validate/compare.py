@@ -1,5 +1,6 @@
 """Evaluate potentials on reference frames and sum up their errors; reads and writes no file."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from ase.data import chemical_symbols
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
 from metalff.validate.metrics import Metrics, energy_offset, metrics
+
+CELL_DECIMALS = 3
+"""Decimals of a cell in Å that tell trajectories apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,19 @@ def predict(potential, dataset: Dataset, step: Callable[[int], None] = lambda do
     return Prediction(potential, np.array(energy), tuple(forces), tuple(stress))
 
 
+def trajectories_of(frames) -> np.ndarray:
+    """[F] numbers of the trajectories that frames come from: same source, kind, temperature, composition and cell.
+
+    A cell that no other frame has, as under a barostat, does not count.
+    """
+    whole = [(f.source, f.group, f.temperature, np.bincount(f.numbers).tobytes()) for f in frames]
+    cells = [(own, np.round(f.cell, CELL_DECIMALS).tobytes()) for own, f in zip(whole, frames, strict=True)]
+    shared = Counter(cells)
+    seen = {}
+    keys = [cell if shared[cell] > 1 else (own, None) for own, cell in zip(whole, cells, strict=True)]
+    return np.array([seen.setdefault(key, len(seen)) for key in keys])
+
+
 def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
     """Metrics of a prediction; the energy offset is fitted once, on all frames, and used in every selection."""
     frames = dataset.frames
@@ -96,6 +113,7 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
     counts = np.array([[np.count_nonzero(frame.numbers == z) for z in species] for frame in frames])
     offset = energy_offset(reference, prediction.energy, counts)
     shift = counts @ offset
+    trajectories = trajectories_of(frames)
 
     def over(chosen):
         return metrics(
@@ -107,6 +125,7 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
             [prediction.stress[k] for k in chosen],
             shift[chosen],
             block,
+            trajectories[chosen],
         )
 
     def split(key):

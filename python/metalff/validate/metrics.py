@@ -8,8 +8,10 @@
 | … after offset | eV/atom | one constant per element fitted by least squares on the compared frames themselves |
 | stress RMSE | eV/Å³, over the 6 distinct components | DFT stress carries the Pulay error of its basis |
 
-Intervals are 95% percentile intervals of a circular block bootstrap over frames (Politis and Romano 1992), with
-blocks of ``n^(1/3)`` consecutive frames unless told otherwise (Hall, Horowitz and Jing, Biometrika 82, 561 (1995)).
+Intervals are 95% percentile intervals of a circular block bootstrap (Politis and Romano 1992) within trajectories: a block
+never joins frames of two, and each keeps its number of frames in every resample. Blocks have ``n^(1/3)`` consecutive
+frames of a trajectory's ``n`` unless told otherwise (Hall, Horowitz and Jing, Biometrika 82, 561 (1995)). Trajectories with
+one frame cannot be resampled by themselves; they are drawn from together, one by one.
 """
 
 from dataclasses import dataclass
@@ -48,13 +50,26 @@ class Metrics:
     stress_frames: int
 
 
-def bootstrap_indices(
-    frames: int, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED
-) -> np.ndarray:
-    """Frame numbers [resamples, frames] of a circular block bootstrap."""
-    block = block or max(1, round(frames ** (1 / 3)))
-    starts = np.random.default_rng(seed).integers(frames, size=(resamples, -(-frames // block)))
-    return ((starts[:, :, None] + np.arange(block)) % frames).reshape(resamples, -1)[:, :frames]
+def bootstrap_indices(trajectories, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+    """Frame numbers [resamples, F] of a circular block bootstrap within trajectories.
+
+    Args:
+        trajectories: [F] which trajectory each frame belongs to; or F, for one trajectory.
+        block: consecutive frames of a trajectory that stay together.
+    """
+    labels = np.zeros(trajectories, int) if isinstance(trajectories, int) else np.asarray(trajectories)
+    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    members = [np.flatnonzero(labels == label) for label in np.flatnonzero(sizes > 1)]
+    lengths = [block or max(1, round(len(own) ** (1 / 3))) for own in members]
+    if len(single := np.flatnonzero(sizes[labels] == 1)):
+        members, lengths = [*members, single], [*lengths, 1]
+    rng = np.random.default_rng(seed)
+    parts = []
+    for own, length in zip(members, lengths, strict=True):
+        starts = rng.integers(len(own), size=(resamples, -(-len(own) // length)))
+        chosen = ((starts[:, :, None] + np.arange(length)) % len(own)).reshape(resamples, -1)[:, : len(own)]
+        parts.append(own[chosen])
+    return np.concatenate(parts, axis=1)
 
 
 def estimate(numerator, denominator, indices=None, *, root: bool = False) -> Estimate:
@@ -88,13 +103,23 @@ def energy_offset(reference, predicted, counts) -> np.ndarray:
     return np.linalg.lstsq(counts / atoms[:, None], error, rcond=None)[0]
 
 
-def _stress_rmse(square, block) -> Estimate | None:
+def _stress_rmse(square, trajectories, block) -> Estimate | None:
     if not square:
         return None
-    return estimate(square, np.ones(len(square)), bootstrap_indices(len(square), block), root=True)
+    return estimate(square, np.ones(len(square)), bootstrap_indices(trajectories, block), root=True)
 
 
-def metrics(reference_energy, energy, reference_forces, forces, reference_stress, stress, shift, block=None) -> Metrics:
+def metrics(
+    reference_energy,
+    energy,
+    reference_forces,
+    forces,
+    reference_stress,
+    stress,
+    shift,
+    block=None,
+    trajectories=None,
+) -> Metrics:
     """All metrics of one potential on F frames.
 
     Args:
@@ -103,9 +128,11 @@ def metrics(reference_energy, energy, reference_forces, forces, reference_stress
         reference_stress, stress: F arrays [3,3] eV/Å³, or None for frames without.
         shift: [F] eV that the fitted offset adds to ``energy``.
         block: frames per bootstrap block.
+        trajectories: [F] which trajectory each frame belongs to; one for all when None.
     """
     atoms = np.array([len(f) for f in reference_forces])
-    indices = bootstrap_indices(len(atoms), block)
+    trajectories = np.zeros(len(atoms), int) if trajectories is None else np.asarray(trajectories)
+    indices = bootstrap_indices(trajectories, block)
     difference = [np.asarray(p) - np.asarray(r) for p, r in zip(forces, reference_forces, strict=True)]
     square = [np.sum(d**2) for d in difference]
     reference_square = np.array([np.sum(np.square(r)) for r in reference_forces])
@@ -113,8 +140,8 @@ def metrics(reference_energy, energy, reference_forces, forces, reference_stress
     shifted = raw + np.asarray(shift, float) / atoms
     ones = np.ones(len(atoms))
     upper = np.triu_indices(3)
-    pairs = [(r, p) for r, p in zip(reference_stress, stress, strict=True) if r is not None and p is not None]
-    stress_square = [np.mean((np.asarray(p) - np.asarray(r))[upper] ** 2) for r, p in pairs]
+    both = [k for k, (r, p) in enumerate(zip(reference_stress, stress, strict=True)) if r is not None and p is not None]
+    stress_square = [np.mean((np.asarray(stress[k]) - np.asarray(reference_stress[k]))[upper] ** 2) for k in both]
     return Metrics(
         frames=len(atoms),
         atoms=int(atoms.sum()),
@@ -128,6 +155,6 @@ def metrics(reference_energy, energy, reference_forces, forces, reference_stress
         energy_mae=estimate(np.abs(raw), ones, indices),
         energy_rmse_offset=estimate(shifted**2, ones, indices, root=True),
         energy_mae_offset=estimate(np.abs(shifted), ones, indices),
-        stress_rmse=_stress_rmse(stress_square, block),
-        stress_frames=len(pairs),
+        stress_rmse=_stress_rmse(stress_square, trajectories[both], block),
+        stress_frames=len(both),
     )

@@ -23,7 +23,7 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
             "citation": dataset.citation,
             "licence": dataset.licence,
         },
-        "interval": {"level": LEVEL, "method": "circular block bootstrap over frames", "resamples": RESAMPLES},
+        "interval": {"level": LEVEL, "method": "circular block bootstrap within trajectories", "resamples": RESAMPLES},
         "versions": versions,
         "potentials": [
             {

@@ -1,13 +1,13 @@
-"""``metalff bench``: what is measured, that it resumes, table and plot, bad input."""
+"""``metalff speed``: what is measured, that it resumes, table and plot, bad input."""
 
 import json
 
 import pytest
 from typer.testing import CliRunner
 
-from metalff.bench import run as running
-from metalff.bench.cases import Case, plan
-from metalff.bench.figure import rows
+from metalff.speed import run as running
+from metalff.speed.cases import Case, plan
+from metalff.speed.figure import rows
 from metalff.cli import build_app
 from metalff.errors import MetalffError
 
@@ -17,8 +17,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(running, "SECONDS", 0.05)
 
 
-def bench(*words):
-    return CliRunner().invoke(build_app(), ["bench", *map(str, words)])
+def speed(*words):
+    return CliRunner().invoke(build_app(), ["speed", *map(str, words)])
 
 
 def test_plan(bundled_model, oracle):
@@ -41,35 +41,35 @@ def test_weak_scaling_grows_the_crystal(bundled_model):
 
 def test_a_run_and_its_continuation(bundled_model, tmp_path, quick, monkeypatch):
     words = (bundled_model, "--engine", "native", "--atoms", 100, "--ranks", 1, "--ranks", 2, "--out", tmp_path / "b")
-    outcome = bench(*words)
+    outcome = speed(*words)
     assert outcome.exit_code == 0, outcome.output
-    document = json.loads((tmp_path / "b" / "bench.json").read_text())
+    document = json.loads((tmp_path / "b" / "speed.json").read_text())
     assert len(document["results"]) == 6
     for entry in document["results"].values():
         assert entry["atoms"] == 108 * (2 if entry["weak"] else 1)
         assert entry["µs/atom"] > 0 and entry["MB"] > 10 and 0 < entry["outside %"] < 100
-    assert (tmp_path / "b" / "bench.md").read_text().count("| Cu-mace | native |") == 6
-    assert (tmp_path / "b" / "bench.png").stat().st_size > 10_000
+    assert (tmp_path / "b" / "speed.md").read_text().count("| Cu-mace | native |") == 6
+    assert (tmp_path / "b" / "speed.png").stat().st_size > 10_000
 
     # two results are lost, as by a kill: these two alone are measured
     lost = list(document["results"])[2:4]
     for key in lost:
         del document["results"][key]
-    (tmp_path / "b" / "bench.json").write_text(json.dumps(document))
+    (tmp_path / "b" / "speed.json").write_text(json.dumps(document))
     measured = []
     monkeypatch.setattr(running, "_lammps", lambda case: measured.append(case.key) or {"s/step": 1.0, "atoms": 108})
-    assert bench(*words).exit_code == 0
+    assert speed(*words).exit_code == 0
     assert measured == lost
 
 
 def test_other_models_start_anew(bundled_model, tmp_path):
     """Results of a file that was changed since are not mixed in."""
     document = running.load(tmp_path / "none.json", [bundled_model]) | {"results": {"x": {}}}
-    (tmp_path / "bench.json").write_text(json.dumps(document))
-    assert running.load(tmp_path / "bench.json", [bundled_model])["results"] == {"x": {}}
+    (tmp_path / "speed.json").write_text(json.dumps(document))
+    assert running.load(tmp_path / "speed.json", [bundled_model])["results"] == {"x": {}}
     document["models"] = {str(bundled_model): "another hash"}
-    (tmp_path / "bench.json").write_text(json.dumps(document))
-    assert running.load(tmp_path / "bench.json", [bundled_model])["results"] == {}
+    (tmp_path / "speed.json").write_text(json.dumps(document))
+    assert running.load(tmp_path / "speed.json", [bundled_model])["results"] == {}
 
 
 def test_rows():
@@ -94,20 +94,20 @@ def test_rows():
     ],
 )
 def test_bad_input(words, sentence, tmp_path):
-    outcome = bench(*words, "--out", tmp_path / "b")
+    outcome = speed(*words, "--out", tmp_path / "b")
     assert outcome.exit_code != 0
     assert isinstance(outcome.exception, MetalffError) and sentence in str(outcome.exception)
     assert not (tmp_path / "b").exists()
 
 
 def test_a_damaged_file_of_results(tmp_path):
-    (tmp_path / "bench.json").write_text("{")
+    (tmp_path / "speed.json").write_text("{")
     with pytest.raises(MetalffError, match="is not a file of results"):
-        running.load(tmp_path / "bench.json", [])
+        running.load(tmp_path / "speed.json", [])
 
 
 def test_lammps_that_stops_says_why(bundled_model, tmp_path, quick):
-    from metalff.bench.lammps import measure
+    from metalff.speed.lammps import measure, mlff
 
     with pytest.raises(MetalffError, match="LAMMPS stopped: .*unknown keyword 'presision'"):
-        measure([bundled_model], 2, 1, "presision single")
+        measure(mlff([bundled_model], "presision single"), 2, 1)

@@ -1,4 +1,4 @@
-"""A crystal in the stock LAMMPS with pair_style mlff, timed and weighed."""
+"""A crystal in the stock LAMMPS, timed and weighed."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from ase.data import atomic_masses, atomic_numbers, covalent_radii, reference_states
 
 from metalff.errors import MetalffError
-from metalff.lammps import environment, lmp_executable
+from metalff.lammps import end, environment, lmp_executable
 
 INPUT = """
 units metal
@@ -18,14 +18,16 @@ region box block 0 {cells[0]} 0 {cells[1]} 0 {cells[2]}
 create_box 1 box
 create_atoms 1 box
 mass 1 {mass}
-pair_style mlff {keywords}
-pair_coeff * * {models} {element}
+{pair}
 velocity all create 600 1
 fix move all nve
 run {warm_up}
 run {steps}
 shell "grep VmHWM /proc/$PPID/status"
 """
+
+COARSE = 0.2
+"""Seconds of a run below which the clock of processor time is too coarse; wall time stands in for it."""
 
 
 def lattice(element: str) -> tuple[str, int]:
@@ -50,24 +52,26 @@ def command(script: Path, ranks: int = 1) -> list[str]:
     return [*mpi, str(lmp_executable()), "-in", str(script), "-log", "none", "-nocite"]
 
 
-def start(folder: Path, models, cells, steps: int, keywords: str = "", ranks: int = 1, warm_up: int = 2, element="Cu"):
-    """The running process; what it says goes to ``folder/out``."""
-    script = folder / "in.lmp"
+def mlff(models, keywords: str = "", element: str = "Cu") -> list[str]:
+    """``pair_style`` and ``pair_coeff`` lines for one or several artefacts."""
     paths = " ".join(str(Path(model).resolve()) for model in models)
+    return [f"pair_style mlff {keywords}", f"pair_coeff * * {paths} {element}"]
+
+
+def start(folder: Path, pair, cells, steps: int, ranks: int = 1, warm_up: int = 2, element: str = "Cu"):
+    """The running process; what it says goes to ``folder/out``.
+
+    Args:
+        pair: ``pair_style`` and ``pair_coeff`` lines.
+        cells: repetitions of the element's cell, a number or one per axis.
+    """
+    script = folder / "in.lmp"
     cells = (cells,) * 3 if isinstance(cells, int) else cells
     crystal, mass = lattice(element)[0], atomic_masses[atomic_numbers[element]]
-    script.write_text(
-        INPUT.format(
-            models=paths,
-            cells=cells,
-            steps=steps,
-            keywords=keywords,
-            warm_up=warm_up,
-            element=element,
-            lattice=crystal,
-            mass=mass,
-        )
+    text = INPUT.format(
+        pair="\n".join(pair), cells=cells, steps=steps, warm_up=warm_up, lattice=crystal, mass=mass
     )
+    script.write_text(text)
     with (folder / "out").open("w") as stream:
         return subprocess.Popen(
             command(script, ranks),
@@ -75,27 +79,42 @@ def start(folder: Path, models, cells, steps: int, keywords: str = "", ranks: in
             stderr=stream,
             cwd=folder,
             env=environment() | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            start_new_session=True,
         )
 
 
 def finish(process, folder: Path, steps: int) -> dict[str, float]:
-    """Seconds per step, peak MB of the first rank, ghosts per rank, and percentages of the loop's time."""
-    status = process.wait()
+    """Seconds per step (of wall time; ``processor s/step``: that the processes had a core), atoms, peak MB of the first rank
+    and ghosts per rank; of pair_style mlff also percentages of the loop's time."""
+    try:
+        status = process.wait()
+    finally:
+        end(process)
     text = (folder / "out").read_text()
     if status:
         reason = re.findall(r"^(?:ERROR.*|.*error:.*)$", text, re.M) or text.strip().splitlines()[-1:] or ["no message"]
         raise MetalffError(f"LAMMPS stopped: {reason[0]}")
-    parts = re.findall(r"edges (\S+) s, model (\S+) s, communication (\S+) s, scatter (\S+) s", text)[-1]
-    edges, _, communication, scatter = map(float, parts)
     loop, atoms = re.findall(r"Loop time of (\S+) on \d+ procs for \d+ steps with (\d+) atoms", text)[-1]
-    loop = float(loop)
-    # one rank: min; several: the average
-    neigh = float(re.findall(r"^Neigh\s*\|\s*\S+\s*\|\s*(\S+)", text, re.M)[-1])
-    return {
-        "s/step": loop / steps,
+    share = float(re.findall(r"^(\S+)% CPU use", text, re.M)[-1]) / 100
+    result = {
+        "s/step": float(loop) / steps,
+        "processor s/step": float(loop) / steps * (share if float(loop) > COARSE else 1),
         "atoms": int(atoms),
         "MB": int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) * 1024 / 1e6,
         "ghosts": float(re.findall(r"Nghost:\s+(\S+) ave", text)[-1]),
+    }
+    return result | _parts(text, float(loop))
+
+
+def _parts(text: str, loop: float) -> dict[str, float]:
+    """Where the time goes, in % of the loop; only pair_style mlff tells."""
+    found = re.findall(r"edges (\S+) s, model \S+ s, communication (\S+) s, scatter (\S+) s", text)
+    if not found:
+        return {}
+    edges, communication, scatter = map(float, found[-1])
+    # one rank: min; several: the average
+    neigh = float(re.findall(r"^Neigh\s*\|\s*\S+\s*\|\s*(\S+)", text, re.M)[-1])
+    return {
         "neighbour list %": 100 * neigh / loop,
         "edges %": 100 * edges / loop,
         "scatter %": 100 * scatter / loop,
@@ -104,13 +123,11 @@ def finish(process, folder: Path, steps: int) -> dict[str, float]:
     }
 
 
-def measure(
-    models, cells, steps: int, keywords: str = "", ranks: int = 1, at_once: int = 1, element: str = "Cu"
-) -> dict[str, float]:
-    """`finish` of one run on ``cells`` (a number, or one per axis) repetitions of the element's crystal; with ``at_once`` several of them side by side, the first one's numbers."""
+def measure(pair, cells, steps: int, ranks: int = 1, at_once: int = 1, element: str = "Cu") -> dict[str, float]:
+    """`finish` of one run on ``cells`` repetitions of the element's crystal; with ``at_once`` several side by side, the first one's numbers."""
     folders = [tempfile.TemporaryDirectory() for _ in range(at_once)]
     paths = [Path(folder.name) for folder in folders]
-    running = [start(path, models, cells, steps, keywords, ranks, element=element) for path in paths]
+    running = [start(path, pair, cells, steps, ranks, element=element) for path in paths]
     results = [finish(process, path, steps) for process, path in zip(running, paths)]
     for folder in folders:
         folder.cleanup()

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 from metalff.artifact import read_manifest
-from metalff.bench import peers_worker
-from metalff.bench.cases import Case
-from metalff.bench.lammps import lattice, measure
+from metalff.speed import peers_worker
+from metalff.speed.cases import Case
+from metalff.speed.lammps import lattice, measure, mlff
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
@@ -91,7 +91,7 @@ def _lammps(case: Case) -> dict:
     keywords = f"engine {case.engine} precision {case.precision} extrapolation ignore"
 
     def once(steps):
-        return measure([case.model], cells, steps, keywords, case.ranks, element=element)
+        return measure(mlff([case.model], keywords, element), cells, steps, case.ranks, element=element)
 
     probe = once(3)
     return once(max(5, min(2000, round(SECONDS / probe["s/step"]))))

@@ -1,4 +1,4 @@
-"""``metalff bench``: how fast models run on this machine."""
+"""``metalff speed``: how fast models run on this machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +9,14 @@ from metalff.errors import MetalffError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("bench", help="Time models in LAMMPS: engines, precisions, sizes, MPI ranks, and peers.")(bench)
+    app.command("speed", help="Time models in LAMMPS: engines, precisions, sizes, MPI ranks, and peers.")(speed)
 
 
-def bench(
+def speed(
     models: Annotated[
         list[Path] | None, typer.Argument(help=".mlff files; the bundled copper model by default")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for bench.json, bench.md and bench.png")] = Path("bench"),
+    out: Annotated[Path, typer.Option(help="folder for speed.json, speed.md and speed.png")] = Path("speed"),
     atoms: Annotated[
         list[int] | None, typer.Option(min=1, help="size of the crystal; give it several times [500, 4000]")
     ] = None,
@@ -37,9 +37,9 @@ def bench(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from metalff.bench.cases import plan
-    from metalff.bench.figure import HEAD, markdown, plot, rows
-    from metalff.bench.run import run
+    from metalff.speed.cases import plan
+    from metalff.speed.figure import HEAD, markdown, plot, rows
+    from metalff.speed.run import run
     from metalff.paths import atomic_write, shared
 
     chosen = models or [shared("potentials", "mlff", "Cu-mace.mlff")]
@@ -66,7 +66,7 @@ def bench(
     def progress(case, k):
         console.print(f"[{k + 1}/{len(cases)}] {case.key}", highlight=False, markup=False)
 
-    document = run(cases, out / "bench.json", chosen, symmetrix, progress)
+    document = run(cases, out / "speed.json", chosen, symmetrix, progress)
     wanted = {case.key: document["results"][case.key] for case in cases}
     table = Table(
         *[Column(name, no_wrap=True, overflow="fold") for name in HEAD],
@@ -75,7 +75,7 @@ def bench(
     for row in rows(wanted):
         table.add_row(*row)
     Console(width=120).print(table)
-    plot(wanted, out / "bench.png", f"{document['machine']['processor']}, one core per rank")
-    with atomic_write(out / "bench.md") as stream:
+    plot(wanted, out / "speed.png", f"{document['machine']['processor']}, one core per rank")
+    with atomic_write(out / "speed.md") as stream:
         stream.write(markdown(rows(wanted)))
-    typer.echo(f"results: {', '.join(str(out / f'bench.{kind}') for kind in ('json', 'md', 'png'))}")
+    typer.echo(f"results: {', '.join(str(out / f'speed.{kind}') for kind in ('json', 'md', 'png'))}")

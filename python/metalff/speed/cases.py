@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metalff.artifact import read_manifest
-from metalff.bench.lammps import cells_of, lattice
+from metalff.speed.lammps import cells_of, lattice
 from metalff.errors import MetalffError
 
 

@@ -1,0 +1,94 @@
+"""``metalff benchmark``: models on reference data beside each other: accuracy, speed, memory, stability, cost."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metalff.errors import MetalffError
+
+UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("benchmark", help="Compare models fairly: accuracy, speed, memory, stability and cost in one table.")(benchmark)
+
+
+def benchmark(
+    models: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
+    data: Annotated[list[str], typer.Option(help="Bundled set such as zuo2020-Cu:test, or a file; give it several times.")],
+    out: Annotated[Path, typer.Option(help="Folder for benchmark.json, .csv, .md and .png.")] = Path("benchmark"),
+    parts: Annotated[str, typer.Option(help="Which of accuracy,speed,stability.")] = "accuracy,speed,stability",
+    time: Annotated[str, typer.Option(help="Length of each stability run.")] = "20ps",
+    limit: Annotated[str | None, typer.Option(help="Wall time after which a stability run stops, such as 10min; a later run goes on.")] = None,
+    atoms: Annotated[int, typer.Option(min=4, help="Size of the crystal that is timed.")] = 500,
+    seed: Annotated[int, typer.Option(min=1, max=899999999, help="Of velocities and thermostat.")] = 12345,
+) -> None:
+    """Every model on every data set whose elements it has. What is measured already is kept."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    from metalff import data as reference
+    from metalff.benchmark import plan, table
+    from metalff.benchmark.progress import Bar
+    from metalff.benchmark.record import Record
+    from metalff.benchmark.run import Runner
+    from metalff.sweep.run import locked
+    from metalff.train.configuration import seconds
+
+    settings = plan.Settings(picoseconds(time), atoms, seed)
+    limit_s = seconds(limit) if limit else None
+    asked = [part for part in re.split(r"[,\s]+", parts) if part]
+    datasets, chosen = [reference.read(spec) for spec in data], plan.models(models)
+    tasks = plan.tasks(chosen, datasets, asked)
+    record = Record(out, settings, ["metalff", *sys.argv[1:]])
+    record.describe(chosen, datasets)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "benchmark") as lock, Bar() as bar:
+        record.write()
+        complete = Runner(record, settings, bar, limit_s, lock).run(tasks)
+    rows = table.rows(record, chosen, datasets, asked)
+    said = table.notes(rows, chosen, datasets, settings)
+    files = write(out, rows, datasets, said)
+    console, drawn = Console(width=1000), table.shown(rows, datasets)
+    Console(width=Measurement.get(console, console.options, drawn).maximum).print(drawn)
+    for sentence in said:
+        typer.echo(sentence)
+    typer.echo(f"results: {', '.join(map(str, files))}")
+    if not complete:
+        raise MetalffError("something could not be measured (see above); the same command tries it again")
+
+
+def write(out: Path, rows, datasets, said) -> list[Path]:
+    """Table and pictures beside ``benchmark.json``."""
+    import pandas
+
+    from metalff.benchmark.figure import errors_by_temperature, trade_off
+    from metalff.benchmark.table import csv_rows, markdown
+    from metalff.paths import atomic_write
+
+    with atomic_write(out / "benchmark.csv") as stream:
+        pandas.DataFrame(csv_rows(rows)).to_csv(stream, index=False)
+    with atomic_write(out / "benchmark.md") as stream:
+        stream.write(markdown(rows, datasets, said))
+    files = [out / f"benchmark.{ending}" for ending in ("json", "csv", "md")]
+    for name, figure in (("benchmark.png", trade_off(rows, datasets)), ("temperatures.png", errors_by_temperature(rows, datasets))):
+        if figure:
+            with atomic_write(out / name, "wb") as stream:
+                figure.savefig(stream, format="png")
+            files.append(out / name)
+    return files
+
+
+def picoseconds(text: str) -> float:
+    """``20ps``, ``500fs``, ``0.1ns`` in ps.
+
+    Raises:
+        MetalffError: not such a time, or not longer than zero.
+    """
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(fs|ps|ns)", text.strip())
+    if not found or not float(found[1]):
+        raise MetalffError(f"--time {text!r} is no length of a run; give one such as 20ps, 500fs or 0.1ns")
+    return float(found[1]) * UNITS[found[2]]
