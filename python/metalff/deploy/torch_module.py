@@ -11,6 +11,7 @@ from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.compiled import pack_programs
 from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
@@ -76,6 +77,9 @@ def deploy(
         MetalffError: no module there, or it breaks the contract.
     """
     source, output, training = Path(source), Path(output), Training()
+    refuse_other_family(source, "torch")
+    if source.suffix == ".mlff":
+        raise MetalffError(f"'{source}' does not hold its module's code: give the module as FILE.py:NAME, and its weights")
     if source.is_dir():
         if weights:
             raise MetalffError(f"'{source}' has its own weights; leave --weights out")

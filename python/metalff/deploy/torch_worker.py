@@ -39,8 +39,7 @@ def restore(file, name, arguments, weights):
         except Exception as error:  # what is raised depends on what is wrong with the file
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ContractError(f"{weights.name} is no state dict (.safetensors, or .pt with tensors alone): {first}") from None
-    arguments = record.get("arguments", {}) | arguments
-    module = make(file, name, arguments)
+    module, arguments = make(file, name, record.get("arguments", {}) | arguments)
     conformance.check_attributes(module)
     if state is not None:
         try:

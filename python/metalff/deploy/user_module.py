@@ -32,8 +32,8 @@ def first_line(error) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
 
 
-def make(file, name: str, arguments: dict | None = None, offered: dict | None = None) -> torch.nn.Module:
-    """The module ``name`` of a file: a class or a function, which is called, or an instance.
+def make(file, name: str, arguments: dict | None = None, offered: dict | None = None) -> tuple[torch.nn.Module, dict]:
+    """The module ``name`` of a file, and the arguments that it was made from: a class or a function, which is called, or an instance.
 
     Args:
         file: Python file; its folder is on the path while it is imported.
@@ -47,6 +47,7 @@ def make(file, name: str, arguments: dict | None = None, offered: dict | None = 
     namespace = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = namespace
     sys.path.insert(0, str(file.parent))
+    sys.dont_write_bytecode = True  # nothing beside the user's files
     try:
         spec.loader.exec_module(namespace)
     except Exception as error:
@@ -57,14 +58,14 @@ def make(file, name: str, arguments: dict | None = None, offered: dict | None = 
         raise ContractError(
             f"{file.name} has no {name}: give a class, a function that returns a module, or a module as FILE.py:NAME"
         )
-    made = getattr(namespace, name)
+    made, given = getattr(namespace, name), arguments or {}
     if not isinstance(made, torch.nn.Module):
         if not callable(made):
             raise ContractError(
                 f"{name} in {file.name} is neither a torch.nn.Module nor a class or function that makes one"
             )
         parameters = inspect.signature(made).parameters
-        given = {key: value for key, value in (offered or {}).items() if key in parameters} | (arguments or {})
+        given = {key: value for key, value in (offered or {}).items() if key in parameters} | given
         try:
             inspect.signature(made).bind(**given)
         except TypeError as error:
@@ -77,7 +78,7 @@ def make(file, name: str, arguments: dict | None = None, offered: dict | None = 
             raise ContractError(f"{name}() in {file.name} fails: {first_line(error)}{place(error, file)}") from None
     if not isinstance(made, torch.nn.Module):
         raise ContractError(f"{name} in {file.name} returns a {type(made).__name__}, but must return a torch.nn.Module")
-    return made
+    return made, given
 
 
 class Layers(torch.nn.Module):
