@@ -36,9 +36,10 @@ def restore(file, name, arguments, weights):
     if weights:
         try:
             state, record = read_weights(weights)
-        except Exception as error:  # what is raised depends on what is wrong with the file
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ContractError(f"{weights.name} is no state dict (.safetensors, or .pt with tensors alone): {first}") from None
+        except Exception:  # what is raised depends on what is wrong with the file
+            raise ContractError(
+                f"{weights.name} is no state dict: give a .safetensors file, or a .pt file that holds nothing but tensors by name"
+            ) from None
     module, arguments = make(file, name, record.get("arguments", {}) | arguments)
     conformance.check_attributes(module)
     if state is not None:
