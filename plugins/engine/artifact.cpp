@@ -46,12 +46,15 @@ void parse_manifest(const std::string &text, Artifact &a)
 {
   const auto json = Json::parse(text);
   const int found = json.at("schema").get<int>();
+  const std::string schema = std::to_string(Artifact::schema);
+  const std::string versions = " (the file is of MetalFF " + json.value("versions", Json::object()).value("metalff", "an unknown version") +
+      "; schema " + schema + " is that of MetalFF 0.1.0 and later)";
   if (found > Artifact::schema)
-    throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " +
-                std::to_string(Artifact::schema) + ": update MetalFF");
+    throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " + schema +
+                ": update MetalFF" + versions);
   if (found < Artifact::schema)
     throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + ", of an older MetalFF, but this one " +
-                "reads " + std::to_string(Artifact::schema) + ": deploy the model again");
+                "reads " + schema + ": deploy the model again" + versions);
   a.name = json.at("name").get<std::string>();
   a.family = json.at("family").get<std::string>();
   a.citation = json.value("citation", "");

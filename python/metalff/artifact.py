@@ -29,6 +29,8 @@ from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
 SCHEMA = 2
+SINCE = "0.1.0"
+"""The first version of MetalFF that writes and reads this schema."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal files
 
 
@@ -172,14 +174,16 @@ def _parse_manifest(path: Path, text: bytes) -> Manifest:
     try:
         raw = json.loads(text)
         found = raw["schema"]
-        if isinstance(found, int) and found > SCHEMA:
+        if isinstance(found, int) and found != SCHEMA:
+            writer = raw["versions"]["metalff"] if "metalff" in raw.get("versions", {}) else "an unknown version"
+            versions = f"(the file is of MetalFF {writer}; schema {SCHEMA} is that of MetalFF {SINCE} and later)"
+            if found > SCHEMA:
+                raise MetalffError(
+                    f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF {versions}"
+                )
             raise MetalffError(
-                f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF"
-            )
-        if isinstance(found, int) and found < SCHEMA:
-            raise MetalffError(
-                f"'{path}' has manifest schema {found}, of an older MetalFF, but this one reads {SCHEMA}: deploy the model "
-                "again"
+                f"'{path}' has manifest schema {found}, of an older MetalFF, but this one reads {SCHEMA}: deploy the model again "
+                f"{versions}"
             )
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as error:

@@ -144,6 +144,15 @@ def test_bad_file(case, oracle, tmp_path, monkeypatch, capsys):
     refused(path, fragment, tmp_path, monkeypatch, capsys)
 
 
+@pytest.mark.parametrize("schema", [1, 3])
+def test_another_schema_names_the_versions(schema, oracle, tmp_path):
+    """Which MetalFF wrote the file, and which ones read what this one reads."""
+    path = tmp_path / "other.mlff"
+    path.write_bytes(setting(schema=schema, versions={"metalff": "7.8.9"})(oracle))
+    with pytest.raises(MetalffError, match=r"the file is of MetalFF 7\.8\.9; schema 2 is that of MetalFF 0\.1\.0 and later"):
+        open_artifact(path)
+
+
 def test_missing_file_and_directory(tmp_path, monkeypatch, capsys):
     for path in (tmp_path / "nowhere.mlff", tmp_path):
         refused(path, "does not exist or is not a file: check the path", tmp_path, monkeypatch, capsys)

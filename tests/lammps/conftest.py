@@ -10,6 +10,8 @@ from metalff.environments import create, environment_python
 from metalff.lammps import potentials_dir
 from nep_variants import write_nep
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
 
 @pytest.fixture(scope="session")
 def second(tmp_path_factory):
@@ -56,6 +58,16 @@ def nep(tmp_path_factory):
     text = write_nep(folder / "nep.txt", elements=("Ni", "Cu"), l_max="4 2 1", zbl="1.0 2.0")
     nep.deploy(text, folder / "CuNi-nep.mlff", say=lambda line: None)
     return folder / "CuNi-nep.mlff"
+
+
+@pytest.fixture(scope="session")
+def user_eam(tmp_path_factory):
+    """The example of docs/contract.md: the oracle's potential, written as a user writes a module."""
+    from metalff.deploy import torch_module
+
+    path = tmp_path_factory.mktemp("user") / "Cu-user.mlff"
+    torch_module.deploy(EXAMPLES / "eam_module.py:Copper", path, say=lambda line: None)
+    return path
 
 
 @pytest.fixture(scope="session")

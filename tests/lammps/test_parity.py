@@ -73,6 +73,7 @@ ALL_RANKS = ("1 rank", "2 ranks", "4 ranks")
 NATIVE = (("engine", "native"), ("spline", 0))
 MODELS = {
     "EAM": Model(ROUND_OFF, ALL_RANKS),
+    "EAM, a user's module": Model(ROUND_OFF, ("1 rank", "2 ranks")),
     "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False),
     "MACE": Model(MACE, tuple(WAYS)),
     "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni")),  # not in the order of the model
@@ -98,6 +99,7 @@ def kept():
 def artefact(model, request):
     found = {
         "EAM": "oracle",
+        "EAM, a user's module": "user_eam",
         "Stillinger-Weber": "angular",
         "MACE": "bundled_model",
         "local MACE": "local_mace",
@@ -121,7 +123,7 @@ def reference(model, artefact, kept, request, tmp_path):
     """By structure: energy, forces, stress[6] in LAMMPS' order and, where they are comparable, atomic energies."""
     source = MODELS[model].of or model
     if ("reference", source) not in kept:
-        if model == "EAM":
+        if model.startswith("EAM"):
             made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)

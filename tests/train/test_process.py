@@ -43,7 +43,10 @@ FAILURES = [
     ("raise OSError(28, 'No space left on device')", "No space left on device; the log is"),
     ("import sys; print('chatter'); sys.exit('too high')", "failed: too high; the log is"),
     ("import sys; sys.exit(3)", "the worker ended with status 3"),
-    ("import os; os.kill(os.getpid(), 9)", r"ended by SIGKILL \(is the memory full\?\)"),
+    ("import os; os.kill(os.getpid(), 9)", r"ended by SIGKILL, as .* memory is full; if it was, use a smaller --batch-size"),
+    ("bytearray(10**15)", "failed: the memory is full; use a smaller --batch-size, a smaller model"),
+    ("import torch; torch.empty(10**15, dtype=torch.int8)", r"memory is full \(another 1000000.0 GB were asked for\); use"),
+    ("import sys; sys.stderr.write('MemoryError once'); sys.stderr.write(chr(10)); sys.exit('another')", "failed: another;"),
     ("import os; os.kill(os.getpid(), 6)", "ended by SIGABRT;"),
 ]
 

@@ -71,6 +71,37 @@ def register(app: typer.Typer) -> None:
         _deploy(nep.deploy, source, output, name=name, licence=licence, test=test)
 
     @deploy.command()
+    def torch(
+        source: Annotated[
+            str,
+            typer.Argument(
+                help="FILE.py:NAME, a class, a function that returns a module, or a module; or a directory of 'metalff train torch'"
+            ),
+        ],
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+        weights: Annotated[Path | None, typer.Option(help="state dict: .safetensors, or .pt of tensors alone")] = None,
+        arguments: Annotated[
+            list[str] | None, typer.Option("--set", help="KEY=VALUE: an argument of NAME, such as channels=16")
+        ] = None,
+        python: Annotated[
+            str | None,
+            typer.Option(
+                help="Python that has what the module imports: a path, or a family with an environment; default: MetalFF's own"
+            ),
+        ] = None,
+        citation: Annotated[str, typer.Option(help="what to cite for the model")] = "",
+    ) -> None:
+        """Deploy any PyTorch module that keeps the contract (docs/contract.md)."""
+        from metalff.cli.train import overrides
+        from metalff.deploy import torch_module
+
+        given = {"weights": weights, "arguments": overrides(arguments or []), "python": python, "citation": citation}
+        _deploy(torch_module.deploy, source, output, name=name, licence=licence, test=test, **given)
+
+    @deploy.command()
     def eam(
         source: Annotated[Path, typer.Argument(help="a setfl file (pair_style eam/alloy)")],
         output: Output,
@@ -83,7 +114,7 @@ def register(app: typer.Typer) -> None:
         _deploy(eam.deploy, source, output, name=name, licence=licence)
 
 
-def _deploy(deploy, source: Path, output: Path, **options) -> None:
+def _deploy(deploy, source: Path | str, output: Path, **options) -> None:
     manifest = deploy(source, output, **options, say=lambda line: typer.echo(f"  {line}"))
     size = output.stat().st_size / 1e6
     typer.echo(f"{output}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")

@@ -1,5 +1,6 @@
 """``metalff train``: one sub-command per model family."""
 
+import hashlib
 import inspect
 import os
 import shlex
@@ -11,162 +12,165 @@ import typer
 
 from metalff.errors import MetalffError
 
-Data = Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")]
-Out = Annotated[Path, typer.Option(help="Directory of this training.")]
-Elements = Annotated[str | None, typer.Option(help="Such as Cu or Cu,Al; default: those in the data.")]
-ValidData = Annotated[str | None, typer.Option(help="Validation data; default: a part of --data.")]
-ValidFraction = Annotated[float, typer.Option(help="Part of --data held out without --valid-data.")]
-ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with any keys of the configuration.")]
-Size = Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")]
-Precision = Annotated[str | None, typer.Option(help="float32 or float64.")]
-Budget = Annotated[str | None, typer.Option(help="Time to spend, such as 70min or 2h.")]
-MaxEpochs = Annotated[int | None, typer.Option(help="End earlier, after so many epochs.")]
-Seed = Annotated[int | None, typer.Option(help="Of weights, batches and held-out blocks.")]
-BatchSize = Annotated[int | None, typer.Option(help="Frames per step.")]
-Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
-StressWeight = Annotated[float | None, typer.Option(help="Weight of the virial; default: by the data.")]
-FreeAtoms = Annotated[str | None, typer.Option(help="Free atoms in eV: Cu=-0.2,…, or average, zero, auto.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")]
-Override = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
-]
 
-TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "nep": "a NEP"}
-"""Families whose architecture is given by ``--set`` and ``--config``."""
+def option(kind, text: str, *names: str):
+    """An option that the user may leave out."""
+    return Annotated[kind | None, typer.Option(*names, help=text)]
+
+
+DATA = {
+    "data": (
+        Annotated[
+            list[str],
+            typer.Option(
+                help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file, whole or a part: SET[temperature=300]; several are joined."
+            ),
+        ],
+        inspect.Parameter.empty,
+    ),
+    "out": (Annotated[Path, typer.Option(help="Directory of this training.")], inspect.Parameter.empty),
+    "valid_data": (option(list[str], "Validation data; default: a part of --data."), None),
+    "valid_fraction": (Annotated[float, typer.Option(help="Part of --data held out without --valid-data.")], 0.05),
+    "folds": (option(int, "Cut the data into so many parts, of which one is the test part."), None),
+    "fold": (option(int, "Which part is the test part, from 1."), None),
+    "block": (option(int, "Consecutive frames that stay together when some are held out [4]."), None),
+    "offsets": (
+        Annotated[
+            str,
+            typer.Option(help="Constants between the energies of sources: refuse, fit (and subtract), or ignore."),
+        ],
+        "refuse",
+    ),
+    "config": (option(Path, "YAML file with any keys of the configuration."), None),
+    "size": (Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")], "small"),
+    "override": (option(list[str], "KEY=VALUE of the configuration, such as num_bessels=6.", "--set"), None),
+}
+"""Options that are not keys of the configuration, with their defaults; all families have them."""
+
+KEYS = {
+    "elements": option(str, "Such as Cu or Cu,Al; default: those in the data."),
+    "r_max": option(float, "Cutoff of one layer, Å."),
+    "precision": option(str, "float32 or float64."),
+    "budget_s": option(str, "Time to spend, such as 70min or 2h.", "--budget"),
+    "max_epochs": option(int, "End earlier, after so many epochs."),
+    "seed": option(int, "Of weights, batches and held-out blocks."),
+    "batch_size": option(int, "Frames per step."),
+    "lr": option(float, "Peak learning rate."),
+    "stress_weight": option(float, "Weight of the virial; default: by the data."),
+    "e0": option(str, "Free atoms in eV: Cu=-0.2,…, or average, zero, auto."),
+    "threads": option(int, "CPU threads; default: all cores."),
+}
+"""Keys of the configuration that are options of all families."""
+
+ANGULAR = {
+    "l_max": option(int, "Angular momentum of edges.", "--l-max"),
+    "num_layers": option(int, "Layers.", "--layers"),
+}
+ARCHITECTURE = {
+    "mace": ANGULAR
+    | {
+        "channels": option(int, "Channels of the node features."),
+        "max_L": option(int, "Angular momentum of node features.", "--max-L"),
+        "correlation": option(int, "Body order − 1 of one layer."),
+    },
+    "allegro": ANGULAR,
+    "nequip": ANGULAR,
+    "nep": {},
+    "torch": {},
+}
+"""Keys of the configuration that are options of one family; ``--set`` and ``--config`` take the others."""
+
+TITLES = {"mace": "a MACE model", "allegro": "an Allegro model", "nequip": "a NequIP model", "nep": "a NEP", "torch": "a PyTorch module of your own"}
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Train a model inside the environment of its family.", no_args_is_help=True)
     group.callback()(lambda: None)
-    group.command("mace", help="Train a MACE model; the same command again resumes an interrupted training.")(mace)
     for name, title in TITLES.items():
-        text = f"Train {title} model; the same command again resumes an interrupted training."
-        command = command_of(name)
-        if name == "nep":  # its angular momenta are three numbers, and it has one layer
-            shown = inspect.signature(command)
-            left = [p for key, p in shown.parameters.items() if key not in ("l_max", "layers")]
-            command.__signature__ = shown.replace(parameters=left)
-        group.command(name, help=text)(command)
+        text = f"Train {title}; the same command again resumes an interrupted training."
+        group.command(name, help=text)(command_of(name))
     app.add_typer(group, name="train")
 
 
-def mace(
-    data: Data,
-    out: Out,
-    elements: Elements = None,
-    valid_data: ValidData = None,
-    valid_fraction: ValidFraction = 0.05,
-    config: ConfigFile = None,
-    size: Size = "small",
-    r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of the node features.")] = None,
-    max_l_features: Annotated[int | None, typer.Option("--max-L", help="Angular momentum of node features.")] = None,
-    l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
-    correlation: Annotated[int | None, typer.Option(help="Body order − 1 of one layer.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Message-passing layers.")] = None,
-    override: Override = None,
-    precision: Precision = None,
-    budget: Budget = None,
-    max_epochs: MaxEpochs = None,
-    seed: Seed = None,
-    batch_size: BatchSize = None,
-    lr: Rate = None,
-    stress_weight: StressWeight = None,
-    e0: FreeAtoms = None,
-    threads: Threads = None,
-) -> None:
-    given = {
-        "r_max": r_max,
-        "channels": channels,
-        "max_L": max_l_features,
-        "l_max": l_max,
-        "correlation": correlation,
-        "num_layers": layers,
-        "precision": precision,
-        "budget_s": budget,
-        "max_epochs": max_epochs,
-        "seed": seed,
-        "batch_size": batch_size,
-        "lr": lr,
-        "stress_weight": stress_weight,
-        "e0": e0,
-        "threads": threads,
-        "elements": elements,
-    }
-    given |= overrides(override or [])
-    train_family("mace", given, data, out, valid_data, valid_fraction, config, size)
-
-
 def command_of(name: str):
-    """The command of a family whose architecture is given by ``--set``."""
+    """The command of a family, with the options of the tables above."""
+    keys = KEYS | ARCHITECTURE[name]
 
-    def command(
-        data: Data,
-        out: Out,
-        elements: Elements = None,
-        valid_data: ValidData = None,
-        valid_fraction: ValidFraction = 0.05,
-        config: ConfigFile = None,
-        size: Size = "small",
-        r_max: Annotated[float | None, typer.Option(help="Cutoff of one layer, Å.")] = None,
-        l_max: Annotated[int | None, typer.Option("--l-max", help="Angular momentum of edges.")] = None,
-        layers: Annotated[int | None, typer.Option(help="Layers.")] = None,
-        override: Override = None,
-        precision: Precision = None,
-        budget: Budget = None,
-        max_epochs: MaxEpochs = None,
-        seed: Seed = None,
-        batch_size: BatchSize = None,
-        lr: Rate = None,
-        stress_weight: StressWeight = None,
-        e0: FreeAtoms = None,
-        threads: Threads = None,
-    ) -> None:
-        given = {
-            "r_max": r_max,
-            "l_max": l_max,
-            "num_layers": layers,
-            "precision": precision,
-            "budget_s": budget,
-            "max_epochs": max_epochs,
-            "seed": seed,
-            "batch_size": batch_size,
-            "lr": lr,
-            "stress_weight": stress_weight,
-            "e0": e0,
-            "threads": threads,
-            "elements": elements,
-        }
-        given |= overrides(override or [])
-        train_family(name, given, data, out, valid_data, valid_fraction, config, size)
+    def command(**said) -> None:
+        given = {key: said.pop(key) for key in keys} | overrides(said.pop("override") or [])
+        train_family(name, given, **said)
 
+    module = Annotated[str, typer.Argument(help="FILE.py:NAME, a class or function that makes the module")]
+    described = {"module": (module, inspect.Parameter.empty)} if name == "torch" else {}
+    described |= DATA | {key: (annotation, None) for key, annotation in keys.items()}
+    command.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for key, (annotation, default) in described.items()
+        ]
+    )
     return command
 
 
-def train_family(name: str, given: dict, data, out: Path, valid_data, valid_fraction, config, size) -> None:
+def train_family(
+    name: str,
+    given: dict,
+    data: list[str],
+    out: Path,
+    valid_data: list[str] | None,
+    valid_fraction: float,
+    folds: int | None,
+    fold: int | None,
+    block: int | None,
+    offsets: str,
+    config: Path | None,
+    size: str,
+    module: str | None = None,
+) -> None:
     """Prepare and run a training; ``given`` holds what the user said, None where nothing."""
     from rich.console import Console
 
     from metalff import environments
-    from metalff.data import read
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration, seconds
+    from metalff.train.sets import gather, one_fold
+    from metalff.train.splits import BLOCK
 
     given = {key: value for key, value in given.items() if value is not None}
     for key, parse in (("budget_s", seconds), ("e0", free_atoms), ("elements", symbols)):
-        if key in given:
+        if isinstance(given.get(key), str):
             given[key] = parse(given[key])
-    dataset = read(data)
-    values = {"elements": dataset.elements, "threads": len(os.sched_getaffinity(0))}
+    if block is not None and block < 1:
+        raise MetalffError(f"--block {block}: give a positive number of frames")
+    sets = gather(data, valid_data or [], offsets)
+    values = {"elements": sets.train.elements, "threads": len(os.sched_getaffinity(0))}
     values |= from_file(config) if config else {}
     values |= given
+    files = {}
+    if module:
+        from metalff.deploy.torch_module import module_of
+
+        file, attribute = module_of(module)
+        files[file.name] = file.read_bytes()
+        values |= {"module": f"{file.name}:{attribute}", "module_sha256": hashlib.sha256(files[file.name]).hexdigest()}
     chosen = configuration(name, values, size)
     if FAMILIES[name].framework:
         environments.environment_python(name)  # before anything is written
     console = Console(stderr=True)
-    written = family.prepare(name, chosen, dataset, out, read(valid_data) if valid_data else None, valid_fraction)
-    for note in notes(chosen, written, valid_data is None):
-        console.print(f"note: {note}", highlight=False)
+    written = family.prepare(
+        name,
+        chosen,
+        sets.train,
+        out,
+        sets.valid,
+        valid_fraction,
+        fold=one_fold(folds, fold),
+        block=block or BLOCK,
+        record=sets.record,
+        files=files,
+    )
+    for note in (*sets.notes, *notes(chosen, written, not valid_data)):
+        console.print(f"note: {note}", highlight=False, markup=False)
     try:
         described = run(family, out, console)
     except KeyboardInterrupt:
@@ -183,6 +187,12 @@ def train_family(name: str, given: dict, data, out: Path, valid_data, valid_frac
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
+    if "test" in described["errors"]:
+        test = described["errors"]["test"]
+        typer.echo(
+            f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
+            f"{1000 * test['energy_rmse']:.2f} meV/atom"
+        )
     typer.echo(f"next: metalff deploy {name} {shlex.quote(str(out))} -o MODEL.mlff")
 
 

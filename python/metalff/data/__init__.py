@@ -6,12 +6,14 @@ from metalff.data.bundled import load, names, splits
 from metalff.data.extxyz import read_extxyz, write_extxyz
 from metalff.data.frame import Dataset, Frame, hold_out
 from metalff.data.mlearn import read_mlearn
+from metalff.data.selection import divide, join, select
 from metalff.errors import MetalffError, nearest
 
 __all__ = [
     "Dataset",
     "Frame",
     "hold_out",
+    "join",
     "load",
     "names",
     "read",
@@ -25,16 +27,21 @@ READERS = {".json": read_mlearn, ".xyz": read_extxyz, ".extxyz": read_extxyz}
 
 
 def read(spec) -> Dataset:
-    """Read a bundled set or a file.
+    """Read a bundled set or a file, or a part of it.
 
     Args:
-        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, or a path ending in ``.xyz``,
-            ``.extxyz`` or ``.json``, with or without .gz.
+        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, or a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz; any of them
+            with a selection in brackets, such as ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
 
     Raises:
-        MetalffError: neither a set nor a file, an unknown ending, or a bad file.
+        MetalffError: neither a set nor a file, an unknown ending, a bad file, or a selection that cannot be read or leaves nothing.
     """
-    name, _, split = str(spec).partition(":")
+    whole, wanted = (str(spec), {}) if Path(spec).exists() else divide(str(spec))
+    return select(_read(whole), **wanted) if wanted else _read(whole)
+
+
+def _read(spec: str) -> Dataset:
+    name, _, split = spec.partition(":")
     if name in names():
         return load(name, split or None)
     path = Path(spec)

@@ -95,21 +95,28 @@ class Dataset:
     def filter(self, *, element=None, split=None, group=None, temperature=None) -> "Dataset":
         """The frames that contain ``element``, come from ``…:split``, and have this ``group`` and ``temperature``.
 
+        Each may be a tuple of alternatives.
+
         Raises:
             MetalffError: nothing is left.
         """
-        kept = tuple(
-            frame
-            for frame in self.frames
-            if (element is None or element in frame.elements)
-            and (split is None or frame.source.endswith(f":{split}"))
-            and (group is None or frame.group == group)
-            and (temperature is None or frame.temperature == temperature)
-        )
         asked = {"element": element, "split": split, "group": group, "temperature": temperature}
-        words = " ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
+        asked = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items() if value is not None}
+
+        def has(frame, key, values):
+            if key == "element":
+                return any(value in frame.elements for value in values)
+            if key == "split":
+                return frame.source.rpartition(":")[2] in values
+            return getattr(frame, key) in values
+
+        kept = tuple(frame for frame in self.frames if all(has(frame, *item) for item in asked.items()))
+        words = ",".join(f"{key}={'|'.join(format(v, 'g') if key == 'temperature' else v for v in values)}" for key, values in asked.items())
         if not kept:
-            hint = nearest(group, {frame.group for frame in self.frames}) if group else ""
+            hint = nearest(asked["group"][0], {frame.group for frame in self.frames}) if group else ""
+            known = sorted({frame.temperature for frame in self.frames if frame.temperature is not None})
+            if temperature is not None and not hint:
+                hint = f"; its temperatures are {', '.join(f'{t:g}' for t in known)} K" if known else "; it names no temperatures"
             raise MetalffError(f"{self.name} has no frame with {words}{hint}")
         return replace(self, name=f"{self.name}[{words}]" if words else self.name, frames=kept)
 

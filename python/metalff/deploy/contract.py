@@ -173,6 +173,12 @@ def safetensors(tensors: dict, metadata: dict[str, str] | None = None) -> bytes:
     return struct.pack("<Q", len(text)) + text + b"".join(blobs)
 
 
+def read_header(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + length]).get("__metadata__", {})
+
+
 def read_safetensors(data: bytes) -> dict:
     """Named tensors of a safetensors file."""
     names = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "I32": torch.int32, "BOOL": torch.bool}

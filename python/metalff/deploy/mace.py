@@ -8,6 +8,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -43,6 +44,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     from metalff.compiled import pack_programs
 
     source, output = Path(source), Path(output)
+    refuse_other_family(source, "mace")
     if source.suffix == ".mlff":
         with tempfile.TemporaryDirectory() as work:
             before = _unpack(source, Path(work))
@@ -95,8 +97,6 @@ def _unpack(source: Path, work: Path) -> Manifest:
     """Weights, hyperparameters and training record of an artefact, as a directory to deploy from."""
     opened = artifact.open_artifact(source)
     manifest = opened.manifest
-    if manifest.family != "mace":
-        raise MetalffError(f"'{source}' is a {manifest.family} model: give an .mlff file of a MACE model")
     (work / "weights.safetensors").write_bytes(opened.read("weights.safetensors"))
     (work / "config.json").write_text(json.dumps(manifest.training.config["model"]))
     training = manifest.training.model_dump() | {"config": manifest.training.config.get("training", {})}

@@ -9,6 +9,7 @@ from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.compiled import pack_programs
 from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -44,6 +45,7 @@ def deploy(
         MetalffError: no model there, one of another family, no environment, or a model that cannot be exported.
     """
     source, output = Path(source), Path(output)
+    refuse_other_family(source, family)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = _weights(family, source, work)

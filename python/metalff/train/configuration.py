@@ -32,7 +32,7 @@ SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 class Training(BaseModel):
     """What every family's training has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     elements: Annotated[list[str], Field(min_length=1)]
     """Chemical symbols, in the order of the model's types."""
@@ -194,6 +194,17 @@ class NepTraining(Training):
         return ""
 
 
+class TorchTraining(Training):
+    """A module of the user's own, in the contract of ``docs/contract.md``."""
+
+    module: str
+    """FILE.py:NAME; a copy of the file lies in the directory of the training."""
+    module_sha256: str
+    """Of the file."""
+    arguments: dict = {}
+    """Keyword arguments of NAME. Where it has parameters ``elements``, ``r_max`` or ``avg_num_neighbors``, it gets those of the training."""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family that ``metalff train`` knows.
@@ -271,6 +282,15 @@ FAMILIES = {
             },
             "nep_worker.py",
             "nep.txt",
+            framework=False,
+        ),
+        Family(
+            "torch",
+            "a module of your own",
+            TorchTraining,
+            {"small": {}},
+            "torch_worker.py",
+            "weights.safetensors",
             framework=False,
         ),
     )

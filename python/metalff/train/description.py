@@ -19,7 +19,7 @@ def describe_training(out) -> dict:
         a JSON object: ``data``, ``data_sha256``, ``data_citation``, ``data_licence`` (source of the frames), ``frames``
         and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, what
         ``neighborhoods`` says of the training data, ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the
-        epoch kept), ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
+        epoch kept, and ``test``, of the test part of a fold), ``offsets`` that were subtracted and the fold, where there are any, ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
     Raises:
         MetalffError: the training has not ended, or a file is missing or damaged.
     """
@@ -42,9 +42,11 @@ def describe_training(out) -> dict:
             "elements": config["elements"],
             "r_max": config["r_max"],
             "seed": config["seed"],
-            "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "out", "data")},
+            "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "test_file", "out", "data")},
             **neighborhoods(fit, config["r_max"]),
-            "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}},
+            "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}}
+            | ({"test": result["test"]} if "test" in result else {}),
+            **{key: source[key] for key in ("offsets", "folds", "fold") if key in source},
             "best_epoch": int(best["epoch"]),
             **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
             "versions": {"metalff": __version__} | result["versions"],

@@ -53,7 +53,10 @@ class Family:
         raise NotImplementedError
 
     def prepare(self, model, run) -> None:
-        """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own."""
+        """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own.
+
+        Called for the model that is kept, then for the one that is trained.
+        """
 
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
         """Energy of every node without E0, [N], of ``frames`` structures joined into one graph; differentiable twice."""
@@ -203,18 +206,20 @@ class Run:
         numbers = [ase.data.atomic_numbers[e] for e in cfg["elements"]]
         self.train = read_frames(cfg["train_file"], numbers, cfg["r_max"], self.dtype)
         self.valid = read_frames(cfg["valid_file"], numbers, cfg["r_max"], self.dtype)
+        self.tested = read_frames(cfg["test_file"], numbers, cfg["r_max"], self.dtype) if "test_file" in cfg else []
         e0 = zero_of_energy(cfg["e0"], self.train, len(numbers))
         force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
         binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
         self.e0 = torch.tensor(e0)
         self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
-        family.prepare(self.model, self)
-        self.ema = copy.deepcopy(self.model)
         # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
         torch.set_default_dtype(torch.float64)
         self.kept = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         torch.set_default_dtype(self.dtype)
+        for model in (self.kept, self.model):
+            family.prepare(model, self)
+        self.ema = copy.deepcopy(self.model)
         decay = [p for n, p in self.model.named_parameters() if family.decayed(n)]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
@@ -232,6 +237,8 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step, self.elapsed, self.best = (state[k] for k in ("epoch", "step", "elapsed", "best"))
             self.rng.bit_generator.state = state["rng"]
+            if "kept" in state:
+                self.kept.load_state_dict(state["kept"])
 
     def save(self):
         state = {
@@ -243,16 +250,26 @@ class Run:
             "elapsed": self.elapsed,
             "best": self.best,
             "rng": self.rng.bit_generator.state,
+            "kept": self.kept.state_dict(),
         }
         save_atomically(lambda p: torch.save(state, p), self.checkpoint)
 
     def keep(self):
         """Write the averaged weights in the family's form, in float64."""
         with torch.no_grad():
-            for kept, averaged in ((self.kept.parameters(), self.ema.parameters()), (self.kept.buffers(), self.ema.buffers())):
-                for p, q in zip(kept, averaged):
-                    p.copy_(q)
+            for p, q in zip(self.kept.parameters(), self.ema.parameters()):
+                p.copy_(q)
         self.family.save(self.kept, self.cfg, self.out)
+
+    def test(self):
+        """Errors of the model kept on the test part of a fold, as ``result.json`` has them; empty without one."""
+        if not self.tested:
+            return {}
+        with torch.no_grad():
+            for p, q in zip(self.ema.parameters(), self.kept.parameters()):
+                p.copy_(q)
+        force, energy = errors(self.family, self.ema, self.tested, self.e0, self.cfg["batch_size"])
+        return {"test": {"force_rmse": force, "energy_rmse": energy, "frames": len(self.tested)}}
 
     def progress(self):
         """Fraction of the budget that is spent: seconds, or epochs where these end first."""
@@ -367,6 +384,7 @@ def main(family):
         "steps": run.step,
         "elapsed_s": run.elapsed,
         "e0": run.e0.tolist(),
+        **run.test(),
         "versions": {name: metadata.version(name) for name in (*family.recorded, *RECORDED)},
     }
     save_atomically(lambda p: p.write_text(json.dumps(result)), out / "result.json")

@@ -48,9 +48,9 @@ class Nep(loop.Family):
         average = loop.zero_of_energy("average", frames, len(cfg["elements"]))
         with torch.no_grad():
             set_averages(model.theta, cfg, average)
-        self.number = {id(frame): k for k, frame in enumerate([*frames, *run.valid])}
+        self.frames, self.threads = [*frames, *run.valid, *run.tested], cfg["threads"]
+        self.number = {id(frame): k for k, frame in enumerate(self.frames)}
         self.trainer = None  # made from the model at first use, which may come from a checkpoint
-        self.frames, self.threads = [*frames, *run.valid], cfg["threads"]
 
     def loss(self, model, part, e0, energy_weight, stress_weight):
         self._set(model)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from pathlib import Path
 from metalff.errors import MetalffError
 
 LOG = "train.log"
+FULL = re.compile(r"MemoryError|bad_alloc|not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
+"""What Python, C++ and torch say when memory ends."""
+LESS = "use a smaller --batch-size, a smaller model (--size, --r-max or its widths), or a machine with more memory"
 ISOLATED = ("PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables of the calling process that must not reach the worker: it has its own packages and number of threads."""
 
@@ -114,11 +118,17 @@ class Process:
             process.wait()
 
     def _reason(self, status: int, start: int) -> str:
-        if status < 0:
-            advice = " (is the memory full?)" if -status == signal.SIGKILL else ""
-            return f"the worker was ended by {signal.Signals(-status).name}{advice}"
+        if status == -signal.SIGKILL:
+            return f"the worker was ended by SIGKILL, as the system does when the memory is full; if it was, {LESS}"
         with open(self.out / LOG) as log:
             log.seek(start)
             lines = [line.strip() for line in log]
         lines = [line for line in lines if line and line not in self.chatter]
+        traceback = max((k for k, line in enumerate(lines) if line.startswith("Traceback")), default=max(len(lines) - 1, 0))
+        full = next((line for line in lines[traceback:] if FULL.search(line)), None)
+        if full:
+            tried = re.search(r"tried to allocate (\d+) bytes", full)
+            return f"the memory is full{f' (another {int(tried[1]) / 1e9:.1f} GB were asked for)' if tried else ''}; {LESS}"
+        if status < 0:
+            return f"the worker was ended by {signal.Signals(-status).name}"
         return lines[-1] if lines else f"the worker ended with status {status}"

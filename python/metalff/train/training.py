@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from metalff import environments
-from metalff.data import Dataset, hold_out, write_extxyz
+from metalff.data import Dataset, write_extxyz
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.train.configuration import FAMILIES, Training
 from metalff.train.curve import write_curve
 from metalff.train.description import describe_training
 from metalff.train.process import Process, claim
+from metalff.train.splits import BLOCK, Fold, cut, held_out, refuse_same
 
 FREE_ATOM_LIMIT = 15.0
 """eV per atom. Energies relative to free atoms, as VASP prints them, are smaller in magnitude than this; total
@@ -23,10 +24,7 @@ energies of an all-electron or other pseudopotential code are larger."""
 STRESS_WEIGHT = 10.0
 """Weight of the squared virial per atom (eV²) where the data have stress and the user says nothing."""
 
-BLOCK = 4
-"""Consecutive frames that stay together when some are held out."""
-
-UNCLAIMED = ("train.extxyz", "valid.extxyz")
+UNCLAIMED = ("train.extxyz", "valid.extxyz", "test.extxyz")
 """Files that are written before ``config.json`` and may be replaced while that is missing, as hidden ones may."""
 
 
@@ -49,29 +47,6 @@ def check_data(config: Training, dataset: Dataset) -> None:
             )
 
 
-def held_out(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Hold out blocks of consecutive frames from every group of frames that can spare one.
-
-    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the
-    wrong epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one
-    group.
-
-    Returns:
-        (training part, validation part), both in the order of ``dataset``.
-    Raises:
-        MetalffError: ``fraction`` is not between 0 and 1, or there are too few frames for two parts.
-    """
-    groups = [tuple(f for f in dataset if f.group == group) for group in sorted({f.group for f in dataset})]
-    groups = [frames for frames in groups if len(frames) >= 4 * BLOCK] or [dataset.frames]
-    parts = [hold_out(replace(dataset, frames=frames), fraction, seed, BLOCK)[1] for frames in groups]
-    chosen = {id(frame) for part in parts for frame in part}
-    train, valid = (tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True))
-    return (
-        replace(dataset, name=f"{dataset.name}[fit]", frames=train),
-        replace(dataset, name=f"{dataset.name}[held out]", frames=valid),
-    )
-
-
 def prepare(
     family: str,
     config: Training,
@@ -79,13 +54,23 @@ def prepare(
     out: Path,
     valid: Dataset | None = None,
     valid_fraction: float = 0.05,
+    fold: Fold | None = None,
+    block: int = BLOCK,
+    record: dict | None = None,
+    files: dict[str, bytes] | None = None,
 ) -> dict:
     """Put the data and the worker's configuration into ``out``, or find that the same training was begun there.
 
     Without ``valid`` a part of ``dataset`` is held out (see ``held_out``). Files: ``train.extxyz``,
     ``valid.extxyz``, and last ``config.json``: ``family`` and the keys of its configuration with ``e0`` and ``stress_weight`` resolved,
-    ``train_file``, ``valid_file`` and ``out`` relative to the directory, and ``data``, which names source and hashes.
+    ``train_file``, ``valid_file`` and ``out`` relative to the directory, and ``data``, which names source and hashes. With ``fold``
+    also ``test.extxyz``, the test part of the fold, and ``test_file``.
 
+    Args:
+        fold: the part that is neither trained nor validated on.
+        block: consecutive frames that stay together when some are held out.
+        record: what else ``data`` says.
+        files: further files by name.
     Returns:
         the worker's configuration.
     Raises:
@@ -95,13 +80,15 @@ def prepare(
     for symbol in config.elements:
         if symbol not in dataset.elements:
             raise MetalffError(f"no frame of {dataset.name} contains {symbol}; remove it from the elements or add data")
+    rest, test = cut(dataset, fold, block) if fold else (dataset, None)
     if valid is None:
-        train, valid = held_out(dataset, valid_fraction, config.seed)
+        train, valid = held_out(rest, valid_fraction, config.seed, block)
     else:
         check_data(config, valid)
         if valid.sha256 == dataset.sha256:
             raise MetalffError(f"the validation data {valid.name} are the training data; leave --valid-data out")
-        train = dataset
+        refuse_same(dataset, valid)
+        train = rest
     stress_weight = config.stress_weight
     if stress_weight == "auto":
         stress_weight = STRESS_WEIGHT if any(frame.stress is not None for frame in train) else 0.0
@@ -122,11 +109,20 @@ def prepare(
                 "train_sha256": train.sha256,
                 "valid_name": valid.name,
                 "valid_sha256": valid.sha256,
-            },
+            }
+            | ({"folds": fold.count, "fold": fold.number, "test_sha256": test.sha256} if fold else {})
+            | ({"block": block} if block != BLOCK else {})
+            | (record or {}),
         }
+        | ({"test_file": "test.extxyz"} if fold else {})
     )
-    if not begun(out, written):
+    if not begun(out, written, files or {}):
         out.mkdir(parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            with atomic_write(out / name, "wb") as stream:
+                stream.write(content)
+        if test:
+            write_extxyz(test.frames, out / "test.extxyz")
         write_extxyz(train.frames, out / "train.extxyz")
         write_extxyz(valid.frames, out / "valid.extxyz")
     with atomic_write(out / "config.json") as stream:
@@ -134,7 +130,7 @@ def prepare(
     return written
 
 
-def begun(out: Path, config: dict) -> bool:
+def begun(out: Path, config: dict, files=()) -> bool:
     """Whether ``out`` holds this very training; only the number of threads may differ.
 
     Raises:
@@ -144,7 +140,7 @@ def begun(out: Path, config: dict) -> bool:
         return False
     if not out.is_dir():
         raise MetalffError(f"{out} is not a directory; choose another --out")
-    if all(path.name in UNCLAIMED or path.name.startswith(".") for path in out.iterdir()):
+    if all(path.name in (*UNCLAIMED, *files) or path.name.startswith(".") for path in out.iterdir()):
         return False
     try:
         before = json.loads((out / "config.json").read_text("utf-8"))

@@ -1,0 +1,81 @@
+"""Parts of a set, ``zuo2020-Mo:train[temperature=300|1000,group=aimd]``, and sets joined to one."""
+
+from dataclasses import replace
+
+from metalff.data.frame import Dataset
+from metalff.errors import MetalffError, nearest
+
+KEYS = ("element", "group", "temperature", "frames")
+
+
+def divide(spec: str) -> tuple[str, dict]:
+    """A spec without its brackets, and what they ask for: keywords of ``select``.
+
+    Raises:
+        MetalffError: the brackets cannot be read.
+    """
+    if not spec.endswith("]") or "[" not in spec:
+        return spec, {}
+    name, _, inside = spec[:-1].partition("[")
+    wanted = {}
+    for part in inside.split(","):
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if key not in KEYS or not (equals and value):
+            raise MetalffError(
+                f"{spec}: '{part.strip()}' is no selection{nearest(key, KEYS)}; give {', '.join(f'{k}=…' for k in KEYS)}, such as "
+                "temperature=300|1000 or frames=0:100"
+            )
+        try:
+            wanted[key] = {"temperature": _numbers, "frames": _slice}.get(key, _words)(value)
+        except ValueError:
+            example = {"temperature": "kelvin, as in temperature=300|1000", "frames": "a range, as in frames=0:100"}[key]
+            raise MetalffError(f"{spec}: {key}={value} cannot be read; give {example}") from None
+    return name, wanted
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split("|"))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word.removesuffix("K")) for word in text.split("|"))
+
+
+def _slice(text: str) -> slice:
+    bounds = [int(word) if word.strip() else None for word in text.split(":")]
+    if not 2 <= len(bounds) <= 3 or (len(bounds) == 3 and not bounds[2]):
+        raise ValueError(text)
+    return slice(*bounds)
+
+
+def select(dataset: Dataset, *, element=None, group=None, temperature=None, frames=None) -> Dataset:
+    """The frames with any of these elements, groups and temperatures (K), of those that the slice ``frames`` leaves.
+
+    Raises:
+        MetalffError: nothing is left.
+    """
+    if frames is not None:
+        bounds = ":".join("" if b is None else str(b) for b in (frames.start, frames.stop, frames.step))
+        words = f"frames={bounds.removesuffix(':') if frames.step is None else bounds}"
+        kept = dataset.frames[frames]
+        if not kept:
+            raise MetalffError(f"{dataset.name} has {len(dataset)} frames and none with {words}")
+        dataset = replace(dataset, name=f"{dataset.name}[{words}]", frames=kept)
+    wanted = {"element": element, "group": group, "temperature": temperature}
+    return dataset.filter(**{key: value for key, value in wanted.items() if value is not None})
+
+
+def join(datasets: list[Dataset]) -> Dataset:
+    """One set of all frames, in order; name, citations and licences are those of the parts, each once."""
+    if len(datasets) == 1:
+        return datasets[0]
+
+    def together(words, between):
+        return between.join(dict.fromkeys(filter(None, words)))
+
+    return Dataset(
+        name=together((d.name for d in datasets), " + "),
+        frames=tuple(frame for dataset in datasets for frame in dataset),
+        citation=together((d.citation for d in datasets), "\n"),
+        licence=together((d.licence for d in datasets), ", "),
+    )

@@ -1,0 +1,139 @@
+"""Any PyTorch module that keeps the contract (``docs/contract.md``) → artefact."""
+
+import hashlib
+import json
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from metalff import artifact
+from metalff.artifact import Manifest, Payload, Training
+from metalff.compiled import pack_programs
+from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
+from metalff.deploy.worker import run_worker
+from metalff.environments import environment_python
+from metalff.errors import MetalffError
+
+WORKER = Path(__file__).with_name("torch_worker.py")
+
+
+def module_of(spec) -> tuple[Path, str]:
+    """File and name of ``FILE.py:NAME``.
+
+    Raises:
+        MetalffError: not of this form, or no such file.
+    """
+    file, colon, name = str(spec).rpartition(":")
+    if not (colon and name.isidentifier() and file.endswith(".py")):
+        raise MetalffError(f"'{spec}' is not a module: give the file and the class or function, as in my_module.py:MyModel")
+    if not Path(file).is_file():
+        raise MetalffError(f"'{file}' does not exist or is not a file: check the path")
+    return Path(file), name
+
+
+def python_of(text: str | None) -> Path:
+    """The Python of a family's environment, an interpreter by path, or, for None, this one.
+
+    Raises:
+        MetalffError: no such file, or no such environment.
+    """
+    if text is None:
+        return Path(sys.executable)
+    if "/" not in text:
+        return environment_python(text)
+    if not Path(text).is_file():
+        raise MetalffError(f"'{text}' is not a Python: give bin/python of an environment, or the name of a family")
+    return Path(text).absolute()
+
+
+def deploy(
+    source,
+    output,
+    name: str | None = None,
+    licence: str = "",
+    test: str | None = None,
+    weights=None,
+    arguments: dict | None = None,
+    python: str | None = None,
+    citation: str = "",
+    say=print,
+) -> Manifest:
+    """Write the artefact of a module; the self-test holds the module's own numbers, by eager autograd in float64.
+
+    Args:
+        source: ``FILE.py:NAME``, or a directory made by ``metalff train torch``.
+        output: the ``.mlff`` file to write.
+        name: the model's name; the output's stem when None.
+        licence, citation: of the model.
+        test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        weights: a state dict: ``.safetensors``, or ``.pt`` that holds tensors alone.
+        arguments: keyword arguments of NAME.
+        python: see ``python_of``.
+        say: called with one line per step.
+
+    Raises:
+        MetalffError: no module there, or it breaks the contract.
+    """
+    source, output, training = Path(source), Path(output), Training()
+    refuse_other_family(source, "torch")
+    if source.suffix == ".mlff":
+        raise MetalffError(f"'{source}' does not hold its module's code: give the module as FILE.py:NAME, and its weights")
+    if source.is_dir():
+        if weights:
+            raise MetalffError(f"'{source}' has its own weights; leave --weights out")
+        weights, (file, attribute), training = _trained(source)
+    else:
+        file, attribute = module_of(source)
+    if weights and not Path(weights).is_file():
+        raise MetalffError(f"'{weights}' does not exist or is not a file: check --weights")
+    given = [attribute, metadata.version("torch"), json.dumps(arguments or {})]
+    given += [str(Path(weights).resolve())] if weights else []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        run_worker("torch", WORKER, file, work, say, *given, python=python_of(python))
+        described = json.loads((work / "model.json").read_text())
+        members = {}
+        for precision, stem in (("double", "float64"), ("single", "float32")):
+            parts = {part.name.split(".")[1]: part.read_bytes() for part in sorted(work.glob(f"{stem}.*.pt2"))}
+            payload = Payload(kind="torch.export", sha256="", size=0, precision=precision)
+            members[f"torch/{stem}.pt2"] = (payload, pack_programs(parts))
+        for member, kind in (("weights.safetensors", "safetensors"), ("selftest.json", "selftest")):
+            members[member] = (Payload(kind=kind, sha256="", size=0), (work / member).read_bytes())
+    model = {
+        "module": f"{file.name}:{attribute}",
+        "module_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "arguments": described["arguments"],
+        "parameters": described["parameters"],
+    }
+    manifest = Manifest(
+        name=name or output.stem,
+        family="torch",
+        elements=described["elements"],
+        r_max=described["r_max"],
+        layers=described["layers"],
+        training=training.model_copy(update={"config": {"model": model, "training": training.config}}),
+        citation="\n".join(filter(None, [citation, (training.model_extra or {}).get("data_citation", "")])),
+        licence=licence,
+        versions=described["versions"] | {"metalff": metadata.version("metalff")},
+    )
+    artifact.write(output, manifest, members)
+    if test:
+        say(f"errors on {test}")
+        training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(output, test)}})
+        artifact.write(output, manifest.model_copy(update={"training": training}), members)
+    return artifact.read_manifest(output)
+
+
+def _trained(folder: Path) -> tuple[Path, tuple[Path, str], Training]:
+    """Weights, module and record of a directory of ``metalff train torch``."""
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        weights, record = folder / "weights.safetensors", json.loads((folder / "training.json").read_text("utf-8"))
+        spec = config["module"]
+    except (OSError, ValueError, KeyError):
+        raise MetalffError(
+            f"'{folder}' holds no finished training of 'metalff train torch': give one, or a module as my_module.py:MyModel"
+        ) from None
+    return weights, module_of(folder / spec), Training.model_validate(record)
