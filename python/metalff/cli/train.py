@@ -31,7 +31,7 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
 ]
 
-TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "nep": "a NEP"}
+TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "nep": "a NEP", "deepmd": "a DeePMD"}
 """Families whose architecture is given by ``--set`` and ``--config``."""
 
 
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     for name, title in TITLES.items():
         text = f"Train {title} model; the same command again resumes an interrupted training."
         command = command_of(name)
-        if name == "nep":  # its angular momenta are three numbers, and it has one layer
+        if name in ("nep", "deepmd"):  # three angular momenta, or none; and one layer
             shown = inspect.signature(command)
             left = [p for key, p in shown.parameters.items() if key not in ("l_max", "layers")]
             command.__signature__ = shown.replace(parameters=left)

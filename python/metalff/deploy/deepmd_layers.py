@@ -77,8 +77,7 @@ class DeepmdLayers(torch.nn.Module):
         mean, stddev = sea.mean[:, 0], sea.stddev[:, 0]
         matrix = (matrix - mean[centre]) / stddev[centre]
         embedded = self.embedded(matrix[:, :1], centre, neighbour)
-        outer = (matrix.unsqueeze(2) * embedded.unsqueeze(1)).flatten(1)
-        sums = edge_vec.new_zeros(n, 4 * width).index_add(0, edge_index[0], outer).view(n, 4, width)
+        sums = self.contracted(matrix, embedded, edge_index[0], n)
 
         empty = -mean / stddev
         a, b = torch.cartesian_prod(torch.arange(elements), torch.arange(elements)).view(-1, 2).T
@@ -91,6 +90,11 @@ class DeepmdLayers(torch.nn.Module):
 
         sums = sums / sea.nnei
         return torch.matmul(sums.transpose(1, 2), sums[:, :, : sea.axis_neuron]).flatten(1)
+
+    def contracted(self, matrix, embedded, centre, n):
+        """Σ over the edges of each centre of matrix[E,4] ⊗ embedded[E,M], [n,4,M]."""
+        outer = (matrix.unsqueeze(2) * embedded.unsqueeze(1)).flatten(1)
+        return matrix.new_zeros(n, outer.shape[1]).index_add(0, centre, outer).view(n, 4, -1)
 
     def embedded(self, radial, centre, neighbour):
         """The embedding network of each row's types, [E,M] of [E,1]."""
