@@ -126,7 +126,6 @@ def statistics():
     return {
         "ours": [part.tolist() for part in ours],
         "deepmd": [part[:, 0].tolist() for part in (descriptor.sea.mean, descriptor.sea.stddev)],
-        "slots": deepmd_worker.slots(frames, 2),
     }
 
 

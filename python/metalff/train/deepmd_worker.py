@@ -1,5 +1,6 @@
 """Train a DeePMD model; runs inside deepmd-kit's private environment: see ``loop.py``."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -41,9 +42,16 @@ class DeePMD(loop.Family):
         atomic.descriptor.sea.mean[:] = mean[:, None]
         atomic.descriptor.sea.stddev[:] = stddev[:, None]
         average = torch.tensor(loop.zero_of_energy("average", run.train, len(cfg["elements"])))
-        with torch.no_grad():  # training begins at the average energy, whatever is taken off
-            for network, energy in zip(atomic.fitting_net.filter_layers.networks, average - run.e0):
-                network.layers[-1].bias.fill_(energy)
+        edge_vec, edge_index, types, _ = loop.collate(run.train[:: math.ceil(len(run.train) / 32)])
+        networks = atomic.fitting_net.filter_layers.networks
+        with torch.no_grad():
+            descriptor = model.descriptor(edge_vec, edge_index, types, len(types))
+            for t, network in enumerate(networks):
+                first, last = network.layers[0], network.layers[-1]
+                spread = (descriptor[types == t] @ first.matrix).std(0).mean()
+                if spread > 0:  # deepmd's weights make it some thousandths, and thousands of steps go by until it is 1
+                    first.matrix /= spread
+                last.bias.fill_(average[t] - run.e0[t])  # training begins at the average energy, whatever is taken off
 
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
         return model.interaction(edge_vec, edge_index, types, len(types))
