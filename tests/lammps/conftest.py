@@ -91,3 +91,17 @@ def random_nequip(family, folder):
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     nequip.deploy(family, weights, folder / f"CuNi-{family}.mlff", say=lambda line: None)
     return folder / f"CuNi-{family}.mlff"
+
+
+@pytest.fixture(scope="session")
+def deepmd(tmp_path_factory):
+    """A DeePMD model with random weights, for nickel and copper; an embedding network for each pair of them."""
+    from metalff.deploy import deepmd
+
+    create("deepmd")
+    folder = tmp_path_factory.mktemp("deepmd")
+    worker = Path(__file__).with_name("random_deepmd.py")
+    command = [environment_python("deepmd"), "-P", worker, Path(deepmd.__file__).parent, folder / "model.pt"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    deepmd.deploy(folder / "model.pt", folder / "CuNi-deepmd.mlff", say=lambda line: None)
+    return folder / "CuNi-deepmd.mlff"

@@ -1,7 +1,7 @@
 """A framework's own calculator on given structures; runs inside its environment: ``python -P framework_reference.py FAMILY DEPLOY_DIR DIR``.
 
-DEPLOY_DIR holds MetalFF's deploying modules, DIR an unpacked artefact and ``structures.json``; writes ``reference.json``. MACE and
-NequIP models are rebuilt from hyperparameters and engine-neutral weights, which so prove to be complete.
+DEPLOY_DIR holds MetalFF's deploying modules, DIR an unpacked artefact and ``structures.json``; writes ``reference.json``. MACE,
+NequIP and DeePMD models are rebuilt from hyperparameters and engine-neutral weights, which so prove to be complete.
 """
 
 import json
@@ -53,6 +53,30 @@ def nequip(folder):
     return NequIPCalculator(model, torch.device("cpu"), transforms=transforms)
 
 
+def deepmd(folder):
+    import deepmd_layers
+    import torch
+    from deepmd.calculator import DP
+    from deepmd.pt.model.model import get_model
+    from deepmd.pt.train.wrapper import ModelWrapper
+
+    class WithAtomicEnergies(DP):
+        implemented_properties = [*DP.implemented_properties, "energies"]
+
+        def calculate(self, atoms=None, properties=(), system_changes=()):
+            super().calculate(atoms)
+            types = [self.type_dict[symbol] for symbol in atoms.symbols]
+            coordinates, cell = atoms.positions.reshape(1, -1), atoms.cell.array.reshape(1, -1)
+            self.results["energies"] = self.dp.eval(coordinates, cell, types, atomic=True)[3].flatten()
+
+    config = json.loads((folder / "manifest.json").read_text())["training"]["config"]["model"]
+    model = get_model(config)  # float64 is deepmd's default
+    missing, unexpected = model.load_state_dict(read_safetensors(folder / "weights.safetensors"), strict=False)
+    assert not unexpected and all(any(part in name for part in deepmd_layers.REPEATED) for name in missing)
+    torch.save({"model": ModelWrapper(model, model_params=config).state_dict()}, folder / "reference.pt")
+    return WithAtomicEnergies(folder / "reference.pt")
+
+
 def nep(folder):
     from nep_worker import NepCpu
 
@@ -78,7 +102,7 @@ def read_safetensors(path):
 def main():
     family, folder = sys.argv[1], Path(sys.argv[3])
     sys.path.append(sys.argv[2])
-    calculator = {"mace": mace, "nep": nep, "nequip": nequip, "allegro": nequip}[family](folder)
+    calculator = {"mace": mace, "nep": nep, "nequip": nequip, "allegro": nequip, "deepmd": deepmd}[family](folder)
     results = {}
     for name, s in json.loads((folder / "structures.json").read_text()).items():
         atoms = ase.Atoms(s["symbols"], positions=s["positions"], cell=s["cell"], pbc=True)

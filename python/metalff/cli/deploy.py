@@ -58,6 +58,24 @@ def register(app: typer.Typer) -> None:
     nequip_or_allegro("nequip", "a NequIP")
 
     @deploy.command()
+    def deepmd(
+        source: Annotated[
+            Path,
+            typer.Argument(
+                help="directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit, or an .mlff file to deploy anew"
+            ),
+        ],
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+    ) -> None:
+        """Deploy a DeePMD model (descriptor se_e2_a)."""
+        from metalff.deploy import deepmd
+
+        _deploy(deepmd.deploy, source, output, name=name, licence=licence, test=test)
+
+    @deploy.command()
     def nep(
         source: Annotated[Path, typer.Argument(help="directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)")],
         output: Output,

@@ -76,11 +76,19 @@ ARCHITECTURE = {
     "allegro": ANGULAR,
     "nequip": ANGULAR,
     "nep": {},
+    "deepmd": {},
     "torch": {},
 }
 """Keys of the configuration that are options of one family; ``--set`` and ``--config`` take the others."""
 
-TITLES = {"mace": "a MACE model", "allegro": "an Allegro model", "nequip": "a NequIP model", "nep": "a NEP", "torch": "a PyTorch module of your own"}
+TITLES = {
+    "mace": "a MACE model",
+    "allegro": "an Allegro model",
+    "nequip": "a NequIP model",
+    "nep": "a NEP",
+    "deepmd": "a DeePMD model",
+    "torch": "a PyTorch module of your own",
+}
 
 
 def register(app: typer.Typer) -> None:

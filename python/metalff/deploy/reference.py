@@ -18,11 +18,11 @@ def reference(atoms) -> dict:
     }
 
 
-def crystal(symbols, seed):
-    """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal."""
+def crystal(symbols, seed, stretch=1.0):
+    """A strained, rattled fcc crystal with two sets of cell axes that are not orthogonal, its distances ``stretch`` times the usual ones."""
     # not below 1 Å: as dense a crystal of hydrogen would have thousands of neighbours
     radius = max(1.0, np.mean([ase.data.covalent_radii[ase.data.atomic_numbers[s]] for s in symbols]))
-    atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5, cubic=True).repeat((2, 2, 1))
+    atoms = ase.build.bulk("Cu", "fcc", a=2 * radius * 2**0.5 * stretch, cubic=True).repeat((2, 2, 1))
     rng = np.random.default_rng(seed)
     atoms.symbols = rng.choice(symbols, len(atoms))
     atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.06, 0.06, (3, 3))), scale_atoms=True)
@@ -30,16 +30,21 @@ def crystal(symbols, seed):
     return atoms
 
 
-def selftest(calculator, symbols) -> list[dict]:
-    """Bulk, surface, vacancy and free atom, with the numbers of a framework's own calculator."""
-    bulk = crystal(symbols, 1)
-    surface = crystal(symbols, 2)
+def structures(symbols, stretch=1.0):
+    """Bulk, surface, vacancy and free atom."""
+    bulk = crystal(symbols, 1, stretch)
+    surface = crystal(symbols, 2, stretch)
     surface.cell[2] *= 4
-    vacancy = crystal(symbols, 3)
+    vacancy = crystal(symbols, 3, stretch)
     del vacancy[5]
     atom = ase.Atoms(symbols[:1], cell=np.eye(3) * 20, pbc=True)
+    return bulk, surface, vacancy, atom
+
+
+def selftest(calculator, symbols, stretch=1.0) -> list[dict]:
+    """The structures with the numbers of a framework's own calculator."""
     cases = []
-    for atoms in (bulk, surface, vacancy, atom):
+    for atoms in structures(symbols, stretch):
         atoms.calc = calculator
         cases.append(reference(atoms))
     return cases

@@ -23,6 +23,7 @@ EXPECTED = {
     "e0": "auto, zero, average or an energy in eV per element",
     "stress_weight": "auto or a number that is not negative",
     "energy_weight": "two positive numbers, for the beginning and the end",
+    "sel": "auto or a list with a positive integer for each element",
 }
 """What keys of several types take, for error messages."""
 
@@ -205,6 +206,42 @@ class TorchTraining(Training):
     """Keyword arguments of NAME. Where it has parameters ``elements``, ``r_max`` or ``avg_num_neighbors``, it gets those of the training."""
 
 
+class DeePMDTraining(Training):
+    """Architecture of a DeePMD model with the descriptor se_e2_a.
+
+    Names follow the input files of deepmd-kit; Zhang et al., NeurIPS 31 (2018).
+    """
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Peak learning rate of Adam; falls along a cosine over the budget."""
+    rcut_smth: Annotated[float, Field(ge=0)] = 2.0
+    """Where the weight of neighbours begins to fall smoothly to zero at r_max, Å."""
+    sel: Literal["auto"] | list[PositiveInt] = "auto"
+    """Slots for neighbours of each element: a factor of the model. ``auto``: a quarter more than the most in the training data. Only
+    deepmd-kit leaves out neighbours that find no slot; what is deployed here never does."""
+    neuron: Annotated[list[PositiveInt], Field(min_length=1)] = [16, 32, 64]
+    """Widths of the embedding networks."""
+    axis_neuron: PositiveInt = 8
+    """Columns of the embedding matrix that meet all others."""
+    fitting_neuron: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64, 64]
+    """Widths of the hidden layers of the fitting networks."""
+    type_one_side: bool = True
+    """One embedding network per element of the neighbour; otherwise per pair of elements."""
+    resnet_dt: bool = True
+    """Trained time steps in the residual layers of the fitting networks."""
+    activation_function: Literal["tanh", "gelu", "relu", "relu6", "softplus", "sigmoid", "silu"] = "tanh"
+    """Of all networks."""
+
+    def contradiction(self):
+        if self.rcut_smth >= self.r_max:
+            return f"rcut_smth {self.rcut_smth:g} must be below r_max {self.r_max:g}"
+        if self.axis_neuron > self.neuron[-1]:
+            return f"axis_neuron {self.axis_neuron} must not exceed the last width of neuron, {self.neuron[-1]}"
+        if self.sel != "auto" and len(self.sel) != len(self.elements):
+            return f"sel must give one number for each of {' '.join(self.elements)}"
+        return ""
+
+
 @dataclass(frozen=True)
 class Family:
     """A family that ``metalff train`` knows.
@@ -292,6 +329,23 @@ FAMILIES = {
             "torch_worker.py",
             "weights.safetensors",
             framework=False,
+        ),
+        Family(
+            "deepmd",
+            "DeePMD",
+            DeePMDTraining,
+            {
+                "small": {"r_max": 5.0},
+                "medium": {"r_max": 6.0, "neuron": [25, 50, 100], "fitting_neuron": [120, 120, 120]},
+                "large": {
+                    "r_max": 6.0,
+                    "neuron": [25, 50, 100],
+                    "axis_neuron": 16,
+                    "fitting_neuron": [240, 240, 240],
+                },
+            },
+            "deepmd_worker.py",
+            "weights.safetensors",
         ),
     )
 }
