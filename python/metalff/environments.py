@@ -23,6 +23,8 @@ PINS = {
     "mace": ("torch==2.13.0", "mace-torch==0.3.16"),
     "nequip": ("torch==2.13.0", "nequip==0.19.0", "nequip-allegro==0.8.3"),
     "nep": ("calorine==4.1",),
+    "sevennet": ("torch==2.13.0", "sevenn==0.13.0"),
+    "chgnet": ("torch==2.13.0", "chgnet==0.4.2"),
 }
 """Requirements of each family, installed one by one in this order: torch, where it is needed, first, so that it decides for the others."""
 

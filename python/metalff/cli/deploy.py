@@ -58,6 +58,30 @@ def register(app: typer.Typer) -> None:
     nequip_or_allegro("nequip", "a NequIP")
 
     @deploy.command()
+    def sevennet(
+        source: Annotated[
+            Path,
+            typer.Argument(
+                help="7net-0, 7net-mf-0 or 7net-l3i5, a checkpoint of sevenn, a directory of 'metalff train sevennet', or an .mlff file to "
+                "deploy anew"
+            ),
+        ],
+        output: Output,
+        elements: Annotated[str | None, typer.Option(help="the only ones to keep, such as Cu,Ni; default: all")] = None,
+        modal: Annotated[
+            str | None, typer.Option(help="of a model of several kinds of data, such as R2SCAN; default: PBE")
+        ] = None,
+        name: Name = None,
+        licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+    ) -> None:
+        """Deploy a SevenNet model; 7net-0 and its like are universal and come with the environment."""
+        from metalff.deploy import sevennet
+
+        chosen = elements.replace(",", " ").split() if elements else None
+        _deploy(sevennet.deploy, source, output, name=name, licence=licence, test=test, modal=modal, elements=chosen)
+
+    @deploy.command()
     def nep(
         source: Annotated[Path, typer.Argument(help="a nep.txt of GPUMD (NEP3, NEP4, NEP5; with ZBL or without)")],
         output: Output,

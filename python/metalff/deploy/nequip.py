@@ -2,13 +2,10 @@
 
 import json
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
-from metalff import artifact
-from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_programs
-from metalff.deploy.errors_on import errors_on
+from metalff.artifact import Manifest
+from metalff.deploy.assemble import assemble, weights_of
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -46,54 +43,11 @@ def deploy(
     source, output = Path(source), Path(output)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        weights, training, before = _weights(family, source, work)
+        weights, training, before = weights_of(family, source, work)
         run_worker(family, WORKER, weights, work, say)
         described = json.loads((work / "model.json").read_text())
         if described["family"] != family:
             raise MetalffError(
                 f"'{source}' is a model of {described['family']}: run metalff deploy {described['family']}"
             )
-        members = {}
-        for precision, file in (("double", "float64"), ("single", "float32")):
-            parts = {part.name.split(".")[1]: part.read_bytes() for part in sorted(work.glob(f"{file}.*.pt2"))}
-            payload = Payload(kind="torch.export", sha256="", size=0, precision=precision)
-            members[f"torch/{file}.pt2"] = (payload, pack_programs(parts))
-        for file, kind in (("weights.safetensors", "safetensors"), ("selftest.json", "selftest")):
-            members[file] = (Payload(kind=kind, sha256="", size=0), (work / file).read_bytes())
-    config = {"model": described["hyperparameters"], "training": training.config}
-    manifest = Manifest(
-        name=name or (before.name if before else output.stem),
-        family=family,
-        elements=described["elements"],
-        r_max=described["r_max"],
-        layers=described["layers"],
-        training=training.model_copy(update={"config": config}),
-        citation="\n".join(filter(None, [CITATIONS[family], training.model_extra.get("data_citation", "")])),
-        licence=licence or (before.licence if before else ""),
-        versions=described["versions"] | {"metalff": metadata.version("metalff")},
-    )
-    artifact.write(output, manifest, members)
-    if test:
-        say(f"errors on {test}")
-        training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(output, test)}})
-        artifact.write(output, manifest.model_copy(update={"training": training}), members)
-    return artifact.read_manifest(output)
-
-
-def _weights(family: str, source: Path, work: Path) -> tuple[Path, Training, Manifest | None]:
-    """The file of weights, the record of the training, and the manifest of an artefact that is deployed anew."""
-    if source.suffix == ".mlff":
-        opened = artifact.open_artifact(source)
-        if opened.manifest.family != family:
-            raise MetalffError(f"'{source}' is a model of {opened.manifest.family}: give an .mlff file of {family}")
-        weights = work / "given.safetensors"
-        weights.write_bytes(opened.read("weights.safetensors"))
-        record = opened.manifest.training
-        return weights, record.model_copy(update={"config": record.config.get("training", {})}), opened.manifest
-    weights = source / "weights.safetensors" if source.is_dir() else source
-    if weights.suffix != ".safetensors" or not weights.is_file():
-        raise MetalffError(
-            f"there is no model of {family} at '{source}': give a directory made by 'metalff train {family}', or an .mlff file"
-        )
-    record = weights.with_name("training.json")
-    return weights, Training.model_validate(json.loads(record.read_text())) if record.is_file() else Training(), None
+        return assemble(work, output, described, training, before, CITATIONS[family], name, licence, test, say)

@@ -9,13 +9,13 @@ from metalff.environments import environment_python
 from metalff.errors import MetalffError
 
 
-def run_worker(family: str, worker: Path, given: Path, out: Path, say) -> None:
-    """``worker GIVEN OUT`` in the family's environment; its lines ``{"say": …}`` go to ``say``.
+def run_worker(family: str, worker: Path, given: Path, out: Path, say, *arguments: str, python: Path | None = None) -> None:
+    """``worker GIVEN OUT [ARGUMENTS]`` in the family's environment, or with another Python; its lines ``{"say": …}`` go to ``say``.
 
     Raises:
         MetalffError: no environment, or the worker stopped; with its last line.
     """
-    command = [str(environment_python(family)), "-P", str(worker), str(given.resolve()), str(out)]
+    command = [str(python or environment_python(family)), "-P", str(worker), str(given.resolve()), str(out), *arguments]
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
