@@ -31,7 +31,7 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration, such as num_bessels=6.")
 ]
 
-TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "nep": "a NEP"}
+TITLES = {"allegro": "an Allegro", "nequip": "a NequIP", "sevennet": "a SevenNet", "nep": "a NEP"}
 """Families whose architecture is given by ``--set`` and ``--config``."""
 
 
