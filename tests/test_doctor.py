@@ -122,8 +122,8 @@ def test_out_of_order(monkeypatch, tmp_path, check, damage, status, found, advic
 def test_missing_environment_is_no_failure(monkeypatch, tmp_path):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path))
     checks = doctor.model_environments()
-    assert [check.name for check in checks] == ["environment mace", "environment nequip", "environment nep"]
-    for check, family in zip(checks, ("mace", "nequip", "nep")):
+    assert [check.name for check in checks] == [f"environment {family}" for family in PINS]
+    for check, family in zip(checks, PINS):
         assert (check.status, check.found) == ("warn", "missing") and f"metalff env create {family}" in check.advice
 
 

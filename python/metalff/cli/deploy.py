@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from metalff.errors import MetalffError
+
 Output = Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to write")]
 Name = Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")]
 Licence = Annotated[str, typer.Option(help="licence of the parameters, e.g. CC-BY-4.0")]
@@ -80,6 +82,14 @@ def register(app: typer.Typer) -> None:
 
         chosen = elements.replace(",", " ").split() if elements else None
         _deploy(sevennet.deploy, source, output, name=name, licence=licence, test=test, modal=modal, elements=chosen)
+
+    @deploy.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def chgnet() -> None:
+        """Says why CHGNet cannot be deployed."""
+        raise MetalffError(
+            "CHGNet cannot be deployed: its layers pass features of bonds and angles on, and a .mlff file those of atoms only; use the name "
+            "chgnet (metalff validate chgnet --data …), or deploy sevennet 7net-0, which has the same training data"
+        )
 
     @deploy.command()
     def nep(

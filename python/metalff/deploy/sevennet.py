@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from metalff.artifact import Manifest, Training
+from metalff.data import mptrj
 from metalff.deploy.assemble import assemble, weights_of
 from metalff.deploy.worker import run_worker
 
@@ -13,10 +14,7 @@ CITATION = (
     "Y. Park, J. Kim, S. Hwang, S. Han, Scalable Parallel Algorithm for Graph Neural Network Interatomic Potentials in Molecular "
     "Dynamics Simulations, J. Chem. Theory Comput. 20, 4857 (2024)"
 )
-MPTRJ = (
-    "B. Deng et al., CHGNet as a pretrained universal neural network potential for charge-informed atomistic modelling, "
-    "Nat. Mach. Intell. 5, 1031 (2023) (training data MPtrj)"
-)
+MPTRJ = f"{mptrj.CITATION} (training data MPtrj)"
 FIDELITIES = (
     "J. Kim et al., Data-Efficient Multifidelity Training for High-Fidelity Machine Learning Interatomic Potentials, "
     "J. Am. Chem. Soc. 147, 1042 (2025)"
@@ -66,4 +64,7 @@ def deploy(
         if pretrained:
             origin = {"pretrained": str(source), "sevenn": described["versions"]["sevenn"], "modal": described["modal"]}
             training = training.model_copy(update={"config": origin})
+        elif start := training.config.get("start"):
+            cited = [*PRETRAINED[start], training.model_extra.get("data_citation", "")]
+            training = training.model_copy(update={"data_citation": "\n".join(dict.fromkeys("\n".join(filter(None, cited)).splitlines()))})
         return assemble(work, output, described, training, before, CITATION, name, licence, test, say)

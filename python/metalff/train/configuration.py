@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
 
 EXPECTED = {
@@ -25,9 +26,6 @@ EXPECTED = {
     "energy_weight": "two positive numbers, for the beginning and the end",
 }
 """What keys of several types take, for error messages."""
-
-NOT_IN_MPTRJ = ("Po", "At", "Rn", "Fr", "Ra")
-"""Of the first 94 elements: those that the pretrained SevenNet models do not have."""
 
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -204,7 +202,7 @@ class SevenNetTraining(Training):
             return f"start {self.start} has the cutoff 5 Å: leave r_max out"
         if self.e0 != "auto":
             return "e0 is fitted to the energies of the start: leave it out"
-        strangers = [symbol for symbol in self.elements if atomic_numbers[symbol] > 94 or symbol in NOT_IN_MPTRJ]
+        strangers = [symbol for symbol in self.elements if symbol not in mptrj.ELEMENTS]
         return f"start {self.start} does not have {', '.join(strangers)}" if strangers else ""
 
 
