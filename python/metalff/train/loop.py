@@ -53,7 +53,10 @@ class Family:
         raise NotImplementedError
 
     def prepare(self, model, run) -> None:
-        """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own."""
+        """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own.
+
+        Called for the model that is kept, then for the one that is trained.
+        """
 
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
         """Energy of every node without E0, [N], of ``frames`` structures joined into one graph; differentiable twice."""
@@ -209,12 +212,13 @@ class Run:
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
         self.e0 = torch.tensor(e0)
         self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
-        family.prepare(self.model, self)
-        self.ema = copy.deepcopy(self.model)
         # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
         torch.set_default_dtype(torch.float64)
         self.kept = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         torch.set_default_dtype(self.dtype)
+        for model in (self.kept, self.model):
+            family.prepare(model, self)
+        self.ema = copy.deepcopy(self.model)
         decay = [p for n, p in self.model.named_parameters() if family.decayed(n)]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
@@ -249,9 +253,8 @@ class Run:
     def keep(self):
         """Write the averaged weights in the family's form, in float64."""
         with torch.no_grad():
-            for kept, averaged in ((self.kept.parameters(), self.ema.parameters()), (self.kept.buffers(), self.ema.buffers())):
-                for p, q in zip(kept, averaged):
-                    p.copy_(q)
+            for p, q in zip(self.kept.parameters(), self.ema.parameters()):
+                p.copy_(q)
         self.family.save(self.kept, self.cfg, self.out)
 
     def progress(self):

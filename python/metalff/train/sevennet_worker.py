@@ -43,7 +43,7 @@ class SevenNet(loop.Family):
 
     def prepare(self, model, run):
         """E0 of a pretrained model: what its energies and those of the data differ by, on average, for each element."""
-        if not run.cfg["start"]:
+        if not run.cfg["start"] or model is not run.kept:  # the offset is fitted once, in float64
             return
         every = max(1, len(run.train) // OFFSET_FRAMES)
         frames = run.train[::every] + [
@@ -57,7 +57,7 @@ class SevenNet(loop.Family):
     def total(self, model, frame):
         """Energy of one frame without E0, eV."""
         edge_vec, edge_index, types, batch = loop.collate([frame])
-        return self.energies(model, edge_vec, edge_index, types, batch, 1).double().sum()
+        return self.energies(model, edge_vec.double(), edge_index, types, batch, 1).sum()
 
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
         features = None
