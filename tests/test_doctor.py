@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from metalff import doctor
 from metalff.cli import doctor as command
+from metalff.environments import PINS
 
 
 def program(folder: Path, name: str, script: str) -> Path:

@@ -122,15 +122,16 @@ def checkpoint(source, modal=None):
     torch.set_default_dtype(torch.float32)  # sevenn compares constants of its old checkpoints in this
     try:
         found = SevenNetCheckpoint(path)
-        config, state = found.config, found.build_model().double().state_dict()
+        config = found.config
+        modals = list(config.get(KEY.MODAL_MAP) or {}) if config.get(KEY.USE_MODALITY) else []
+        modal = choose(modal, modals)
+        state = found.build_model().double().state_dict()
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         sys.exit(f"it is not a checkpoint that sevenn {sevenn.__version__} can read ({reason})")
     torch.set_default_dtype(torch.float64)
     whole = assemble(config)
     load(whole, state)
-    modals = list(config.get(KEY.MODAL_MAP) or {}) if config.get(KEY.USE_MODALITY) else []
-    modal = choose(modal, modals)
     if modals:
         state = get_single_modal_model_dct(state, config, modal)  # changes config, too
     numbers = sorted(config[KEY.TYPE_MAP], key=config[KEY.TYPE_MAP].get)
