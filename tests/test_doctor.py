@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from metalff import doctor
 from metalff.cli import doctor as command
+from metalff.environments import PINS
 
 
 def program(folder: Path, name: str, script: str) -> Path:
@@ -122,9 +123,8 @@ def test_out_of_order(monkeypatch, tmp_path, check, damage, status, found, advic
 def test_missing_environment_is_no_failure(monkeypatch, tmp_path):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path))
     checks = doctor.model_environments()
-    families = ("mace", "nequip", "nep", "deepmd")
-    assert [check.name for check in checks] == [f"environment {family}" for family in families]
-    for check, family in zip(checks, families):
+    assert [check.name for check in checks] == [f"environment {family}" for family in PINS]
+    for check, family in zip(checks, PINS):
         assert (check.status, check.found) == ("warn", "missing") and f"metalff env create {family}" in check.advice
 
 

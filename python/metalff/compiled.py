@@ -9,6 +9,7 @@ import argparse
 import errno
 import fcntl
 import io
+import json
 import multiprocessing
 import os
 import shutil
@@ -25,6 +26,12 @@ from metalff.artifact import Artifact, open_artifact, read_manifest
 from metalff.errors import MetalffError
 from metalff.paths import cache_dir
 from metalff.selftest import TOLERANCE, replay
+
+SAME = "same.json"
+"""Member of a payload: see ``pack_programs``."""
+
+LARGE = 1024
+"""Bytes from which on a member is worth a place in it."""
 
 
 def compile_artifact(path, precision: str = "double", device: str = "cpu", say=print) -> Path:
@@ -158,7 +165,7 @@ def _has_device(device: str) -> bool:
 def program_names(artifact: Artifact, payload: str) -> list[str]:
     """Names of the programs in a payload: see ``deploy.contract.export_model``."""
     with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
-        return sorted({name.split("/")[0] for name in packed.namelist()})
+        return sorted({name.split("/")[0] for name in packed.namelist() if "/" in name})
 
 
 def load_program(artifact: Artifact, payload: str, program: str):
@@ -171,9 +178,11 @@ def load_program(artifact: Artifact, payload: str, program: str):
     pickled, stored = io.BytesIO(), io.BytesIO()
     torch.save(((), {}), pickled)
     with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed, zipfile.ZipFile(stored, "w") as archive:
-        for name in packed.namelist():
+        names = packed.namelist()
+        same = json.loads(packed.read(SAME)) if SAME in names else {}
+        for name in [*names, *same]:
             if name.startswith(f"{program}/"):
-                archive.writestr(name, packed.read(name))
+                archive.writestr(name, packed.read(same.get(name, name)))
         archive.writestr(f"{program}/data/sample_inputs/model.pt", pickled.getvalue())
     stored.seek(0)
     exported = torch.export.load(stored)
@@ -191,18 +200,32 @@ def _example(program) -> tuple:
 
 
 def pack_programs(exported: dict[str, bytes]) -> bytes:
-    """torch.export archives by name → the payload: deflated, without the pickled sample inputs."""
-    packed = io.BytesIO()
+    """torch.export archives by name → the payload: deflated, without the pickled sample inputs, every large constant once.
+
+    The forward and the backward program of a layer hold the same weights; ``same.json`` says for a member that is left out which other
+    one it equals.
+    """
+    packed, first, same = io.BytesIO(), {}, {}
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
         for program, data in exported.items():
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 for name in archive.namelist():
                     parts = name.split("/", 1)
                     if len(parts) == 2 and not parts[1].startswith("data/sample_inputs/"):
-                        info = zipfile.ZipInfo(f"{program}/{parts[1]}", (1980, 1, 1, 0, 0, 0))
-                        info.compress_type = zipfile.ZIP_DEFLATED
-                        out.writestr(info, archive.read(name))
+                        member, content = f"{program}/{parts[1]}", archive.read(name)
+                        if len(content) >= LARGE and first.setdefault(content, member) != member:
+                            same[member] = first[content]
+                        else:
+                            _add(out, member, content)
+        if same:
+            _add(out, SAME, json.dumps(same).encode())
     return packed.getvalue()
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, content)
 
 
 class _Heartbeat:

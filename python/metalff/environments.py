@@ -25,6 +25,8 @@ PINS = {
     "nep": ("calorine==4.1",),
     # without its extra [torch]: that wants torch 2.11 for compiled operators, of which nothing here makes use
     "deepmd": ("torch==2.13.0", "deepmd-kit==3.2.0", "e3nn==0.6.0", "ase==3.29.0", "matscipy==1.3.1"),
+    "sevennet": ("torch==2.13.0", "sevenn==0.13.0"),
+    "chgnet": ("torch==2.13.0", "chgnet==0.4.2"),
 }
 """Requirements of each family, installed one by one in this order: torch, where it is needed, first, so that it decides for the others."""
 

@@ -82,6 +82,20 @@ def allegro(tmp_path_factory):
     return random_nequip("allegro", tmp_path_factory.mktemp("allegro"))
 
 
+@pytest.fixture(scope="session")
+def sevennet(tmp_path_factory):
+    """A message-passing model of sevenn with random weights, for nickel and copper."""
+    from metalff.deploy import sevennet
+
+    create("sevennet")
+    folder = tmp_path_factory.mktemp("sevennet")
+    worker, weights = Path(__file__).with_name("random_sevennet.py"), folder / "weights.safetensors"
+    command = [environment_python("sevennet"), "-P", worker, Path(sevennet.__file__).parent, weights]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    sevennet.deploy(weights, folder / "CuNi-sevennet.mlff", say=lambda line: None)
+    return folder / "CuNi-sevennet.mlff"
+
+
 def random_nequip(family, folder):
     from metalff.deploy import nequip
 

@@ -1,7 +1,7 @@
 """A framework's own calculator on given structures; runs inside its environment: ``python -P framework_reference.py FAMILY DEPLOY_DIR DIR``.
 
 DEPLOY_DIR holds MetalFF's deploying modules, DIR an unpacked artefact and ``structures.json``; writes ``reference.json``. MACE,
-NequIP and DeePMD models are rebuilt from hyperparameters and engine-neutral weights, which so prove to be complete.
+NequIP, SevenNet and DeePMD models are rebuilt from hyperparameters and engine-neutral weights, which so prove to be complete.
 """
 
 import json
@@ -77,6 +77,13 @@ def deepmd(folder):
     return WithAtomicEnergies(folder / "reference.pt")
 
 
+def sevennet(folder):
+    import sevennet_layers
+
+    model, _ = sevennet_layers.restore((folder / "weights.safetensors").read_bytes())
+    return sevennet_layers.calculator(model)
+
+
 def nep(folder):
     from nep_worker import NepCpu
 
@@ -102,7 +109,8 @@ def read_safetensors(path):
 def main():
     family, folder = sys.argv[1], Path(sys.argv[3])
     sys.path.append(sys.argv[2])
-    calculator = {"mace": mace, "nep": nep, "nequip": nequip, "allegro": nequip, "deepmd": deepmd}[family](folder)
+    by_family = {"mace": mace, "nep": nep, "nequip": nequip, "allegro": nequip, "sevennet": sevennet, "deepmd": deepmd}
+    calculator = by_family[family](folder)
     results = {}
     for name, s in json.loads((folder / "structures.json").read_text()).items():
         atoms = ase.Atoms(s["symbols"], positions=s["positions"], cell=s["cell"], pbc=True)

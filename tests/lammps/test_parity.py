@@ -1,7 +1,7 @@
 """Every model by every path: LAMMPS in all ways of dividing the atoms, and ASE, give the numbers of the model's own code.
 
 The closed forms are compared with LAMMPS' own pair styles, the learned models with their frameworks' own calculators: MACECalculator,
-NequIPCalculator, NEP_CPU, DP.
+NequIPCalculator, SevenNetCalculator, DP, NEP_CPU.
 """
 
 import json
@@ -83,6 +83,7 @@ MODELS = {
     "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
     "Allegro": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
     "DeePMD": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
+    "SevenNet": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
@@ -108,6 +109,7 @@ def artefact(model, request):
         "NequIP": "nequip",
         "Allegro": "allegro",
         "DeePMD": "deepmd",
+        "SevenNet": "sevennet",
     }
     value = request.getfixturevalue(found[MODELS[model].of or model])
     return value[0] if model == "Stillinger-Weber" else value
@@ -130,7 +132,7 @@ def reference(model, artefact, kept, request, tmp_path):
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
         else:
-            family = {"NEP": "nep", "NequIP": "nequip", "Allegro": "allegro", "DeePMD": "deepmd"}.get(model, "mace")
+            family = model.lower() if model in ("NEP", "NequIP", "Allegro", "DeePMD", "SevenNet") else "mace"
             made = by_framework(family, artefact, MODELS[model], tmp_path)
         kept["reference", source] = made
     return kept["reference", source]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from metalff.errors import MetalffError
+
 Output = Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to write")]
 Name = Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")]
 Licence = Annotated[str, typer.Option(help="licence of the parameters, e.g. CC-BY-4.0")]
@@ -74,6 +76,38 @@ def register(app: typer.Typer) -> None:
         from metalff.deploy import deepmd
 
         _deploy(deepmd.deploy, source, output, name=name, licence=licence, test=test)
+
+    @deploy.command()
+    def sevennet(
+        source: Annotated[
+            Path,
+            typer.Argument(
+                help="7net-0, 7net-mf-0 or 7net-l3i5, a checkpoint of sevenn, a directory of 'metalff train sevennet', or an .mlff file to "
+                "deploy anew"
+            ),
+        ],
+        output: Output,
+        elements: Annotated[str | None, typer.Option(help="the only ones to keep, such as Cu,Ni; default: all")] = None,
+        modal: Annotated[
+            str | None, typer.Option(help="of a model of several kinds of data, such as R2SCAN; default: PBE")
+        ] = None,
+        name: Name = None,
+        licence: Licence = "",
+        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+    ) -> None:
+        """Deploy a SevenNet model; 7net-0 and its like are universal and come with the environment."""
+        from metalff.deploy import sevennet
+
+        chosen = elements.replace(",", " ").split() if elements else None
+        _deploy(sevennet.deploy, source, output, name=name, licence=licence, test=test, modal=modal, elements=chosen)
+
+    @deploy.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def chgnet() -> None:
+        """Says why CHGNet cannot be deployed."""
+        raise MetalffError(
+            "CHGNet cannot be deployed: its layers pass features of bonds and angles on, and a .mlff file those of atoms only; use the name "
+            "chgnet (metalff validate chgnet --data …), or deploy sevennet 7net-0, which has the same training data"
+        )
 
     @deploy.command()
     def nep(

@@ -18,9 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def list_all() -> None:
     from metalff.potentials import entries, names
+    from metalff.potentials.universal import UNIVERSAL
 
     for name in names():
-        entry = entries().get(name)
+        entry = entries().get(name) or UNIVERSAL.get(name)
         detail = (
             f"{entry.label:<28}{entry.citation} doi:{entry.doi}"
             if entry
@@ -47,7 +48,11 @@ def show(name: Name) -> None:
     ):
         if (value := getattr(potential, key)) not in (None, ""):
             typer.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
-    typer.echo(f"{'elements:':<18}{' '.join(potential.elements)}\n\nunits metal")
+    typer.echo(f"{'elements:':<18}{' '.join(potential.elements)}")
+    if potential.kind == "universal":
+        typer.echo("\nruns in ASE only, inside the environment of its framework")
+        return
+    typer.echo("\nunits metal")
     typer.echo("\n".join(potential.lammps_commands()))
 
 

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from metalff.errors import MetalffError
+
 
 @dataclass(frozen=True)
 class Potential:
@@ -11,7 +13,7 @@ class Potential:
 
     Attributes:
         name: as the user wrote it, ``Cu/eam`` or the file's name.
-        kind: ``eam``, ``meam``, ``snap``, ``qsnap`` or ``mlff``.
+        kind: ``eam``, ``meam``, ``snap``, ``qsnap``, ``mlff``, or ``universal``: runs in its own framework, without LAMMPS.
         label: for tables and plots.
         elements: chemical symbols in the order of the atom types.
         files: parameter files, absolute paths.
@@ -38,7 +40,15 @@ class Potential:
     lattice_constant: float | None = None
 
     def lammps_commands(self) -> list[str]:
-        """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script."""
+        """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script.
+
+        Raises:
+            MetalffError: there are none.
+        """
+        if self.kind == "universal":
+            from metalff.potentials.universal import UNIVERSAL
+
+            raise MetalffError(f"{self.name} runs in ASE only; for LAMMPS {UNIVERSAL[self.name].lammps}")
         return [f"pair_style {self.pair_style}", *(f"pair_coeff {line}" for line in self.pair_coeff)]
 
     def record(self) -> dict:
@@ -55,7 +65,11 @@ class Potential:
         }
 
     def calculator(self):
-        """A new ASE calculator: the engine for ``.mlff`` files, LAMMPS as a library for everything else."""
+        """A new ASE calculator: the engine for ``.mlff`` files, the framework for universal models, LAMMPS as a library for the others."""
+        if self.kind == "universal":
+            from metalff.potentials.universal import UniversalCalculator
+
+            return UniversalCalculator(self.name)
         if self.kind == "mlff":
             from metalff.calculator import MLFFCalculator
 

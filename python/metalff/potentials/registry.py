@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from metalff.errors import MetalffError, nearest
 from metalff.lammps import potentials_dir
 from metalff.paths import shared
+from metalff.data import mptrj
 from metalff.potentials.potential import Potential, sha256_of
+from metalff.potentials.universal import UNIVERSAL
 
 
 class Entry(BaseModel):
@@ -47,23 +49,26 @@ def bundled_models() -> dict[str, Path]:
 
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
-    return sorted([*entries(), *bundled_models()])
+    return sorted([*entries(), *bundled_models(), *UNIVERSAL])
 
 
 def resolve(spec, elements=None) -> Potential:
     """The potential that ``spec`` names, for atom types of these elements.
 
     Args:
-        spec: a name such as ``Cu/eam`` (see ``names``), or the path of a ``.mlff`` file.
+        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
-        MetalffError: unknown name, missing or altered file, or an element that the potential does not have.
+        MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
+            model.
     """
     spec = str(spec)
     if spec in entries():
         return _from_wheel(spec, entries()[spec], elements)
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)
+    if spec in UNIVERSAL:
+        return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
         return _from_mlff(Path(spec).name, Path(spec), elements)
     raise MetalffError(
@@ -112,6 +117,26 @@ def _from_mlff(name: str, path: Path, elements) -> Potential:
         citation=manifest.citation,
         licence=manifest.licence,
         cutoff=manifest.r_max,
+    )
+
+
+def _from_framework(name: str, elements) -> Potential:
+    model = UNIVERSAL[name]
+    elements = _chosen(name, mptrj.ELEMENTS, elements)
+    weights = model.file()
+    return Potential(
+        name=name,
+        kind="universal",
+        label=model.label,
+        elements=elements,
+        files=(weights,),
+        sha256=sha256_of(weights),
+        pair_style="",
+        pair_coeff=(),
+        citation=model.citation,
+        doi=model.doi,
+        licence=model.licence,
+        cutoff=model.cutoff,
     )
 
 

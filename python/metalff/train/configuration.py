@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
 
 EXPECTED = {
@@ -163,6 +164,49 @@ class AllegroTraining(Training):
     """Width of the hidden layers of all networks."""
 
 
+class SevenNetTraining(Training):
+    """Architecture of a SevenNet model, or the pretrained model to start from.
+
+    A NequIP model with fewer channels for higher angular momenta; Park et al., J. Chem. Theory Comput. 20, 4857 (2024).
+    """
+
+    start: Literal["", "7net-0", "7net-mf-0", "7net-l3i5"] = ""
+    """Pretrained model to go on from, which has an architecture of its own; elements that are not in the data are cut away."""
+    modal: str = ""
+    """Of a start trained on several kinds of data; PBE by default."""
+    r_max: Annotated[float, Field(gt=0, le=20)] = 5.0
+    """Cutoff of one layer, Å; 5 in the pretrained models."""
+    l_max: Annotated[int, Field(ge=0, le=4)] = 1
+    """Largest angular momentum of edges and node features."""
+    parity: bool = False
+    """Features of odd mirror parity, too: then the energy of a structure is that of its mirror image."""
+    num_layers: Annotated[int, Field(ge=1, le=5)] = 2
+    """Message-passing layers; the model sees as far as num_layers × r_max."""
+    channels: PositiveInt = 32
+    """Scalars of the node features; without parity there are half as many vectors, a quarter as many tensors of l = 2, …"""
+    num_bessel: PositiveInt = 8
+    """Radial Bessel functions."""
+    polynomial_cutoff_p: Annotated[int, Field(ge=2)] = 6
+    """Exponent of the polynomial cutoff."""
+    radial_mlp: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64]
+    """Widths of the hidden layers of the radial network."""
+    self_connection: Literal["linear", "nequip"] = "linear"
+    """How a node's features pass a layer: the same map for all elements, or one for each (nequip)."""
+
+    def contradiction(self):
+        if not self.start:
+            return "modal belongs to a start that has several" if self.modal else ""
+        fixed = [key for key in SevenNetTraining.__annotations__ if key not in ("start", "modal", "r_max")]
+        if given := sorted(self.model_fields_set & set(fixed)):
+            return f"start {self.start} has an architecture of its own: leave {', '.join(given)} out (and the size)"
+        if self.r_max != 5.0:
+            return f"start {self.start} has the cutoff 5 Å: leave r_max out"
+        if self.e0 != "auto":
+            return "e0 is fitted to the energies of the start: leave it out"
+        strangers = [symbol for symbol in self.elements if symbol not in mptrj.ELEMENTS]
+        return f"start {self.start} does not have {', '.join(strangers)}" if strangers else ""
+
+
 class NepTraining(Training):
     """Architecture of a neuroevolution potential (NEP4).
 
@@ -306,6 +350,18 @@ FAMILIES = {
                 "large": {"r_max": 6.0, "num_features": 64, "l_max": 2, "num_layers": 3},
             },
             "nequip_worker.py",
+            "weights.safetensors",
+        ),
+        Family(
+            "sevennet",
+            "SevenNet",
+            SevenNetTraining,
+            {
+                "small": {},
+                "medium": {"channels": 64, "l_max": 2, "num_layers": 3},
+                "large": {"channels": 128, "l_max": 2, "num_layers": 5},
+            },
+            "sevennet_worker.py",
             "weights.safetensors",
         ),
         Family(
