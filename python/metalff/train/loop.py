@@ -41,6 +41,10 @@ class Family:
     recorded: tuple[str, ...] = ()
     """Packages whose versions go into the result."""
 
+    def precision(self, cfg) -> str:
+        """float32 or float64: torch's default dtype in training."""
+        return cfg["precision"]
+
     def build(self, cfg, e0, neighbours, scale):
         """A model in torch's default dtype.
 
@@ -74,6 +78,10 @@ class Family:
     def save(self, model, cfg, out) -> None:
         """Write the model, in float64, atomically into the directory ``out``."""
         raise NotImplementedError
+
+    def result(self) -> dict:
+        """What the family adds to ``result.json``."""
+        return {}
 
 
 @dataclass
@@ -197,7 +205,7 @@ class Run:
 
     def __init__(self, family, cfg, out):
         self.family, self.cfg, self.out = family, cfg, out
-        self.dtype = {"float32": torch.float32, "float64": torch.float64}[cfg["precision"]]
+        self.dtype = {"float32": torch.float32, "float64": torch.float64}[family.precision(cfg)]
         torch.set_default_dtype(self.dtype)
         torch.manual_seed(cfg["seed"])
         numbers = [ase.data.atomic_numbers[e] for e in cfg["elements"]]
@@ -367,6 +375,7 @@ def main(family):
         "steps": run.step,
         "elapsed_s": run.elapsed,
         "e0": run.e0.tolist(),
+        **family.result(),
         "versions": {name: metadata.version(name) for name in (*family.recorded, *RECORDED)},
     }
     save_atomically(lambda p: p.write_text(json.dumps(result)), out / "result.json")
