@@ -127,10 +127,10 @@ class Entries:
         self.factor = function(torch.ones(numel))
         index = torch.where(self.factor == 0, 1.0, function(ramp) / self.factor)
         require(bool((index - index.round()).abs().max() < 1e-6), "a linear map mixes its weights")
-        self.index = index.round().long() - 1
+        self.index = index.round().long().reshape(-1) - 1
 
     def __call__(self, module):
-        return self.factor * module.weight[self.index]
+        return self.factor * module.weight.index_select(0, self.index).view_as(self.factor)
 
 
 def _first_head(energies, elements):
