@@ -215,6 +215,8 @@ class Run:
         force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
         binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
+        if not math.isfinite(force_rms + binding):
+            sys.exit("energies relative to E0 are not finite: check --e0 and the data")
         self.e0 = torch.tensor(e0)
         self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         family.prepare(self.model, self)

@@ -44,7 +44,7 @@ class Mace(loop.Family):
         except (ImportError, mace_weights.NotCovered) as reason:
             if cfg["engine"] == "native":
                 sys.exit(f"the native engine does not train this model: {reason}; use engine torch")
-            print(f"the native engine does not train this model: {reason}; training with torch", flush=True)
+            print(f"note: the native engine does not train this model: {reason}; training with torch", flush=True)
             return False
         return True
 
