@@ -63,10 +63,12 @@ TorchLoader torch_loader()
 
 }    // namespace
 
-std::unique_ptr<Trainer> open_trainer(const std::string &payload)
+std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::string &payload)
 {
   using Loader = Trainer *(*) (const std::string &);
-  static const auto load = reinterpret_cast<Loader>(native_function("metalff_train_native_nep"));
+  if (family != "nep" && family != "mace") throw Error("the native engine trains nep and mace, not " + family);
+  const auto load = reinterpret_cast<Loader>(native_function(("metalff_train_native_" + family).c_str()));
+  if (!load) throw Error("the native engine is of another version of MetalFF: install MetalFF again");
   return std::unique_ptr<Trainer>(load(payload));
 }
 

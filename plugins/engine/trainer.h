@@ -20,15 +20,21 @@ class Trainer {
   /// See Model::evaluate.
   virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad) = 0;
 
-  /// gradient += ∂E/∂parameters, E = Σ_{i < n_owned} E_i.
-  virtual void add_gradient(const Graph &graph, double *gradient) = 0;
+  /// Adds factor · ∂E/∂parameters to a sum, E = Σ_i E_i over all nodes.
+  virtual void add_gradient(const Graph &graph, double factor) = 0;
 
-  /// Descriptors [n_owned, n_descriptors] as they enter the network, unscaled.
-  virtual int n_descriptors() const = 0;
-  virtual void descriptors(const Graph &graph, double *out) = 0;
+  /// gradient += that sum, which starts again at zero; to be called before set().
+  virtual void take_gradient(double *gradient) = 0;
+
+  /// Layers of message passing: what Graph::reach must have.
+  virtual int layers() const { return 1; }
+
+  /// Descriptors [n_owned, n_descriptors] as they enter the network, unscaled; none where a model has no such thing.
+  virtual int n_descriptors() const { return 0; }
+  virtual void descriptors(const Graph &, double *) {}
 };
 
-/// The trainer of a native payload (nep.txt). Throws Error.
-std::unique_ptr<Trainer> open_trainer(const std::string &payload);
+/// The trainer of a native payload: nep.txt of the family nep, or what deploy/mace_weights.py writes of the family mace. Throws Error.
+std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::string &payload);
 
 }    // namespace metalff

@@ -36,9 +36,9 @@ template <typename Work> void on_all(int threads, Work &&work)
 
 }    // namespace
 
-TrainingLoss::TrainingLoss(const std::string &payload, int threads) : workspaces_(std::max(1, threads))
+TrainingLoss::TrainingLoss(const std::string &family, const std::string &payload, int threads) : workspaces_(std::max(1, threads))
 {
-  for (std::size_t k = 0; k < workspaces_.size(); ++k) trainers_.push_back(open_trainer(payload));
+  for (std::size_t k = 0; k < workspaces_.size(); ++k) trainers_.push_back(open_trainer(family, payload));
 }
 
 void TrainingLoss::set(const double *parameters)
@@ -81,7 +81,7 @@ std::vector<Answer> TrainingLoss::predict(const std::vector<int> &batch)
   return answers;
 }
 
-double TrainingLoss::add_gradient(int k, int thread, double share, double energy_weight, double virial_weight, double *gradient)
+double TrainingLoss::add_gradient(int k, int thread, double share, double energy_weight, double virial_weight)
 {
   LabelledGraph &structure = structures_.at(k);
   Graph &graph = structure.graph;
@@ -121,26 +121,20 @@ double TrainingLoss::add_gradient(int k, int thread, double share, double energy
     }
   longest = std::sqrt(longest);
   if (!std::isfinite(longest) || !std::isfinite(loss)) return share * loss;
-  const double h = longest > 0.0 ? step / longest : 0.0;
-  const std::size_t parameters = trainer.n_parameters();
+  const double h = longest > 0.0 ? step / longest : 0.0, half = share * 0.5 * by_energy, per = h > 0.0 ? share * 0.5 / h : 0.0;
   w.edge_vec.resize(graph.edge_vec.size());
   for (int side : {0, 1}) {
-    if (side && h == 0.0) break;
     const double by = side ? -h : h;
     for (std::size_t c = 0; c < w.direction.size(); ++c) w.edge_vec[c] = graph.edge_vec[c] + by * w.direction[c];
-    w.slope[side].assign(parameters, 0.0);
     std::swap(graph.edge_vec, w.edge_vec);
     try {
-      trainer.add_gradient(graph, w.slope[side].data());
+      trainer.add_gradient(graph, half + (side ? -per : per));
     } catch (...) {
       std::swap(graph.edge_vec, w.edge_vec);
       throw;
     }
     std::swap(graph.edge_vec, w.edge_vec);
   }
-  if (h == 0.0) w.slope[1] = w.slope[0];
-  const double plus = share * (0.5 * by_energy + (h > 0.0 ? 0.5 / h : 0.0)), minus = share * (0.5 * by_energy - (h > 0.0 ? 0.5 / h : 0.0));
-  for (std::size_t p = 0; p < parameters; ++p) gradient[p] += plus * w.slope[0][p] + minus * w.slope[1][p];
   return share * loss;
 }
 
@@ -153,7 +147,8 @@ double TrainingLoss::gradient(const std::vector<int> &batch, double energy_weigh
   on_all(threads, [&](int thread) {
     workspaces_[thread].total.assign(parameters, 0.0);
     for (std::size_t k = thread; k < batch.size(); k += threads)
-      loss[thread] += add_gradient(batch[k], thread, 1.0 / batch.size(), energy_weight, virial_weight, workspaces_[thread].total.data());
+      loss[thread] += add_gradient(batch[k], thread, 1.0 / batch.size(), energy_weight, virial_weight);
+    trainers_[thread]->take_gradient(workspaces_[thread].total.data());
   });
   std::fill_n(gradient, parameters, 0.0);
   for (const Workspace &w : workspaces_)

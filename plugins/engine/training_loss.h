@@ -29,7 +29,7 @@ struct Answer {
 /// here a central difference: no second derivative is ever written down, and a step costs three evaluations.
 class TrainingLoss {
  public:
-  TrainingLoss(const std::string &payload, int threads);
+  TrainingLoss(const std::string &family, const std::string &payload, int threads);
 
   Trainer &trainer() { return *trainers_[0]; }
   void set(const double *parameters);
@@ -46,10 +46,10 @@ class TrainingLoss {
   double gradient(const std::vector<int> &batch, double energy_weight, double virial_weight, double *gradient);
 
  private:
-  double add_gradient(int k, int thread, double share, double energy_weight, double virial_weight, double *gradient);
+  double add_gradient(int k, int thread, double share, double energy_weight, double virial_weight);
 
   struct Workspace {
-    std::vector<double> energy, edge_grad, direction, edge_vec, slope[2], total;
+    std::vector<double> energy, edge_grad, direction, edge_vec, total;
   };
   std::vector<std::unique_ptr<Trainer>> trainers_;    // one per thread
   std::vector<Workspace> workspaces_;

@@ -38,7 +38,8 @@ int add(TrainingLoss &self, const Array<int64_t> &centre, const Array<int64_t> &
   if (neighbor.size() != centre.size() || edge_vec.size() != 3 * centre.size() || forces.size() != 3 * types.size() ||
       (virial && virial->size() != 9))
     throw Error("centre[E], neighbor[E], edge_vec[E,3], types[N], forces[N,3] and virial[3,3] do not fit together");
-  metalff::fill_graph(structure.graph, centre.data(), neighbor.data(), edge_vec.data(), centre.size(), types.data(), types.size(), 1);
+  metalff::fill_graph(structure.graph, centre.data(), neighbor.data(), edge_vec.data(), centre.size(), types.data(), types.size(),
+                      self.trainer().layers());
   structure.energy = energy;
   structure.forces.assign(forces.data(), forces.data() + forces.size());
   if (virial) {
@@ -96,8 +97,8 @@ py::tuple descriptor_range(TrainingLoss &self)
 
 void bind_trainer(py::module_ &m)
 {
-  py::class_<TrainingLoss>(m, "Trainer", "Structures with labels, and the loss of a NEP on them by its parameters.")
-      .def(py::init<const std::string &, int>(), py::arg("nep_txt"), py::arg("threads") = 1)
+  py::class_<TrainingLoss>(m, "Trainer", "Structures with labels, and the loss of a native model on them by its parameters.")
+      .def(py::init<const std::string &, const std::string &, int>(), py::arg("family"), py::arg("payload"), py::arg("threads") = 1)
       .def_property("parameters", &parameters, &set_parameters)
       .def("add", &add, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"), py::arg("types"), py::arg("energy"),
            py::arg("forces"), py::arg("virial") = py::none())

@@ -2,50 +2,15 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
-import metalff.deploy
 import numpy as np
 import pytest
 
+from mace_payloads import NAMES, PAYLOAD, write
 from metalff import MLFFCalculator, _engine, artifact
-from metalff.artifact import Manifest, Payload
-from metalff.environments import create, environment_python
 from metalff.errors import MetalffError
-
-PAYLOAD = "native/mace.safetensors"
-NAMES = re.findall(r'^    "(.*)": dict\(', Path(__file__).with_name("mace_variants.py").read_text(), re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def variants(tmp_path_factory):
-    """By name: artefact with nothing but the native payload, and mace's numbers."""
-    create("mace")
-    folder = tmp_path_factory.mktemp("variants")
-    deploying = Path(metalff.deploy.__file__).parent
-    command = [environment_python("mace"), "-P", Path(__file__).with_name("mace_variants.py"), deploying, folder]
-    subprocess.run(command, check=True, capture_output=True)
-    made = {}
-    for name, entry in json.loads((folder / "variants.json").read_text()).items():
-        path = folder / f"{entry['file']}.mlff"
-        write(path, (folder / f"{entry['file']}.safetensors").read_bytes(), entry["elements"], entry["layers"])
-        made[name] = path, dict(np.load(folder / f"{entry['file']}.npz"))
-    return made
-
-
-def write(path, payload, elements=1, layers=2):
-    manifest = Manifest(
-        name="variant",
-        family="mace",
-        elements=["Al", "Cu", "Ni"][:elements] if elements > 1 else ["Cu"],
-        r_max=4.5,
-        layers=layers,
-    )
-    artifact.write(path, manifest, {PAYLOAD: (Payload(kind="native", sha256="", size=0), payload)})
-    return path
 
 
 def evaluate(path, graph, **options):

@@ -43,7 +43,7 @@ def test_refused(values, sentence):
 
 def test_sizes_start_and_values_win():
     small, medium = configuration("mace", CU), configuration("mace", CU, "medium")
-    assert (small.r_max, small.channels, small.precision) == (4.0, 16, "float32")
+    assert (small.r_max, small.channels, small.precision) == (4.0, 16, "auto")
     assert medium.channels > small.channels
     assert configuration("mace", CU | {"channels": 3}, "large").channels == 3
     with pytest.raises(MetalffError, match='no size smal .did you mean "small"'):

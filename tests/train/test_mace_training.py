@@ -18,7 +18,7 @@ from metalff.data import Dataset, Frame, load, read_extxyz, write_extxyz
 from metalff.errors import MetalffError
 from metalff.train.description import best_epoch, describe_training, history, neighborhoods
 
-EPOCHS = 10
+EPOCHS = 40
 
 COMMAND = """
 import sys
@@ -49,7 +49,7 @@ def frames(tmp_path_factory):
 def start(frames: Path, out: Path, *arguments):
     given = ["--data", frames / "train.xyz", "--valid-data", frames / "valid.xyz", "--elements", "Cu", "--out", out]
     # so long a budget that only the number of epochs drives the learning rate, and runs can be compared
-    size = "--channels 4 --l-max 1 --precision float32 --threads 1 --budget 100000d".split()
+    size = "--channels 4 --l-max 1 --threads 1 --budget 100000d".split()
     return subprocess.Popen(
         [
             sys.executable,
@@ -113,6 +113,7 @@ def test_what_is_left(finished):
     assert (finished / "history.png").read_bytes().startswith(b"\x89PNG")
     result = json.loads((finished / "result.json").read_text())
     assert result["epochs"] == EPOCHS and result["steps"] == 2 * EPOCHS
+    assert result["engine"] == "native"
     rows = history(finished / "history.csv")
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
     first, best = rows[0], best_epoch(finished / "history.csv", 1.0)
@@ -172,6 +173,26 @@ def test_finished_training_is_not_repeated(finished, frames):
     assert (finished / "mace.model").stat().st_mtime_ns == model
 
 
+@pytest.mark.parametrize(
+    "words", [["--precision", "float32"], ["--correlation", "4", "--max-L", "0", "--channels", "2"]]
+)
+def test_torch_where_it_is_wanted_or_needed(words, mace_environment, frames, tmp_path):
+    out = tmp_path / "cu"
+    status, output = finish(start(frames, out, "--max-epochs", "2", *words))
+    assert status == 0, output
+    assert json.loads((out / "result.json").read_text())["engine"] == "torch"
+    needed = "note: the native engine does not train this model: its correlation is 4, more than 3; training with torch"
+    assert (needed in output) == ("4" in words)
+
+
+def test_native_or_nothing(mace_environment, frames, tmp_path):
+    status, output = finish(start(frames, tmp_path / "a", "--set", "engine=native", "--precision", "float32"))
+    assert status == 1 and "engine native trains in float64: leave precision out, or use engine torch" in output
+    words = ["--set", "engine=native", "--correlation", "4", "--max-L", "0", "--channels", "2"]
+    status, output = finish(start(frames, tmp_path / "b", *words))
+    assert status == 1 and "does not train this model: its correlation is 4, more than 3; use engine torch" in output
+
+
 def test_another_training_is_refused(finished, frames):
     before = {path: path.stat().st_mtime_ns for path in finished.iterdir()}
     status, output = finish(start(frames, finished, "--seed", "2"))
@@ -226,8 +247,14 @@ def test_worker_ends_when_its_parent_is_killed(mace_environment, frames, tmp_pat
 
 
 def test_diverged_training_is_one_sentence(mace_environment, frames, tmp_path):
-    status, output = finish(start(frames, tmp_path / "cu", "--e0", "Cu=1e308"))
+    status, output = finish(start(frames, tmp_path / "cu", "--e0", "Cu=1e200"))
     assert status == 1 and "metalff: error: the training" in output and "lower learning rate" in output
+    assert "Traceback" not in output
+
+
+def test_energies_that_are_not_finite_are_one_sentence(mace_environment, frames, tmp_path):
+    status, output = finish(start(frames, tmp_path / "cu", "--e0", "Cu=1e308"))
+    assert status == 1 and "energies relative to E0 are not finite: check --e0 and the data" in output
     assert "Traceback" not in output
 
 

@@ -43,7 +43,7 @@ template <typename T> class Polynomial {
   }
 
   /// Weights of the v-th register of channels.
-  const T *weights(int type, int v) const { return &weights_[(std::size_t(type) * registers_ + v) * terms_ * width<T>]; }
+  const T *weights(int type, int v) const { return &weights_[start(type, v)]; }
 
   /// y[m] of `count` atoms at a time from x[feature]; y starts at zero.
   template <int count>
@@ -94,6 +94,43 @@ template <typename T> class Polynomial {
       }
       for (int a = 0; a < count; ++a) dx[single.i][a] += g[single.m][a] * s[a];
     }
+  }
+
+  /// dweights += Σ_m Σ_atoms g[m] dy[m]/dweights, in the arrangement of weights().
+  template <int count>
+  void slope(const Lanes<T> (*x)[count], const Lanes<T> (*g)[count], T *dweights) const
+  {
+    auto add = [&](int weight, const Lanes<T> (&y)[count], const Lanes<T> (&z)[count]) {
+      Lanes<T> sum = y[0] * z[0];
+      for (int a = 1; a < count; ++a) sum += y[a] * z[a];
+      lanes(dweights, weight) += sum;
+    };
+    for (const Single &single : singles_) {
+      Lanes<T> gi[count];
+      for (int a = 0; a < count; ++a) gi[a] = g[single.m][a] * x[single.i][a];
+      if (single.weight >= 0) add(single.weight, g[single.m], x[single.i]);
+      for (int p = single.begin; p < single.end; ++p) {
+        const Pair &pair = pairs_[p];
+        Lanes<T> gij[count];
+        for (int a = 0; a < count; ++a) gij[a] = gi[a] * x[pair.j][a];
+        if (pair.weight >= 0) add(pair.weight, gi, x[pair.j]);
+        for (int q = pair.begin; q < pair.end; ++q) add(q, gij, x[last_[q]]);
+      }
+    }
+  }
+
+  std::size_t size() const { return weights_.size(); }
+  std::size_t start(int type, int v) const { return (std::size_t(type) * registers_ + v) * terms_ * width<T>; }
+
+  /// values [types, terms, channels] += numbers in the arrangement of weights().
+  void unpack(const Buffer<T> &numbers, int channels, double *values) const
+  {
+    constexpr int W = width<T>;
+    const int types = int(weights_.size() / (std::size_t(registers_) * terms_ * W));
+    for (int type = 0; type < types; ++type)
+      for (int t = 0; t < terms_; ++t)
+        for (int c = 0; c < channels; ++c)
+          values[(std::size_t(type) * terms_ + t) * channels + c] += double(numbers[start(type, c / W) + std::size_t(t) * W + c % W]);
   }
 
   int terms() const { return terms_; }

@@ -18,7 +18,7 @@ template <typename T> struct EdgeTable {
   T *of(int e) { return data.data() + std::size_t(e / width<T>) * entries * width<T> + e % width<T>; }
 };
 
-/// A radial function is a weighed sum over rows: value, slope and curvature at two knots.
+/// A radial function is a weighed sum over rows: value, slope and curvature at two knots, or coefficients of six B-splines.
 constexpr int hermite_rows = 6;
 template <typename T> struct Hermite {
   T value[hermite_rows], slope[hermite_rows];
@@ -50,6 +50,20 @@ template <typename T> inline void hermite_weights(Lanes<T> t, T per, Hermite<T> 
                                         steep, per * (-12 * t2 + 28 * t3 - 15 * t4), per * half * (3 * t2 - 8 * t3 + 5 * t4)};
   for (int lane = 0; lane < width<T>; ++lane)
     for (int k = 0; k < hermite_rows; ++k) out[lane].value[k] = value[k][lane], out[lane].slope[k] = slope[k][lane];
+}
+
+/// Weights of the six quintic B-splines that do not vanish at t in [0, 1] between two knots, the first centred two knots below.
+template <typename T> inline void bspline_weights(Lanes<T> t, T per, Hermite<T> *out)
+{
+  const Lanes<T> t2 = t * t, t3 = t2 * t, t4 = t2 * t2, t5 = t4 * t, u = 1 - t, u2 = u * u, u4 = u2 * u2;
+  constexpr T f = T(1.0 / 120), g = T(1.0 / 24);
+  const Lanes<T> value[hermite_rows] = {f * u4 * u, f * (26 - 50 * t + 20 * t2 + 20 * t3 - 20 * t4 + 5 * t5),
+                                        f * (66 - 60 * t2 + 30 * t4 - 10 * t5), f * (26 + 50 * t + 20 * t2 - 20 * t3 - 20 * t4 + 10 * t5),
+                                        f * (1 + 5 * t + 10 * t2 + 10 * t3 + 5 * t4 - 5 * t5), f * t5};
+  const Lanes<T> slope[hermite_rows] = {-g * u4, g * (-10 + 8 * t + 12 * t2 - 16 * t3 + 5 * t4), g * (-24 * t + 24 * t3 - 10 * t4),
+                                        g * (10 + 8 * t - 12 * t2 - 16 * t3 + 10 * t4), g * (1 + 4 * t + 6 * t2 + 4 * t3 - 5 * t4), g * t4};
+  for (int lane = 0; lane < width<T>; ++lane)
+    for (int k = 0; k < hermite_rows; ++k) out[lane].value[k] = value[k][lane], out[lane].slope[k] = per * slope[k][lane];
 }
 
 /// Radial functions of an edge and their slopes, all columns.
@@ -157,15 +171,44 @@ T scatter_path(const Edge<T> &edge, const T *radial, const T *slope, const T *M,
   return total;
 }
 
+/// Gradients of one path along one edge by its radial functions, into dradial of its columns, and by the features of the neighbour, summed
+/// into `edge.dsource`: what the parameters need. The rest as in scatter_path.
+template <typename T, int l1, int l3, bool first>
+void slope_path(const Edge<T> &edge, const T *radial, const T *M, int D, const T *grad, std::size_t stride, T *dradial)
+{
+  constexpr int n1 = 2 * l1 + 1, n3 = 2 * l3 + 1, W = width<T>;
+  for (int v = 0; v < D / W; ++v) {
+    Lanes<T> g[n3], dR = {};
+    for (int m3 = 0; m3 < n3; ++m3) g[m3] = lanes(grad + m3 * stride, v);
+#pragma GCC unroll 9
+    for (int m1 = 0; m1 < n1; ++m1) {
+      Lanes<T> u = {};
+#pragma GCC unroll 9
+      for (int m3 = 0; m3 < n3; ++m3) u += M[(m1 * n3 + m3) * W] * g[m3];
+      if constexpr (!first) {
+        const std::size_t at = std::size_t(l1 * l1 + m1) * D;
+        lanes(edge.dsource + at, v) += lanes(radial, v) * u;
+        u *= lanes(edge.source + at, v);
+      }
+      dR += u;
+    }
+    lanes(dradial, v) = dR;
+  }
+}
+
 template <typename T>
 using GatherPath = void (*)(const PathPlan &, int, int, const Edge<T> *, const Hermite<T> *, const EdgeTable<T> &, std::size_t,
                             int, T *, std::size_t);
 template <typename T>
 using ScatterPath = T (*)(const Edge<T> &, const T *, const T *, const T *, int, const T *, std::size_t, T *);
 
+template <typename T>
+using SlopePath = void (*)(const Edge<T> &, const T *, const T *, int, const T *, std::size_t, T *);
+
 template <typename T> struct PathKernels {
   GatherPath<T> gather;
   ScatterPath<T> scatter;
+  SlopePath<T> slope;
 
   /// Those of l1 and l3, each up to 4; the first layer has l1 = 0 only.
   static PathKernels of(int l1, int l3, bool first)
@@ -182,11 +225,11 @@ template <typename T> struct PathKernels {
   template <int l1, bool first> static PathKernels pick(int l3)
   {
     switch (l3) {
-      case 0: return {gather_path<T, l1, 0, first>, scatter_path<T, l1, 0, first>};
-      case 1: return {gather_path<T, l1, 1, first>, scatter_path<T, l1, 1, first>};
-      case 2: return {gather_path<T, l1, 2, first>, scatter_path<T, l1, 2, first>};
-      case 3: return {gather_path<T, l1, 3, first>, scatter_path<T, l1, 3, first>};
-      default: return {gather_path<T, l1, 4, first>, scatter_path<T, l1, 4, first>};
+      case 0: return {gather_path<T, l1, 0, first>, scatter_path<T, l1, 0, first>, slope_path<T, l1, 0, first>};
+      case 1: return {gather_path<T, l1, 1, first>, scatter_path<T, l1, 1, first>, slope_path<T, l1, 1, first>};
+      case 2: return {gather_path<T, l1, 2, first>, scatter_path<T, l1, 2, first>, slope_path<T, l1, 2, first>};
+      case 3: return {gather_path<T, l1, 3, first>, scatter_path<T, l1, 3, first>, slope_path<T, l1, 3, first>};
+      default: return {gather_path<T, l1, 4, first>, scatter_path<T, l1, 4, first>, slope_path<T, l1, 4, first>};
     }
   }
 };

@@ -46,6 +46,19 @@ template <typename T> struct Linear {
   {
     gemm(rows, in, out, dy, out, transposed.data(), in, dx, in, add);
   }
+  /// dmatrix += dE/d matrix.
+  void slope(int rows, const T *x, const T *dy, Buffer<T> &dmatrix) const
+  {
+    gemm<true>(in, out, rows, x, in, dy, out, dmatrix.data(), out, true);
+  }
+  /// values [rows, columns] += numbers in the arrangement of matrix; as in the constructor.
+  void unpack(const Buffer<T> &numbers, double *values, int rows, int columns, int blocks = 1) const
+  {
+    const int each = rows / blocks, wide = padded<T>(each);
+    for (int r = 0; r < rows; ++r)
+      for (int c = 0; c < columns; ++c)
+        values[std::size_t(r) * columns + c] += double(numbers[std::size_t(r / each * wide + r % each) * out + c]);
+  }
 };
 
 /// Buffers of one thread.
@@ -73,8 +86,8 @@ template <typename T> struct Workspace {
 /// A layer and what its kernels need.
 template <typename T> class MaceLayerKernels {
  public:
-  MaceLayerKernels(const MaceWeights &weights, int k, int knots) :
-      w_(weights), layer_(weights.layers[k]), first_(k == 0), radial_(weights, k, knots), C(padded<T>(weights.channels)),
+  MaceLayerKernels(const MaceWeights &weights, int k, int knots, Splines kind = Splines::HERMITE) :
+      w_(weights), layer_(weights.layers[k]), first_(k == 0), radial_(weights, k, knots, kind), C(padded<T>(weights.channels)),
       D(padded<T>(layer_.channels)), l_max_(weights.l_max)
   {
     std::vector<int> ends(layer_.l_mid + 1, 0);
@@ -115,6 +128,8 @@ template <typename T> class MaceLayerKernels {
       for (int c = 0; c < w_.channels; ++c) embedding_[t * C + c] = T(w_.embedding[t * w_.channels + c]);
   }
 
+  virtual ~MaceLayerKernels() = default;
+
   TileShape inputs() const { return {C, layer_.l_in}; }
   TileShape outputs() const { return {C, layer_.l_out}; }
   /// Per node: what neighbours receive, and what a node's own skip connection needs.
@@ -128,7 +143,7 @@ template <typename T> class MaceLayerKernels {
   {
     for (int a = 0; a < w_.types; ++a)
       for (int b = 0; b < w_.types; ++b)
-        if (present[a] && present[b]) radial_.prepare(a, b);
+        if (present[a] && present[b]) prepare(a, b);
   }
 
   /// Edges of the atoms, their radial rows and angular factors.
@@ -143,15 +158,18 @@ template <typename T> class MaceLayerKernels {
     }
     if (radial_.splines()) {
       const double per = 1.0 / radial_.spacing();
-      const int most = radial_.knots() - 2;
+      const bool hermite = radial_.kind == Splines::HERMITE;
+      const int least = hermite ? 0 : 2, most = radial_.knots() - 2;
       for (int e = 0; e < blocks * W; ++e) {
         const double at = s.r[e] * per;
-        s.knot[e] = std::clamp(int(at), 0, most);    // of NaN: any
+        s.knot[e] = std::clamp(int(at), least, most);    // of NaN: any
         s.t[e] = T(at - s.knot[e]);
       }
-      for (int b = 0; b < blocks; ++b) hermite_weights(lanes(s.t.data(), b), T(per), &s.weights[b * W]);
+      for (int b = 0; b < blocks; ++b)
+        (hermite ? hermite_weights<T> : bspline_weights<T>)(lanes(s.t.data(), b), T(per), &s.weights[b * W]);
+      const std::size_t rows = hermite ? 3 : 1;
       for (int e = 0; e < n; ++e)
-        s.edges[e].row = radial_.table(type, graph.types[graph.neighbor[s.edge[e]]]) + std::size_t(s.knot[e]) * 3 * columns;
+        s.edges[e].row = radial_.table(type, graph.types[graph.neighbor[s.edge[e]]]) + (s.knot[e] - least) * rows * columns;
     } else {    // rows of each edge, and behind the last one what its missing rows are
       T *rows = room(s.exact, (std::size_t(n) * 2 + hermite_rows) * columns);
       std::fill_n(rows + std::size_t(n) * 2 * columns, std::size_t(hermite_rows) * columns, T(0));
@@ -332,7 +350,10 @@ template <typename T> class MaceLayerKernels {
   int sent_channels() const { return D; }
   int l_in() const { return layer_.l_in; }
 
- private:
+ protected:
+  /// Makes what edges() needs for a pair of elements.
+  virtual void prepare(int centre, int neighbor) { radial_.prepare(centre, neighbor); }
+
   struct Coupling {
     int entry, harmonic;
     T factor;

@@ -61,6 +61,20 @@ struct MaceWeights {
   std::vector<double> energy, embedding, atomic_number, covalent_radius;    ///< [types], [types, C], [types], [types] Å
   std::vector<MaceLayer> layers;
 
+  /// Calls act(array) for all that training may change, in the order of deploy/mace_weights.py: energy, embedding, and of each layer
+  /// up, mlp, linear, skip, product, post, readout.
+  template <typename Act> void each_parameter(Act &&act)
+  {
+    act(energy), act(embedding);
+    for (MaceLayer &layer : layers) {
+      for (auto *arrays : {&layer.up, &layer.mlp, &layer.linear, &layer.skip})
+        for (auto &array : *arrays) act(array);
+      for (auto &product : layer.product) act(product.weights);
+      for (auto &product : layer.product) act(product.post);
+      act(layer.readout), act(layer.readout2);
+    }
+  }
+
   /// Throws Error with one sentence where the payload is not what it should be.
   static MaceWeights read(const std::string &bytes, const std::string &name);
 };

@@ -9,7 +9,7 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
   static constexpr int W = width<double>;
 
  public:
-  explicit NepTrainer(NepWeights weights) : NativeNep<double>(std::move(weights), Options()), slope_(w_) {}
+  explicit NepTrainer(NepWeights weights) : NativeNep<double>(std::move(weights), Options()), slope_(w_), sum_(n_parameters(), 0.0) {}
 
   std::size_t n_parameters() const override { return w_.n_parameters(); }
   void get(double *parameters) const override { std::copy(w_.values.begin(), w_.values.end(), parameters); }
@@ -24,7 +24,7 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
     NativeNep<double>::evaluate(graph, atomic_energy, edge_grad, nullptr);
   }
 
-  void add_gradient(const Graph &graph, double *gradient) override
+  void add_gradient(const Graph &graph, double factor) override
   {
     slope_.clear();
     for (int i = 0; i < graph.n_owned; ++i) {
@@ -36,7 +36,14 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
       density_gradient(s());
       angular_slope(type);
     }
-    slope_.pull_back(w_, gradient);
+    one_.assign(sum_.size(), 0.0);
+    slope_.pull_back(w_, one_.data());
+    for (std::size_t p = 0; p < sum_.size(); ++p) sum_[p] += factor * one_[p];
+  }
+  void take_gradient(double *gradient) override
+  {
+    for (std::size_t p = 0; p < sum_.size(); ++p) gradient[p] += sum_[p];
+    std::fill(sum_.begin(), sum_.end(), 0.0);
   }
 
   int n_descriptors() const override { return w_.dim; }
@@ -111,7 +118,8 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
     }
   }
 
-  NepWeights slope_;    // ∂E/∂ of the parameters, in the arrangement of w_
+  NepWeights slope_;                  // ∂E/∂ of the parameters of one structure, in the arrangement of w_
+  std::vector<double> sum_, one_;     // of structures, and of one, in the order of the parameters
   Buffer<double> sums_;
 };
 

@@ -1,4 +1,4 @@
-// Radial functions of one layer: exact, or as quintic Hermite splines.
+// Radial functions of one layer: exact, or as quintic splines.
 #pragma once
 
 #include "gemm.h"
@@ -10,12 +10,15 @@
 
 namespace metalff {
 
+/// HERMITE: values, slopes and curvatures at the knots, exactly. B: coefficients from values at the knots alone, which RadialGradient sets.
+enum class Splines { HERMITE, B };
+
 /// Columns: path p, channel c at p·D + c (padded to registers); with a density one more register, its first lane the density.
 /// In the first layer, whose features depend on the element alone, those of the neighbour are multiplied in.
 template <typename T> class RadialFunctions {
  public:
-  RadialFunctions(const MaceWeights &weights, int layer, int knots) :
-      w_(weights), layer_(weights.layers[layer]), first_(layer == 0), D_(padded<T>(layer_.channels)),
+  RadialFunctions(const MaceWeights &weights, int layer, int knots, Splines kind = Splines::HERMITE) :
+      kind(kind), w_(weights), layer_(weights.layers[layer]), first_(layer == 0), D_(padded<T>(layer_.channels)),
       paths_(int(layer_.paths.size())), knots_(knots), tables_(std::size_t(w_.types) * w_.types)
   {
     columns_ = paths_ * D_ + (layer_.density.empty() ? 0 : width<T>);
@@ -33,6 +36,8 @@ template <typename T> class RadialFunctions {
       matrices_.push_back(std::move(matrix));
     }
   }
+
+  const Splines kind;
 
   int columns() const { return columns_; }
   int channels() const { return D_; }
@@ -72,6 +77,8 @@ template <typename T> class RadialFunctions {
 
   /// Rows [3, columns] per knot: value, slope · spacing, curvature · spacing².
   const T *table(int centre, int neighbor) const { return tables_[slot(centre, neighbor)].data(); }
+  Buffer<T> &table(int slot) { return tables_[slot]; }
+  int slots() const { return int(tables_.size()); }
 
   /// Rows [2, columns] of value and slope at distances r[n], exactly.
   template <typename Real> void fill(int centre, int neighbor, const double *r, int n, Real *rows) const
@@ -123,12 +130,15 @@ template <typename T> class RadialFunctions {
     }
   }
 
- private:
-  std::size_t slot(int centre, int neighbor) const
+  /// Of the table of a pair of elements.
+  int slot(int centre, int neighbor) const
   {
-    if (!same_for_all_centres()) return std::size_t(centre) * w_.types + neighbor;
+    if (!same_for_all_centres()) return centre * w_.types + neighbor;
     return first_ ? neighbor : 0;    // then the centre's element does not matter, and beyond the first layer no element
   }
+
+  /// [channels] what multiplies the functions of a neighbour in the first layer.
+  const double *source(int neighbor) const { return &source_[std::size_t(neighbor) * layer_.channels]; }
 
   /// Basis functions (mace.modules.radial) and cutoff, with their slopes; continued smoothly beyond the cutoff, where no edge is.
   void embed(int centre, int neighbor, double r, double *x, double *dx, double &cut, double &dcut) const
@@ -168,6 +178,7 @@ template <typename T> class RadialFunctions {
     }
   }
 
+ private:
   const MaceWeights &w_;
   const MaceLayer &layer_;
   const bool first_;

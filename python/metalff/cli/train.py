@@ -215,6 +215,9 @@ def run(family, out: Path, console) -> dict:
         task = bar.add_task("starting", total=None)
 
         def show(message) -> None:
+            if isinstance(message, str):
+                bar.console.print(message, highlight=False)
+                return
             if bar.tasks[task].total is None:  # a resumed training does not begin at zero
                 bar.reset(task, total=1.0, completed=message.fraction)
             text = f"epoch {message.epoch}: {message.force_rmse:.4f} eV/Å, {1000 * message.energy_rmse:.2f} meV/atom"

@@ -107,12 +107,18 @@ class MaceTraining(Training):
     """Exponent p of the polynomial cutoff."""
     readout_channels: PositiveInt = 16
     """Width of the last, nonlinear readout."""
+    engine: Literal["auto", "native", "torch"] = "auto"
+    """What gives the gradients; ``auto``: the native engine, where it covers the model and the precision is not float32."""
+    precision: Literal["auto", "float32", "float64"] = "auto"
+    """Of the arithmetic in training; ``auto``: float64 with the native engine, which has no other, else float32."""
     radial_mlp: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64, 64]
     """Widths of the hidden layers of the radial network."""
     zbl: bool = False
     """Add the Ziegler–Biersack–Littmark repulsion of close nuclei."""
 
     def contradiction(self):
+        if self.engine == "native" and self.precision == "float32":
+            return "engine native trains in float64: leave precision out, or use engine torch"
         return f"max_L {self.max_L} must not exceed l_max {self.l_max}" if self.max_L > self.l_max else ""
 
 

@@ -41,6 +41,10 @@ class Family:
     recorded: tuple[str, ...] = ()
     """Packages whose versions go into the result."""
 
+    def precision(self, cfg) -> str:
+        """float32 or float64: torch's default dtype in training."""
+        return cfg["precision"]
+
     def build(self, cfg, e0, neighbours, scale):
         """A model in torch's default dtype.
 
@@ -77,6 +81,10 @@ class Family:
     def save(self, model, cfg, out) -> None:
         """Write the model, in float64, atomically into the directory ``out``."""
         raise NotImplementedError
+
+    def result(self) -> dict:
+        """What the family adds to ``result.json``."""
+        return {}
 
 
 @dataclass
@@ -200,7 +208,7 @@ class Run:
 
     def __init__(self, family, cfg, out):
         self.family, self.cfg, self.out = family, cfg, out
-        self.dtype = {"float32": torch.float32, "float64": torch.float64}[cfg["precision"]]
+        self.dtype = {"float32": torch.float32, "float64": torch.float64}[family.precision(cfg)]
         torch.set_default_dtype(self.dtype)
         torch.manual_seed(cfg["seed"])
         numbers = [ase.data.atomic_numbers[e] for e in cfg["elements"]]
@@ -211,6 +219,8 @@ class Run:
         force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
         binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
         neighbours = float(np.mean([f.edge_index.shape[1] / len(f.types) for f in self.train]))
+        if not math.isfinite(force_rms + binding):
+            sys.exit("energies relative to E0 are not finite: check --e0 and the data")
         self.e0 = torch.tensor(e0)
         self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
@@ -385,6 +395,7 @@ def main(family):
         "elapsed_s": run.elapsed,
         "e0": run.e0.tolist(),
         **run.test(),
+        **family.result(),
         "versions": {name: metadata.version(name) for name in (*family.recorded, *RECORDED)},
     }
     save_atomically(lambda p: p.write_text(json.dumps(result)), out / "result.json")

@@ -1,23 +1,52 @@
-"""Train a MACE model; runs inside MACE's private environment: see ``loop.py``."""
+"""Train a MACE model; runs inside MACE's private environment: see ``loop.py``.
+
+The parameters are those of mace's own modules. Where the native engine covers the architecture, it gives the loss and its gradient by the
+tensors of its payload, and torch differentiates only the few products and sums that make these tensors (``mace_weights.Form``).
+"""
 
 import sys
 from pathlib import Path
 
 import ase.data
+import numpy as np
 import torch
 from mace import modules  # before e3nn: mace lets torch load e3nn's constants
 
 # isort: split
 from e3nn import o3
 
-sys.path.append(str(Path(__file__).resolve().parent))
+here = Path(__file__).resolve().parent
+sys.path += [str(here), str(here.parent / "deploy")]
 import loop
+import mace_weights
+import native
 
 
 class Mace(loop.Family):
     """Kept as ``mace.model``, in mace's own format."""
 
     recorded = ("mace-torch", "e3nn")
+
+    def precision(self, cfg):
+        self.native = self._native(cfg)
+        if cfg["precision"] != "auto":
+            return cfg["precision"]
+        return "float64" if self.native else "float32"
+
+    def _native(self, cfg):
+        """Whether the native engine trains this model."""
+        if cfg["engine"] == "torch" or (cfg["engine"] == "auto" and cfg["precision"] == "float32"):
+            return False
+        torch.set_default_dtype(torch.float64)
+        try:
+            native.engine()
+            mace_weights.Form(self.build(cfg, np.zeros(len(cfg["elements"])), 1.0, 1.0))
+        except (ImportError, mace_weights.NotCovered) as reason:
+            if cfg["engine"] == "native":
+                sys.exit(f"the native engine does not train this model: {reason}; use engine torch")
+            print(f"note: the native engine does not train this model: {reason}; training with torch", flush=True)
+            return False
+        return True
 
     def build(self, cfg, e0, neighbours, scale):
         irreps = " + ".join(f"{cfg['channels']}x{l}{'e' if l % 2 == 0 else 'o'}" for l in range(cfg["max_L"] + 1))
@@ -58,11 +87,30 @@ class Mace(loop.Family):
         energy = model(data, training=model.training, compute_force=False)["node_energy"]
         return energy - model.atomic_energies_fn(data["node_attrs"]).flatten()
 
+    def prepare(self, model, run):
+        if self.native:
+            self.form = mace_weights.Form(model)
+            payload, frames = self.form.payload(model), [*run.train, *run.valid, *run.tested]
+            self.trainer = native.Trainer("mace", payload, frames, run.cfg["threads"])
+
+    def loss(self, model, part, e0, energy_weight, stress_weight):
+        if not self.native:
+            return super().loss(model, part, e0, energy_weight, stress_weight)
+        return self.trainer.loss(self.form.flat(model), part, energy_weight, stress_weight)
+
+    def predict(self, model, part, e0):
+        if not self.native:
+            return super().predict(model, part, e0)
+        return self.trainer.predict(self.form.flat(model), part, e0)
+
     def decayed(self, name):
         return "linear" in name and "products" not in name
 
     def save(self, model, cfg, out):
         loop.save_atomically(lambda path: torch.save(model, path), out / "mace.model")
+
+    def result(self):
+        return {"engine": "native" if self.native else "torch"}
 
 
 if __name__ == "__main__":

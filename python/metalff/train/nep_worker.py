@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from metalff import _engine
 
 sys.path.append(str(Path(__file__).resolve().parent))
 import loop
+import native
 
 
 class NepModel(torch.nn.Module):
@@ -42,66 +42,27 @@ class Nep(loop.Family):
     def prepare(self, model, run):
         """Descriptors are scaled to a range of one over the training data, and energies start at their averages."""
         cfg, frames = run.cfg, run.train
-        probe = self._trainer(model, frames, 1)
-        low, high = probe.descriptor_range()
+        low, high = native.Trainer("nep", model.text(), frames, 1).engine.descriptor_range()
         model.scale.copy_(torch.tensor(1.0 / np.maximum(high - low, 1e-6)))
         average = loop.zero_of_energy("average", frames, len(cfg["elements"]))
         with torch.no_grad():
             set_averages(model.theta, cfg, average)
+        self.trainer = None  # made from the model at first use, whose scales may come from a checkpoint
         self.frames, self.threads = [*frames, *run.valid, *run.tested], cfg["threads"]
-        self.number = {id(frame): k for k, frame in enumerate(self.frames)}
-        self.trainer = None  # made from the model at first use, which may come from a checkpoint
 
     def loss(self, model, part, e0, energy_weight, stress_weight):
-        self._set(model)
-        value, gradient = self.trainer.gradient([self.number[id(f)] for f in part], energy_weight, stress_weight)
-        return WithGradient.apply(model.theta, value, torch.from_numpy(gradient))
+        return self._trainer(model).loss(model.theta, part, energy_weight, stress_weight)
 
     def predict(self, model, part, e0):
-        self._set(model)
-        answers = self.trainer.predict([self.number[id(f)] for f in part])
-        energy = torch.tensor([a[0] for a in answers], dtype=torch.float64)
-        energy = energy - torch.stack([e0[f.types].sum() for f in part])
-        return energy, torch.from_numpy(np.concatenate([a[1] for a in answers])), None
+        return self._trainer(model).predict(model.theta, part, e0)
 
     def save(self, model, cfg, out):
         loop.save_atomically(lambda path: path.write_text(model.text()), out / "nep.txt")
 
-    def _set(self, model):
+    def _trainer(self, model):
         if self.trainer is None:
-            self.trainer = self._trainer(model, self.frames, self.threads)
-        self.trainer.parameters = model.theta.detach().numpy()
-
-    @staticmethod
-    def _trainer(model, frames, threads):
-        trainer = _engine.Trainer(model.text(), threads)
-        for f in frames:
-            vec, (centre, neighbor), types, _ = loop.collate([f])
-            known = not bool(torch.isnan(f.virial).any())
-            trainer.add(
-                centre.numpy(),
-                neighbor.numpy(),
-                vec.numpy(),
-                types.numpy(),
-                float(f.energy),
-                f.forces.numpy(),
-                f.virial.numpy() if known else None,
-            )
-        return trainer
-
-
-class WithGradient(torch.autograd.Function):
-    """A number whose gradient by ``theta`` is known."""
-
-    @staticmethod
-    def forward(ctx, theta, value, gradient):
-        ctx.save_for_backward(gradient)
-        return theta.new_tensor(value)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (gradient,) = ctx.saved_tensors
-        return grad * gradient, None, None
+            self.trainer = native.Trainer("nep", model.text(), self.frames, self.threads)
+        return self.trainer
 
 
 def initial(cfg, rng):

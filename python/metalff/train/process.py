@@ -66,8 +66,8 @@ class Process:
         self.out, self.lock = out, lock
         self.chatter = set()  # lines on stdout that are no progress; they come late and explain no failure
 
-    def run(self, progress: Callable[[Message], None]) -> None:
-        """Run to the end.
+    def run(self, progress: Callable[[Message | str], None]) -> None:
+        """Run to the end; ``progress`` also gets the lines that begin with ``note:``.
 
         Raises:
             MetalffError: the worker failed; its last line, and where the log is.
@@ -105,6 +105,8 @@ class Process:
                 self.chatter.add(line.strip())
                 log.write(line)
                 log.flush()
+                if line.startswith("note: "):
+                    progress(line.strip())
                 continue
             progress(message)
 

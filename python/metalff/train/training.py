@@ -179,7 +179,7 @@ def train(out: Path, progress=lambda message: None) -> dict:
     ``training.json`` and ``train.log``. A training that has ended is only described again.
 
     Args:
-        progress: called with a ``Message`` after each epoch.
+        progress: called with a ``Message`` after each epoch, and with what the worker has to say besides.
     Raises:
         MetalffError: no environment, another process trains in ``out``, or the worker failed.
         KeyboardInterrupt: the worker has saved its state and ended.
