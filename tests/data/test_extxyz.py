@@ -101,6 +101,9 @@ NEGATIVE_CONTROLS = {
     "stress of five": (text(HEADER + ' stress="1 2 3 4 5"'), "stress must have 9 or 6 numbers"),
     "short Lattice": (text(HEADER.replace("0.5 0 4", "0.5 0")), "Lattice must have 9 numbers, not 8"),
     "pbc of two": (text(HEADER.replace("T T F", "T T")), "pbc must be three of T and F, not 'T T'"),
+    "Hartree": (text(HEADER + " energy_unit=Hartree"), "energy_unit=Hartree in the header; convert the file to eV and Å"),
+    "atomic units": (text(HEADER + ' units="eV, bohr"'), "units=eV, bohr in the header"),
+    "kcal": (text(HEADER + " force_units=kcal/mol/A"), "force_units=kcal/mol/A in the header"),
     "not extxyz": ("LAMMPS data file\n\n2 atoms\n", "expected a number of atoms, found 'LAMMPS data file'"),
     "empty": ("", "holds no frames"),
     "gap": (text() + "\n" + text(), "an empty line where a number of atoms belongs"),
@@ -115,6 +118,11 @@ def test_refuses(case, tmp_path):
     with pytest.raises(MetalffError, match=message) as caught:
         data.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("words", ["units=eV", 'unit="eV, Angstrom"', "energy_unit=eV force_unit=eV/Å", "stress_unit=eV/A^3", "units=metal"])
+def test_own_units_may_be_declared(words, tmp_path):
+    assert len(data.read(saved(tmp_path, text(f"{HEADER} {words}")))) == 1
 
 
 DAMAGES = [lambda raw: raw[:-20], lambda raw: b"no gzip" + raw, lambda raw: raw[:15] + b"\x00\xff" + raw[17:]]

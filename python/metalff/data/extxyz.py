@@ -16,6 +16,9 @@ ENERGY_KEYS = ("energy", "REF_energy", "free_energy")
 FORCE_KEYS = ("forces", "force", "REF_forces")
 STRESS_KEYS = ("stress", "REF_stress")
 VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
+UNIT_KEY = re.compile(r"(energy|energies|forces?|stress|virial|lengths?|positions?|distances?)?[-_]?units?", re.IGNORECASE)
+OUR_UNITS = {"ev", "å", "a", "ang", "angstrom", "metal", "ase"}
+"""Units that are read, and names of systems that consist of them; others are these multiplied and divided, such as eV/Å^3."""
 PAIR = re.compile(r'([^\s=]+)\s*=\s*("[^"]*"|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)')
 """``key=value`` in a header, where a value is a word or is enclosed in quotes, braces or brackets."""
 
@@ -28,7 +31,8 @@ def read_extxyz(path) -> Dataset:
     ``temperature`` (K) and ``group`` (or ``config_type``) are optional.
 
     Raises:
-        MetalffError: unreadable, truncated, not finite, no energy or no forces; names file, frame (from 0) and line.
+        MetalffError: unreadable, truncated, not finite, no energy, no forces, or other units by the header's own words; names
+            file, frame (from 0) and line.
     """
     path = Path(path)
     lines = text_lines(path)
@@ -73,6 +77,10 @@ def text_lines(path: Path) -> list[str]:
 
 def _frame(where, header, body, source, index) -> Frame:
     info = {key: value.strip('"{}') for key, value in PAIR.findall(header)}
+    for key, value in info.items():
+        words = re.split(r"[\s,;/*]+", re.sub(r"\^?-?\d", "", value).lower())
+        if UNIT_KEY.fullmatch(key) and not set(words) - {""} <= OUR_UNITS | {"atom"}:
+            raise MetalffError(f"{where}: {key}={value} in the header; convert the file to eV and Å, and their quotients")
     try:
         columns = _columns(info.get("Properties", "species:S:1:pos:R:3"), body)
     except (ValueError, KeyError, IndexError):
