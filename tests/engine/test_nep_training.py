@@ -18,7 +18,7 @@ def labelled(trainer, atoms, elements, rng, virial=True):
 
 def trainer_of(tmp_path, name="NEP4", threads=1):
     elements = list(VARIANTS[name].get("elements", ("Cu",)))
-    trainer = _engine.Trainer(write_nep(tmp_path / "nep.txt", **VARIANTS[name]).read_text(), threads)
+    trainer = _engine.Trainer("nep", write_nep(tmp_path / "nep.txt", **VARIANTS[name]).read_text(), threads)
     rng = np.random.default_rng(0)
     for atoms, virial in zip(crystals(elements).values(), (True, False, True)):
         labelled(trainer, atoms[:18] if len(atoms) > 18 else atoms, elements, rng, virial)
@@ -54,7 +54,7 @@ def test_loss_is_that_of_the_predictions(tmp_path):
 
 
 def test_predictions_are_those_of_the_calculator(tmp_path):
-    trainer = _engine.Trainer(write_nep(tmp_path / "nep.txt", **VARIANTS["all invariants"]).read_text())
+    trainer = _engine.Trainer("nep", write_nep(tmp_path / "nep.txt", **VARIANTS["all invariants"]).read_text())
     elements = list(VARIANTS["all invariants"]["elements"])
     atoms = crystals(elements)["hot"]
     labelled(trainer, atoms, elements, np.random.default_rng(0))

@@ -27,14 +27,14 @@ MODELS = {
 }  # fmt: skip
 
 
-def dataset(elements):
-    """Small frames: one without stress, in an alloy one of both elements."""
-    frames = sorted(load("zuo2020-Cu", "train"), key=len)[:6]
+def datasets(elements):
+    """Small frames, six to train on and two others: one without stress; in an alloy of both elements."""
+    frames = sorted(load("zuo2020-Cu", "train"), key=len)[:8]
     frames[1] = replace(frames[1], stress=None)
     if len(elements) > 1:
         rng = np.random.default_rng(0)
         frames = [replace(f, numbers=np.where(rng.random(len(f)) < 0.5, 28, 29)) for f in frames]
-    return Dataset("few", tuple(frames))
+    return Dataset("few", tuple(frames[:6])), Dataset("others", tuple(frames[6:]))
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,8 @@ def compared(mace_environment, tmp_path_factory):
     """By name of a model: what mace_losses.py found."""
     folders = []
     for values in MODELS.values():
-        data = dataset(values["elements"])
+        data, valid = datasets(values["elements"])
         folders.append(tmp_path_factory.mktemp("losses") / "training")
-        valid = Dataset("others", data.frames[:2])
         training.prepare("mace", configuration("mace", values), data, folders[-1], valid)
     code = [Path(module.__file__).parent for module in (metalff.train, metalff.deploy)]
     command = [environment_python("mace"), "-P", SCRIPT, *code, *folders]
