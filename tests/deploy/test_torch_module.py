@@ -191,6 +191,11 @@ def test_refused(words, sentence, tmp_path, monkeypatch, capsys):
     assert not any(tmp_path.iterdir())
 
 
+def test_the_page_shows_the_example():
+    page = (EXAMPLES.parent / "contract.md").read_text("utf-8")
+    assert f"```python\n{(EXAMPLES / 'eam_module.py').read_text('utf-8')}```\n" in page
+
+
 def test_other_families_are_named(tmp_path, bundled_model):
     """An artefact, and a directory of a training."""
     with pytest.raises(MetalffError, match="is a model of mace, not of torch: run metalff deploy mace"):

@@ -7,10 +7,8 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from metalff import artifact
-from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_programs
-from metalff.deploy.errors_on import errors_on
+from metalff.artifact import Manifest, Training
+from metalff.deploy.assemble import assemble
 from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
@@ -94,36 +92,14 @@ def deploy(
         work = Path(folder)
         run_worker("torch", WORKER, file, work, say, *given, python=python_of(python))
         described = json.loads((work / "model.json").read_text())
-        members = {}
-        for precision, stem in (("double", "float64"), ("single", "float32")):
-            parts = {part.name.split(".")[1]: part.read_bytes() for part in sorted(work.glob(f"{stem}.*.pt2"))}
-            payload = Payload(kind="torch.export", sha256="", size=0, precision=precision)
-            members[f"torch/{stem}.pt2"] = (payload, pack_programs(parts))
-        for member, kind in (("weights.safetensors", "safetensors"), ("selftest.json", "selftest")):
-            members[member] = (Payload(kind=kind, sha256="", size=0), (work / member).read_bytes())
-    model = {
-        "module": f"{file.name}:{attribute}",
-        "module_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "arguments": described["arguments"],
-        "parameters": described["parameters"],
-    }
-    manifest = Manifest(
-        name=name or output.stem,
-        family="torch",
-        elements=described["elements"],
-        r_max=described["r_max"],
-        layers=described["layers"],
-        training=training.model_copy(update={"config": {"model": model, "training": training.config}}),
-        citation="\n".join(filter(None, [citation, (training.model_extra or {}).get("data_citation", "")])),
-        licence=licence,
-        versions=described["versions"] | {"metalff": metadata.version("metalff")},
-    )
-    artifact.write(output, manifest, members)
-    if test:
-        say(f"errors on {test}")
-        training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(output, test)}})
-        artifact.write(output, manifest.model_copy(update={"training": training}), members)
-    return artifact.read_manifest(output)
+        described["family"] = "torch"
+        described["hyperparameters"] = {
+            "module": f"{file.name}:{attribute}",
+            "module_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "arguments": described["arguments"],
+            "parameters": described["parameters"],
+        }
+        return assemble(work, output, described, training, None, citation, name, licence, test, say)
 
 
 def _trained(folder: Path) -> tuple[Path, tuple[Path, str], Training]:

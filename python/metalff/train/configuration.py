@@ -50,6 +50,7 @@ class Training(BaseModel):
     lr: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Peak learning rate of Adam; falls along a cosine over the budget."""
     weight_decay: NonNegativeFloat = 5e-7
+    """Of the linear layers of MACE; none elsewhere."""
     batch_size: PositiveInt = 4
     """Frames per step."""
     budget_s: PositiveFloat = 4200.0
@@ -69,6 +70,7 @@ class Training(BaseModel):
     energy_score: NonNegativeFloat = 1.0
     """The epoch kept has the lowest force RMSE (eV/Å) + energy_score × energy RMSE (eV/atom) on the validation part."""
     threads: PositiveInt = 1
+    """CPU threads; the command takes all cores when nothing is said."""
 
     @field_validator("elements")
     @classmethod
@@ -251,7 +253,7 @@ class TorchTraining(Training):
     module: str
     """FILE.py:NAME; a copy of the file lies in the directory of the training."""
     module_sha256: str
-    """Of the file."""
+    """Of the file; the command fills it in."""
     arguments: dict = {}
     """Keyword arguments of NAME. Where it has parameters ``elements``, ``r_max`` or ``avg_num_neighbors``, it gets those of the training."""
 
@@ -385,7 +387,7 @@ FAMILIES = {
         ),
         Family(
             "torch",
-            "a module of your own",
+            "A module of your own",
             TorchTraining,
             {"small": {}},
             "torch_worker.py",
