@@ -25,7 +25,7 @@ OTHER = ("#333333", "*")
 WIDE = 12
 """Ratio of the largest and smallest bar of a panel above which its axis is logarithmic."""
 
-NARROWEST = 10**0.5
+NARROWEST = 10.0
 """Ratio of the ends of a panel's axis of errors, at least."""
 
 CROWDED = 1000
@@ -86,7 +86,7 @@ def trade_off(rows, datasets):
 
 
 def _decades(axis, speeds, rows) -> None:
-    """The same speeds in every panel, errors over half a decade at least, and plain numbers on the axes."""
+    """The same speeds in every panel, errors over a decade at least, and plain numbers on the axes."""
     forces = [row.accuracy["overall"]["force_rmse"] for row in rows]
     low = min(force["low"] or force["value"] for force in forces)
     high = max(force["high"] or force["value"] for force in forces)

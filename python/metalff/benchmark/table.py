@@ -110,7 +110,7 @@ def cells(row: Row, table: list[Row], columns: int) -> list[str]:
     """A row in words, as many as ``head`` has."""
     overall = row.accuracy.get("overall", {})
     force, relative, energy = (overall.get(key) for key in ("force_rmse", "force_rmse_normalised", "energy_rmse_offset"))
-    interval = f"{force['low']:.3f}–{force['high']:.3f}" if force and force["low"] is not None else MISSING
+    interval = f"{force['low']:.4f}–{force['high']:.4f}" if force and force["low"] is not None else MISSING
     hot = [row.at(temperature) for temperature in temperatures(table, row.dataset)]
     core_s = row.training_core_s
     return [
@@ -141,7 +141,7 @@ def _survived(run: dict) -> str:
         return "fails"
     if not run:
         return MISSING
-    return f"{run['ps']:.2f}" if run["failure"] else f">{run['ps']:g}"
+    return f"{run['ps']:.2f}" if run["failure"] else f">{short(run['ps'])}"
 
 
 def notes(table: list[Row], models: list[Model], datasets: list[Dataset], settings) -> list[str]:
