@@ -36,7 +36,7 @@ def frames(tmp_path_factory):
 
 def command(frames: Path, out: Path, data="cu", *more):
     words = ["--data", frames / f"{data}-train.xyz", "--valid-data", frames / f"{data}-valid.xyz", "--out", out, "--threads", 1]
-    words += ["--budget", "1000d", "--max-epochs", EPOCHS, "--batch-size", 2, *TINY, *more]
+    words += ["--budget", "1000d", "--max-epochs", EPOCHS, "--batch-size", 2, "--lr", 0.05, *TINY, *more]
     return [sys.executable, "-m", "metalff.cli", "train", "nep", *map(str, words)]
 
 
