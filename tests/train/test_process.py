@@ -47,6 +47,7 @@ FAILURES = [
     ("bytearray(10**15)", "failed: the memory is full; use a smaller --batch-size, a smaller model"),
     ("import torch; torch.empty(10**15, dtype=torch.int8)", r"memory is full \(another 1000000.0 GB were asked for\); use"),
     ("import sys; sys.stderr.write('MemoryError once'); sys.stderr.write(chr(10)); sys.exit('another')", "failed: another;"),
+    ("import sys; sys.stderr.write('a warning'); sys.exit(130)", "was told to end, .* the same command goes on"),
     ("import os; os.kill(os.getpid(), 6)", "ended by SIGABRT;"),
 ]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from metalff.errors import MetalffError
 
 LOG = "train.log"
+STOPPED = 130
+"""Exit status of a worker that a signal told to save and end."""
 FULL = re.compile(r"MemoryError|bad_alloc|not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
 """What Python, C++ and torch say when memory ends."""
 LESS = "use a smaller --batch-size, a smaller model (--size, --r-max or its widths), or a machine with more memory"
@@ -122,6 +124,8 @@ class Process:
     def _reason(self, status: int, start: int) -> str:
         if status == -signal.SIGKILL:
             return f"the worker was ended by SIGKILL, as the system does when the memory is full; if it was, {LESS}"
+        if status == STOPPED:
+            return "the worker was told to end, by another process, and has saved its state; the same command goes on"
         with open(self.out / LOG) as log:
             log.seek(start)
             lines = [line.strip() for line in log]
