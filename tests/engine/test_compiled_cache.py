@@ -1,5 +1,6 @@
 """The cache of compiled models: once per machine, whoever comes at the same time, whatever was killed before."""
 
+import io
 import json
 import os
 import shutil
@@ -7,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
 from cases import lammps
 from metalff import MLFFCalculator, artifact
+from metalff.compiled import pack_programs
 from metalff.errors import MetalffError
 from metalff.lammps import environment, lmp_executable
 
@@ -174,3 +177,21 @@ def test_full_disk(oracle, tmp_path):
     (sentence,) = completed.stderr.splitlines()
     assert "cannot be written (No space left on device): make room there" in sentence
     assert "ready" not in completed.stdout and "inductor" not in completed.stdout
+
+
+def test_equal_constants_are_kept_once():
+    """The programs of a layer share its weights; small members are not worth an entry in ``same.json``."""
+
+    def exported(**members):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as out:
+            for name, content in members.items():
+                out.writestr(f"archive/{name}", content)
+        return archive.getvalue()
+
+    weights, other = bytes(range(256)) * 16, bytes(range(255, -1, -1)) * 16
+    programs = {"backward0": exported(a=weights, tiny=b"1"), "forward0": exported(b=weights, c=other, tiny=b"1")}
+    with zipfile.ZipFile(io.BytesIO(pack_programs(programs))) as packed:
+        kept = {name: packed.read(name) for name in packed.namelist()}
+    assert json.loads(kept.pop("same.json")) == {"forward0/b": "backward0/a"}
+    assert kept == {"backward0/a": weights, "backward0/tiny": b"1", "forward0/c": other, "forward0/tiny": b"1"}

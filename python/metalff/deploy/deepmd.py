@@ -42,6 +42,6 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = weights_of("deepmd", source, work, OWN)
-        run_worker("deepmd", WORKER, weights, work, say)
+        run_worker("deepmd", WORKER, weights, work, say, source=source)
         described = json.loads((work / "model.json").read_text())
         return assemble(work, output, described, training, before, CITATION, name, licence, test, say)

@@ -46,7 +46,7 @@ def deploy(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = weights_of(family, source, work)
-        run_worker(family, WORKER, weights, work, say)
+        run_worker(family, WORKER, weights, work, say, source=source)
         described = json.loads((work / "model.json").read_text())
         if described["family"] != family:
             raise MetalffError(

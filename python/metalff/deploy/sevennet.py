@@ -59,7 +59,7 @@ def deploy(
             licence = licence or "MIT"
         else:
             weights, training, before = weights_of("sevennet", source, work, (".pth", ".pt"))
-        run_worker("sevennet", WORKER, weights, work, say, modal or "", ",".join(elements or []))
+        run_worker("sevennet", WORKER, weights, work, say, modal or "", ",".join(elements or []), source=source)
         described = json.loads((work / "model.json").read_text())
         if pretrained:
             origin = {"pretrained": str(source), "sevenn": described["versions"]["sevenn"], "modal": described["modal"]}

@@ -9,8 +9,20 @@ from metalff.environments import environment_python
 from metalff.errors import MetalffError
 
 
-def run_worker(family: str, worker: Path, given: Path, out: Path, say, *arguments: str, python: Path | None = None) -> None:
+def run_worker(
+    family: str,
+    worker: Path,
+    given: Path,
+    out: Path,
+    say,
+    *arguments: str,
+    python: Path | None = None,
+    source: Path | None = None,
+) -> None:
     """``worker GIVEN OUT [ARGUMENTS]`` in the family's environment, or with another Python; its lines ``{"say": …}`` go to ``say``.
+
+    Args:
+        source: what the user gave, where that is not ``given`` but holds it; for the message.
 
     Raises:
         MetalffError: no environment, or the worker stopped; with its last line.
@@ -26,4 +38,4 @@ def run_worker(family: str, worker: Path, given: Path, out: Path, say, *argument
         if process.wait() != 0:
             stderr.seek(0)
             reason = (stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise MetalffError(f"'{given}' could not be deployed: {reason}")
+            raise MetalffError(f"'{source or given}' could not be deployed: {reason}")
