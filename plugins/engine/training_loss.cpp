@@ -1,38 +1,16 @@
 #include "training_loss.h"
 
-#include "error.h"
+#include "native/threads.h"
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <numeric>
-#include <thread>
 
 namespace metalff {
 namespace {
 
 /// Largest displacement of an edge in the central difference, Å: round-off and truncation are both near 1e-8 of the gradient.
 constexpr double step = 2e-4;
-
-/// Calls work(thread) on all threads; throws the first failure.
-template <typename Work> void on_all(int threads, Work &&work)
-{
-  std::vector<std::exception_ptr> failures(threads);
-  {
-    std::vector<std::jthread> others;
-    auto run = [&](int thread) {
-      try {
-        work(thread);
-      } catch (...) {
-        failures[thread] = std::current_exception();
-      }
-    };
-    for (int thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
-    run(0);
-  }
-  for (const auto &failure : failures)
-    if (failure) std::rethrow_exception(failure);
-}
 
 }    // namespace
 
@@ -75,13 +53,13 @@ std::vector<Answer> TrainingLoss::predict(const std::vector<int> &batch)
 {
   std::vector<Answer> answers(batch.size());
   const int threads = int(trainers_.size());
-  on_all(threads, [&](int thread) {
+  share(threads, threads, [&](int thread, int) {    // whichever thread takes it
     for (std::size_t k = thread; k < batch.size(); k += threads) answers[k] = predict(batch[k], thread);
   });
   return answers;
 }
 
-double TrainingLoss::add_gradient(int k, int thread, double share, double energy_weight, double virial_weight)
+double TrainingLoss::add_gradient(int k, int thread, double part, double energy_weight, double virial_weight)
 {
   LabelledGraph &structure = structures_.at(k);
   Graph &graph = structure.graph;
@@ -120,8 +98,8 @@ double TrainingLoss::add_gradient(int k, int thread, double share, double energy
       longest = std::max(longest, square);
     }
   longest = std::sqrt(longest);
-  if (!std::isfinite(longest) || !std::isfinite(loss)) return share * loss;
-  const double h = longest > 0.0 ? step / longest : 0.0, half = share * 0.5 * by_energy, per = h > 0.0 ? share * 0.5 / h : 0.0;
+  if (!std::isfinite(longest) || !std::isfinite(loss)) return part * loss;
+  const double h = longest > 0.0 ? step / longest : 0.0, half = part * 0.5 * by_energy, per = h > 0.0 ? part * 0.5 / h : 0.0;
   w.edge_vec.resize(graph.edge_vec.size());
   for (int side : {0, 1}) {
     const double by = side ? -h : h;
@@ -135,16 +113,16 @@ double TrainingLoss::add_gradient(int k, int thread, double share, double energy
     }
     std::swap(graph.edge_vec, w.edge_vec);
   }
-  return share * loss;
+  return part * loss;
 }
 
 double TrainingLoss::gradient(const std::vector<int> &batch, double energy_weight, double virial_weight, double *gradient)
 {
-  // a structure has its thread, and sums are in the order of threads: a run is reproducible
+  // a structure has its trainer, and sums are in the order of trainers: a run is reproducible
   const int threads = int(trainers_.size());
   const std::size_t parameters = trainer().n_parameters();
   std::vector<double> loss(threads, 0.0);
-  on_all(threads, [&](int thread) {
+  share(threads, threads, [&](int thread, int) {
     workspaces_[thread].total.assign(parameters, 0.0);
     for (std::size_t k = thread; k < batch.size(); k += threads)
       loss[thread] += add_gradient(batch[k], thread, 1.0 / batch.size(), energy_weight, virial_weight);

@@ -46,7 +46,7 @@ class TrainingLoss {
   double gradient(const std::vector<int> &batch, double energy_weight, double virial_weight, double *gradient);
 
  private:
-  double add_gradient(int k, int thread, double share, double energy_weight, double virial_weight);
+  double add_gradient(int k, int thread, double part, double energy_weight, double virial_weight);
 
   struct Workspace {
     std::vector<double> energy, edge_grad, direction, edge_vec, total;

@@ -1,4 +1,4 @@
-"""Gradients of the training loss of a NEP: exact, reproducible, and of the numbers that the engine gives in MD."""
+"""The training loss of a NEP: of the numbers that the engine gives in MD, and reproducible; its gradient: test_gradients.py."""
 
 import numpy as np
 import pytest
@@ -16,29 +16,12 @@ def labelled(trainer, atoms, elements, rng, virial=True):
     return trainer.add(i[order], j[order], vec[order], types, *labels)
 
 
-def trainer_of(tmp_path, name="NEP4", threads=1):
-    elements = list(VARIANTS[name].get("elements", ("Cu",)))
-    trainer = _engine.Trainer("nep", write_nep(tmp_path / "nep.txt", **VARIANTS[name]).read_text(), threads)
+def trainer_of(tmp_path, threads=1):
+    trainer = _engine.Trainer("nep", write_nep(tmp_path / "nep.txt").read_text(), threads)
     rng = np.random.default_rng(0)
-    for atoms, virial in zip(crystals(elements).values(), (True, False, True)):
-        labelled(trainer, atoms[:18] if len(atoms) > 18 else atoms, elements, rng, virial)
+    for atoms, virial in zip(crystals(["Cu"]).values(), (True, False, True)):
+        labelled(trainer, atoms[:18] if len(atoms) > 18 else atoms, ["Cu"], rng, virial)
     return trainer
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_gradient_is_that_of_the_loss(name, tmp_path):
-    trainer = trainer_of(tmp_path, name)
-    at = trainer.parameters
-    _, gradient = trainer.gradient([0, 1, 2], 3.0, 5.0)
-    chosen = np.random.default_rng(1).permutation(len(at))[:25]
-    for k in chosen:
-        h, losses = 1e-5 * max(1.0, abs(at[k])), []
-        for sign in (1, -1):
-            moved = at.copy()
-            moved[k] += sign * h
-            trainer.parameters = moved
-            losses.append(trainer.gradient([0, 1, 2], 3.0, 5.0)[0])
-        assert (losses[0] - losses[1]) / (2 * h) == pytest.approx(gradient[k], abs=3e-7 * np.abs(gradient).max())
 
 
 def test_loss_is_that_of_the_predictions(tmp_path):
@@ -78,8 +61,6 @@ def test_descriptor_range(tmp_path):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     trainer = trainer_of(tmp_path)
-    with pytest.raises(_engine.EngineError, match="1051 parameters, not 3"):
-        trainer.parameters = np.zeros(3)
     with pytest.raises(_engine.EngineError, match="sorted by centre"):
         trainer.add([1, 0], [0, 1], np.ones((2, 3)), np.zeros(2, np.int32), 0.0, np.zeros((2, 3)))
     with pytest.raises(_engine.EngineError, match="do not fit together"):

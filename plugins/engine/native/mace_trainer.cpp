@@ -93,7 +93,6 @@ class MaceTrainer final : public Trainer, private NativeMace<double> {
     slope_.each_parameter([](std::vector<double> &array) { std::fill(array.begin(), array.end(), 0.0); });
   }
 
-
   /// Tables reach down to the shortest edge so far.
   void look_for_short_edges(const Graph &graph)
   {

@@ -36,10 +36,9 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
       density_gradient(s());
       angular_slope(type);
     }
-    one_.assign(sum_.size(), 0.0);
-    slope_.pull_back(w_, one_.data());
-    for (std::size_t p = 0; p < sum_.size(); ++p) sum_[p] += factor * one_[p];
+    slope_.pull_back(w_, factor, sum_.data());
   }
+
   void take_gradient(double *gradient) override
   {
     for (std::size_t p = 0; p < sum_.size(); ++p) gradient[p] += sum_[p];
@@ -118,8 +117,8 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
     }
   }
 
-  NepWeights slope_;                  // ∂E/∂ of the parameters of one structure, in the arrangement of w_
-  std::vector<double> sum_, one_;     // of structures, and of one, in the order of the parameters
+  NepWeights slope_;           // ∂E/∂ of the parameters of one structure, in the arrangement of w_
+  std::vector<double> sum_;    // of structures, in the order of the parameters
   Buffer<double> sums_;
 };
 

@@ -218,10 +218,10 @@ void NepWeights::clear()
   c_radial.assign(pairs * n_radial * basis_radial, 0.0), c_angular.assign(pairs * n_angular * basis_angular, 0.0);
 }
 
-void NepWeights::pull_back(const NepWeights &model, double *parameters) const
+void NepWeights::pull_back(const NepWeights &model, double factor, double *parameters) const
 {
-  model.each([&](auto array, std::size_t k, std::size_t in_file, double factor) { parameters[in_file] += factor * (this->*array)[k]; },
-             [&](int type, std::size_t in_file) { parameters[in_file] += bias[type]; });
+  model.each([&](auto array, std::size_t k, std::size_t in_file, double scale) { parameters[in_file] += factor * scale * (this->*array)[k]; },
+             [&](int type, std::size_t in_file) { parameters[in_file] += factor * bias[type]; });
 }
 
 }    // namespace metalff

@@ -39,9 +39,9 @@ struct NepWeights {
   std::size_t n_parameters() const;
   void assign(const double *parameters);
 
-  /// For weights that hold derivatives: zeros, and parameters += the derivatives by those of `model`, in the order of the file.
+  /// For weights that hold derivatives: zeros, and parameters += factor times the derivatives by those of `model`, in the order of the file.
   void clear();
-  void pull_back(const NepWeights &model, double *parameters) const;
+  void pull_back(const NepWeights &model, double factor, double *parameters) const;
 
   /// Throws Error with one sentence that names the line.
   static NepWeights read(const std::string &text, const std::string &name);
