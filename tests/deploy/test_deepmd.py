@@ -72,7 +72,7 @@ def test_no_model_and_another_family(oracle, tmp_path):
     for source in (tmp_path, tmp_path / "model.ckpt", tmp_path / "model.pt"):
         with pytest.raises(MetalffError, match="there is no model of deepmd at .*\\(.pt, .pth, .dp, .yaml, .yml\\)"):
             deepmd.deploy(source, tmp_path / "model.mlff")
-    with pytest.raises(MetalffError, match="is a model of eam: give an .mlff file of deepmd"):
+    with pytest.raises(MetalffError, match="is a model of eam, not of deepmd: run metalff deploy eam"):
         deepmd.deploy(oracle, tmp_path / "model.mlff")
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"\x10\0\0\0\0\0\0\0{}")

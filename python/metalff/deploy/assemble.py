@@ -1,6 +1,7 @@
 """Around a deploying worker that exports programs from a file of weights: what it is given, and its output as an artefact."""
 
 import json
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.compiled import pack_programs
 from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
 from metalff.errors import MetalffError
 
 
@@ -25,10 +27,9 @@ def weights_of(
     Raises:
         MetalffError: no model there, or one of another family.
     """
+    refuse_other_family(source, family)
     if source.suffix == ".mlff":
         opened = artifact.open_artifact(source)
-        if opened.manifest.family != family:
-            raise MetalffError(f"'{source}' is a model of {opened.manifest.family}: give an .mlff file of {family}")
         weights = work / "given.safetensors"
         weights.write_bytes(opened.read("weights.safetensors"))
         record = opened.manifest.training
@@ -57,20 +58,29 @@ def assemble(
     test: str | None = None,
     say=print,
 ) -> Manifest:
-    """Write the artefact of what the worker left in ``work``: programs, weights, self-test.
+    """Write the artefact of what the worker left in ``work``: programs, weights, self-test, and the native engine's payload if there is one.
 
     Args:
         described: ``model.json`` of the worker.
         training, before: see ``weights_of``.
         name, licence, test, say: see the families' ``deploy``.
+
+    Raises:
+        MetalffError: the native engine gives other numbers than the framework; nothing is written.
     """
     members = {}
     for precision, file in (("double", "float64"), ("single", "float32")):
         parts = {part.name.split(".")[1]: part.read_bytes() for part in sorted(work.glob(f"{file}.*.pt2"))}
         payload = Payload(kind="torch.export", sha256="", size=0, precision=precision)
         members[f"torch/{file}.pt2"] = (payload, pack_programs(parts))
-    for file, kind in (("weights.safetensors", "safetensors"), ("selftest.json", "selftest")):
-        members[file] = (Payload(kind=kind, sha256="", size=0), (work / file).read_bytes())
+    native = f"native/{described['family']}.safetensors"
+    for file, member, kind in (
+        ("native.safetensors", native, "native"),
+        ("weights.safetensors", "weights.safetensors", "safetensors"),
+        ("selftest.json", "selftest.json", "selftest"),
+    ):
+        if kind != "native" or (work / file).is_file():  # where the native engine does not cover the model, the worker said why
+            members[member] = (Payload(kind=kind, sha256="", size=0), (work / file).read_bytes())
     config = {"model": described["hyperparameters"], "training": training.config}
     manifest = Manifest(
         name=name or (before.name if before else output.stem),
@@ -83,9 +93,25 @@ def assemble(
         licence=licence or (before.licence if before else ""),
         versions=described["versions"] | {"metalff": metadata.version("metalff")},
     )
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / output.name
+        artifact.write(draft, manifest, members)
+        if native in members:
+            _check_native(draft)
+        if test:
+            say(f"errors on {test}")
+            training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(draft, test)}})
+            manifest = manifest.model_copy(update={"training": training})
     artifact.write(output, manifest, members)
-    if test:
-        say(f"errors on {test}")
-        training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(output, test)}})
-        artifact.write(output, manifest.model_copy(update={"training": training}), members)
     return artifact.read_manifest(output)
+
+
+def _check_native(draft: Path) -> None:
+    """The native engine gives the framework's numbers, exact functions and all."""
+    from metalff.selftest import replay
+
+    outcome = replay(artifact.open_artifact(draft), engine="native", spline=0)
+    if not outcome.passed:
+        raise MetalffError(
+            f"the native engine differs from the framework by {outcome.describe()}: report this model's hyperparameters; nothing was written"
+        )

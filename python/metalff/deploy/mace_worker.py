@@ -154,6 +154,7 @@ def main():
             (out / f"{name}.{program}.pt2").write_bytes(data)
     config = extract_config_mace_model(trained)
     description = {
+        "family": "mace",
         "elements": symbols,
         "r_max": r_max,
         "layers": int(model.num_interactions),

@@ -8,6 +8,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.deploy.errors_on import errors_on
+from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -36,6 +37,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     from metalff.selftest import replay
 
     source, output = Path(source), Path(output)
+    refuse_other_family(source, "nep")
     training = Training()
     if source.is_dir():
         record, source = source / "training.json", source / "nep.txt"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from metalff.artifact import Manifest
 from metalff.deploy.assemble import assemble, weights_of
-from metalff.deploy.given import refuse_other_family
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -42,7 +41,6 @@ def deploy(
         MetalffError: no model there, one of another family, no environment, or a model that cannot be exported.
     """
     source, output = Path(source), Path(output)
-    refuse_other_family(source, family)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = weights_of(family, source, work)
