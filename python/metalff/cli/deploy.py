@@ -1,5 +1,7 @@
 """``metalff deploy FAMILY``."""
 
+import importlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,22 @@ from metalff.errors import MetalffError
 Output = Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to write")]
 Name = Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")]
 Licence = Annotated[str, typer.Option(help="licence of the parameters, e.g. CC-BY-4.0")]
+Test = Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")]
+
+PLAIN = {
+    "mace": ("a MACE model (ScaleShiftMACE)", "directory of 'metalff train mace', a .model file of mace, or an .mlff file to deploy anew"),
+    "allegro": ("an Allegro model trained by MetalFF", "directory of 'metalff train allegro', or an .mlff file to deploy anew"),
+    "nequip": ("a NequIP model trained by MetalFF", "directory of 'metalff train nequip', or an .mlff file to deploy anew"),
+    "deepmd": (
+        "a DeePMD model (descriptor se_e2_a)",
+        "directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit, or an .mlff file to deploy anew",
+    ),
+    "nep": ("a neuroevolution potential", "directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)"),
+}
+"""Families whose command needs no more than a source: what is deployed, and from what."""
+
+SHARED = ("allegro", "nequip")
+"""Families of ``metalff.deploy.nequip``, which is told which; the others have a module of their own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -20,62 +38,8 @@ def register(app: typer.Typer) -> None:
     def families() -> None:
         """Trained model → one .mlff file."""
 
-    @deploy.command()
-    def mace(
-        source: Annotated[
-            Path,
-            typer.Argument(
-                help="directory of 'metalff train mace', a .model file of mace, or an .mlff file to deploy anew"
-            ),
-        ],
-        output: Output,
-        name: Name = None,
-        licence: Licence = "",
-        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
-    ) -> None:
-        """Deploy a MACE model (ScaleShiftMACE)."""
-        from metalff.deploy import mace
-
-        _deploy(mace.deploy, source, output, name=name, licence=licence, test=test)
-
-    def nequip_or_allegro(family: str, title: str):
-        def command(
-            source: Annotated[
-                Path, typer.Argument(help=f"directory of 'metalff train {family}', or an .mlff file to deploy anew")
-            ],
-            output: Output,
-            name: Name = None,
-            licence: Licence = "",
-            test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
-        ) -> None:
-            from functools import partial
-
-            from metalff.deploy import nequip
-
-            _deploy(partial(nequip.deploy, family), source, output, name=name, licence=licence, test=test)
-
-        deploy.command(family, help=f"Deploy {title} model trained by MetalFF.")(command)
-
-    nequip_or_allegro("allegro", "an Allegro")
-    nequip_or_allegro("nequip", "a NequIP")
-
-    @deploy.command()
-    def deepmd(
-        source: Annotated[
-            Path,
-            typer.Argument(
-                help="directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit, or an .mlff file to deploy anew"
-            ),
-        ],
-        output: Output,
-        name: Name = None,
-        licence: Licence = "",
-        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
-    ) -> None:
-        """Deploy a DeePMD model (descriptor se_e2_a)."""
-        from metalff.deploy import deepmd
-
-        _deploy(deepmd.deploy, source, output, name=name, licence=licence, test=test)
+    for family, (title, given) in PLAIN.items():
+        deploy.command(family, help=f"Deploy {title}.")(_command(family, given))
 
     @deploy.command()
     def sevennet(
@@ -93,7 +57,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         name: Name = None,
         licence: Licence = "",
-        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+        test: Test = None,
     ) -> None:
         """Deploy a SevenNet model; 7net-0 and its like are universal and come with the environment."""
         from metalff.deploy import sevennet
@@ -110,19 +74,6 @@ def register(app: typer.Typer) -> None:
         )
 
     @deploy.command()
-    def nep(
-        source: Annotated[Path, typer.Argument(help="directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)")],
-        output: Output,
-        name: Name = None,
-        licence: Licence = "",
-        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
-    ) -> None:
-        """Deploy a neuroevolution potential."""
-        from metalff.deploy import nep
-
-        _deploy(nep.deploy, source, output, name=name, licence=licence, test=test)
-
-    @deploy.command()
     def torch(
         source: Annotated[
             str,
@@ -133,7 +84,7 @@ def register(app: typer.Typer) -> None:
         output: Output,
         name: Name = None,
         licence: Licence = "",
-        test: Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")] = None,
+        test: Test = None,
         weights: Annotated[Path | None, typer.Option(help="state dict: .safetensors, or .pt of tensors alone")] = None,
         arguments: Annotated[
             list[str] | None, typer.Option("--set", help="KEY=VALUE: an argument of NAME, such as channels=16")
@@ -164,6 +115,23 @@ def register(app: typer.Typer) -> None:
         from metalff.deploy import eam
 
         _deploy(eam.deploy, source, output, name=name, licence=licence)
+
+
+def _command(family: str, given: str):
+    """The command of a plain family."""
+
+    def command(
+        source: Annotated[Path, typer.Argument(help=given)],
+        output: Output,
+        name: Name = None,
+        licence: Licence = "",
+        test: Test = None,
+    ) -> None:
+        module = importlib.import_module(f"metalff.deploy.{'nequip' if family in SHARED else family}")
+        deploy = partial(module.deploy, family) if family in SHARED else module.deploy
+        _deploy(deploy, source, output, name=name, licence=licence, test=test)
+
+    return command
 
 
 def _deploy(deploy, source: Path | str, output: Path, **options) -> None:
