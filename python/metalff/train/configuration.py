@@ -1,10 +1,13 @@
 """What a training is made of: one schema for all families, and what each adds."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from ase.data import atomic_numbers
+from matscipy.neighbours import neighbour_list
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,6 +30,9 @@ EXPECTED = {
     "sel": "auto or a list with a positive integer for each element",
 }
 """What keys of several types take, for error messages."""
+
+HEAD_ROOM = 1.25
+"""Slots for neighbours of a DeePMD model ÷ the most neighbours in the training data."""
 
 SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -85,6 +91,10 @@ class Training(BaseModel):
     def contradiction(self) -> str:
         """What is wrong between keys that are right by themselves; empty when nothing is."""
         return ""
+
+    def derived(self, dataset) -> dict:
+        """Keys that follow from the training part of the data, a ``metalff.data.Dataset``."""
+        return {}
 
 
 class MaceTraining(Training):
@@ -295,6 +305,21 @@ class DeePMDTraining(Training):
         if self.sel != "auto" and len(self.sel) != len(self.elements):
             return f"sel must give one number for each of {' '.join(self.elements)}"
         return ""
+
+    def derived(self, dataset):
+        """``sel``: for each element, the most neighbours that an atom has of it, and some more; in fours, as deepmd-kit counts them."""
+        if self.sel != "auto":
+            return {}
+        most = np.zeros(len(self.elements), int)
+        for frame in dataset:
+            atoms = frame.to_atoms()
+            atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
+            i, j = neighbour_list("ij", atoms, self.r_max)
+            types = np.array([self.elements.index(symbol) for symbol in atoms.symbols])
+            counts = np.zeros((len(atoms), len(most)), int)
+            np.add.at(counts, (i, types[j]), 1)
+            most = np.maximum(most, counts.max(0))
+        return {"sel": [max(4, 4 * math.ceil(HEAD_ROOM * count / 4)) for count in most.tolist()]}
 
 
 @dataclass(frozen=True)

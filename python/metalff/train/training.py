@@ -1,18 +1,16 @@
 """Train a model: configuration and data into a directory, the worker into its environment."""
 
 import json
-import math
 import sys
 from pathlib import Path
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
 
 from metalff import environments
 from metalff.data import Dataset, write_extxyz
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
-from metalff.train.configuration import FAMILIES, DeePMDTraining, Training
+from metalff.train.configuration import FAMILIES, Training
 from metalff.train.curve import write_curve
 from metalff.train.description import describe_training
 from metalff.train.process import Process, claim
@@ -24,9 +22,6 @@ energies of an all-electron or other pseudopotential code are larger."""
 
 STRESS_WEIGHT = 10.0
 """Weight of the squared virial per atom (eV²) where the data have stress and the user says nothing."""
-
-HEAD_ROOM = 1.25
-"""Slots for neighbours of a DeePMD model ÷ the most neighbours in the training data."""
 
 UNCLAIMED = ("train.extxyz", "valid.extxyz", "test.extxyz")
 """Files that are written before ``config.json`` and may be replaced while that is missing, as hidden ones may."""
@@ -40,20 +35,6 @@ def zero_of_energy(config: Training, dataset: Dataset) -> list[float] | str:
     if config.e0 == "average" or (config.e0 == "auto" and abs(mean) >= FREE_ATOM_LIMIT):
         return "average"
     return [0.0] * len(config.elements)
-
-
-def slots(config: DeePMDTraining, dataset: Dataset) -> list[int]:
-    """``sel``: for each element, the most neighbours that an atom has of it, and some more; in fours, as deepmd-kit counts them."""
-    most = np.zeros(len(config.elements), int)
-    for frame in dataset:
-        atoms = frame.to_atoms()
-        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-        i, j = neighbour_list("ij", atoms, config.r_max)
-        types = np.array([config.elements.index(symbol) for symbol in atoms.symbols])
-        counts = np.zeros((len(atoms), len(most)), int)
-        np.add.at(counts, (i, types[j]), 1)
-        most = np.maximum(most, counts.max(0))
-    return [max(4, 4 * math.ceil(HEAD_ROOM * count / 4)) for count in most.tolist()]
 
 
 def check_data(config: Training, dataset: Dataset) -> None:
@@ -134,8 +115,7 @@ def prepare(
         }
         | ({"test_file": "test.extxyz"} if fold else {})
     )
-    if isinstance(config, DeePMDTraining) and config.sel == "auto":
-        written["sel"] = slots(config, train)
+    written |= config.derived(train)
     if not begun(out, written, files or {}):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in (files or {}).items():
