@@ -94,7 +94,7 @@ TITLES = {
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Train a model inside the environment of its family.", no_args_is_help=True)
+    group = typer.Typer(help="Train a model, inside the environment of its family where that needs one.", no_args_is_help=True)
     group.callback()(lambda: None)
     for name, title in TITLES.items():
         text = f"Train {title}; the same command again resumes an interrupted training."

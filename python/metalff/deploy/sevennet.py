@@ -8,6 +8,7 @@ from metalff.artifact import Manifest, Training
 from metalff.data import mptrj
 from metalff.deploy.assemble import assemble, weights_of
 from metalff.deploy.worker import run_worker
+from metalff.errors import MetalffError, nearest
 
 WORKER = Path(__file__).with_name("sevennet_worker.py")
 CITATION = (
@@ -57,6 +58,8 @@ def deploy(
             weights, before = source, None
             training = Training(data="MPtrj", data_citation="\n".join(pretrained))
             licence = licence or "MIT"
+        elif not source.suffix and not source.exists():
+            raise MetalffError(f"there is no model {source}{nearest(str(source), PRETRAINED)}: give {', '.join(PRETRAINED)}, or a file")
         else:
             weights, training, before = weights_of("sevennet", source, work, (".pth", ".pt"))
         run_worker("sevennet", WORKER, weights, work, say, modal or "", ",".join(elements or []), source=source)
