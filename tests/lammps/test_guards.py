@@ -242,15 +242,18 @@ def test_memory_that_does_not_suffice(bundled_model, tmp_path):
 
 def test_comm_modify_cutoff_too_small_for_wide_ghosts(bundled_model, tmp_path):
     """LAMMPS itself never communicates less than the pair cutoff; what wide ghosts need beyond it is told and used."""
+    r_max = artifact.read_manifest(bundled_model).r_max
+    needed = 2 * r_max + 2  # two layers, and the skin
     pair = [f"pair_coeff * * {bundled_model} Cu", "displace_atoms all random 0.1 0.1 0.1 5", "run 0"]
     outputs = []
-    for cutoff in ("7.5", "11"):
+    for cutoff in ("7.5", needed + 1):
         lines = [*crystal(), "replicate 2 2 2", f"comm_modify cutoff {cutoff}", "pair_style mlff ghosts wide", *pair]
         completed = lammps(tmp_path, lines, ranks=2)
         assert completed.returncode == 0
         outputs.append(completed.stdout)
     sentence = (
-        "WARNING: comm_modify cutoff 7.5 is too small for 'ghosts wide' of pair_style mlff: 10 is used, 2 layers of 4"
+        "WARNING: comm_modify cutoff 7.5 is too small for 'ghosts wide' of pair_style mlff: "
+        f"{needed:g} is used, 2 layers of {r_max:g}"
     )
     assert sentence in outputs[0] and "too small" not in outputs[1]
     energies = [[line.split() for line in text.splitlines() if line.split()[:1] == ["0"]][0] for text in outputs]
