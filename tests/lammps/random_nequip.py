@@ -16,18 +16,24 @@ COMMON = {
     "l_max": 2,
     "num_layers": 2,
     "avg_num_neighbors": {"Ni": 16.0, "Cu": 18.0},
-    "per_type_energy_scales": {"Ni": 300.0, "Cu": 250.0},
     "per_type_energy_shifts": {"Ni": -0.5, "Cu": -0.2},
 }
 ALLEGRO = {
     "builder": "AllegroModel",
+    "per_type_energy_scales": {"Ni": 30.0, "Cu": 25.0},
     "parity": False,
     "num_scalar_features": 8,
     "num_tensor_features": 4,
     "radial_chemical_embed": {"_target_": "allegro.nn.TwoBodyBesselScalarEmbed"},
 }
 # odd parity too; a per-type pair of edge types has its own cutoff
-NEQUIP = {"builder": "NequIPGNNModel", "parity": True, "num_features": 4, "per_edge_type_cutoff": {"Ni": {"Cu": 3.7}}}
+NEQUIP = {
+    "builder": "NequIPGNNModel",
+    "per_type_energy_scales": {"Ni": 300.0, "Cu": 250.0},
+    "parity": True,
+    "num_features": 4,
+    "per_edge_type_cutoff": {"Ni": {"Cu": 3.7}},
+}
 
 
 def main():

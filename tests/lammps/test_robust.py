@@ -189,7 +189,7 @@ def test_layouts(name, mlff, eam_commands, tmp_path):
 def test_layouts_with_messages(name, ghosts, bundled_model, tmp_path):
     """Message passing over an uneven brick or tiled layout gives the numbers of one rank."""
     ranks, before, commands = LAYOUTS[name]
-    head, *rest = crystal()
+    head, *rest = crystal(cells=4)  # tiled layouts need a box longer than two cutoffs and the skin
     start, *move = *NVE, "run 6"  # velocities go by the positions, which balance wraps and so rounds
     last = ["pair_style mlff ghosts " + ghosts, f"pair_coeff * * {bundled_model} Cu"]
     reference = ends(tmp_path / "one", [head, *rest], last, [start, *HALF, *move])
