@@ -9,15 +9,9 @@ from metalff.errors import MetalffError
 from metalff.potentials import names, resolve
 from metalff.potentials.universal import UniversalCalculator
 
-chgnet_there = pytest.mark.skipif(
-    environments.status("chgnet").state != "ready", reason="no environment: metalff env create chgnet"
-)
-
-
-@pytest.fixture(scope="module", params=["7net-0", pytest.param("chgnet", marks=chgnet_there)])
+@pytest.fixture(scope="module", params=["7net-0", "chgnet"])
 def potential(request):
-    if request.param == "7net-0":
-        environments.create("sevennet")
+    environments.create("sevennet" if request.param == "7net-0" else "chgnet")
     return resolve(request.param, ["Cu"])
 
 
@@ -101,8 +95,8 @@ def test_strangers_and_holes(calculator):
         atoms.get_forces()
 
 
-@chgnet_there
 def test_chgnet_wants_a_crystal():
+    environments.create("chgnet")
     atoms = molecule("N2", vacuum=4)
     atoms.calc = UniversalCalculator("chgnet")
     with pytest.raises(MetalffError, match="chgnet: it takes only structures that are periodic in all directions"):
