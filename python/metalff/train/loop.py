@@ -164,18 +164,22 @@ def zero_of_energy(e0, frames, n_types):
     return np.linalg.lstsq(counts, np.array([float(f.energy) for f in frames]), rcond=None)[0]
 
 
-def errors(family, model, frames, e0, batch_size):
-    """Force RMSE (eV/Å) and energy RMSE (eV/atom)."""
-    df2 = n = 0.0
-    de2 = []
+def frame_errors(family, model, frames, e0, batch_size):
+    """Of each frame: number of atoms, sum of squared force errors and of squared reference forces (eV²/Å²), error of the energy (eV/atom)."""
+    rows = []
     for k in range(0, len(frames), batch_size):
         part = frames[k : k + batch_size]
         energy, forces, _ = family.predict(model, part, e0)
-        df2 += float(((forces - torch.cat([f.forces for f in part])) ** 2).sum())
-        n += forces.numel()
-        for f, e in zip(part, energy):
-            de2.append((float(e.detach() - f.energy + e0[f.types].sum()) / len(f.types)) ** 2)
-    return math.sqrt(df2 / n), math.sqrt(np.mean(de2))
+        for f, e, predicted in zip(part, energy, forces.detach().split([len(f.types) for f in part])):
+            energy_error = float(e.detach() - f.energy + e0[f.types].sum()) / len(f.types)
+            rows.append((len(f.types), float(((predicted - f.forces) ** 2).sum()), float((f.forces**2).sum()), energy_error))
+    return rows
+
+
+def errors(rows):
+    """Force RMSE (eV/Å) and energy RMSE (eV/atom) of the rows of ``frame_errors``."""
+    atoms, square, _, energy = np.array(rows).T
+    return math.sqrt(square.sum() / (3 * atoms.sum())), math.sqrt(np.mean(energy**2))
 
 
 def loss_of(family, model, part, e0, energy_weight, stress_weight):
@@ -201,6 +205,15 @@ def save_atomically(write, path):
     tmp = path.with_suffix(path.suffix + ".tmp")
     write(tmp)
     os.replace(tmp, path)
+
+
+def write_rows(path, mode, rows):
+    with path.open(mode, newline="") as f:
+        csv.writer(f, lineterminator="\n").writerows(rows)
+
+
+FRAME_COLUMNS = ("atoms", "force_square_error", "force_square", "energy_error")
+"""Of ``test.csv``: what ``frame_errors`` gives, frame by frame in the order of the test data."""
 
 
 class Run:
@@ -272,13 +285,15 @@ class Run:
         self.family.save(self.kept, self.cfg, self.out)
 
     def test(self):
-        """Errors of the model kept on the test part of a fold, as ``result.json`` has them; empty without one."""
+        """Errors of the model kept on the test data, as ``result.json`` has them, and of each frame in ``test.csv``; empty without test data."""
         if not self.tested:
             return {}
         with torch.no_grad():
             for p, q in zip(self.ema.parameters(), self.kept.parameters()):
                 p.copy_(q)
-        force, energy = errors(self.family, self.ema, self.tested, self.e0, self.cfg["batch_size"])
+        rows = frame_errors(self.family, self.ema, self.tested, self.e0, self.cfg["batch_size"])
+        save_atomically(lambda p: write_rows(p, "w", [FRAME_COLUMNS, *rows]), self.out / "test.csv")
+        force, energy = errors(rows)
         return {"test": {"force_rmse": force, "energy_rmse": energy, "frames": len(self.tested)}}
 
     def progress(self):
@@ -353,15 +368,10 @@ class History:
         self.path = path
         rows = list(csv.reader(path.open(newline="")))[1:] if path.exists() else []
         kept = [row for row in rows if len(row) == len(self.columns) and int(row[0]) <= epoch]
-        save_atomically(lambda p: self._write(p, "w", [self.columns, *kept]), path)
+        save_atomically(lambda p: write_rows(p, "w", [self.columns, *kept]), path)
 
     def append(self, row):
-        self._write(self.path, "a", [row])
-
-    @staticmethod
-    def _write(path, mode, rows):
-        with path.open(mode, newline="") as f:
-            csv.writer(f, lineterminator="\n").writerows(rows)
+        write_rows(self.path, "a", [row])
 
 
 def main(family):
@@ -374,7 +384,7 @@ def main(family):
     while run.progress() < 1.0 and not stop.is_set:
         run.train_epoch(stop)
         t0 = time.monotonic()
-        force, energy = errors(family, run.ema, run.valid, run.e0, cfg["batch_size"])
+        force, energy = errors(frame_errors(family, run.ema, run.valid, run.e0, cfg["batch_size"]))
         score = force + cfg["energy_score"] * energy
         if score < run.best:
             run.best = score

@@ -57,19 +57,21 @@ def prepare(
     block: int = BLOCK,
     record: dict | None = None,
     files: dict[str, bytes] | None = None,
+    test: Dataset | None = None,
 ) -> dict:
     """Put the data and the worker's configuration into ``out``, or find that the same training was begun there.
 
     Without ``valid`` a part of ``dataset`` is held out (see ``held_out``). Files: ``train.extxyz``,
     ``valid.extxyz``, and last ``config.json``: ``family`` and the keys of its configuration with ``e0``, ``stress_weight`` and ``sel`` resolved,
     ``train_file``, ``valid_file`` and ``out`` relative to the directory, and ``data``, which names source and hashes. With ``fold``
-    also ``test.extxyz``, the test part of the fold, and ``test_file``.
+    or ``test`` also ``test.extxyz``, the test part of the fold or those frames, and ``test_file``.
 
     Args:
         fold: the part that is neither trained nor validated on.
         block: consecutive frames that stay together when some are held out.
         record: what else ``data`` says.
         files: further files by name.
+        test: frames for the errors of the model kept, instead of the test part of ``fold``; ``test.csv`` has them frame by frame.
     Returns:
         the worker's configuration.
     Raises:
@@ -79,7 +81,12 @@ def prepare(
     for symbol in config.elements:
         if symbol not in dataset.elements:
             raise MetalffError(f"no frame of {dataset.name} contains {symbol}; remove it from the elements or add data")
-    rest, test = cut(dataset, fold, block) if fold else (dataset, None)
+    rest = dataset
+    if fold:
+        rest, test = cut(dataset, fold, block)
+    elif test:
+        check_data(config, test)
+        refuse_same(dataset, test)
     if valid is None:
         train, valid = held_out(rest, valid_fraction, config.seed, block)
     else:
@@ -109,11 +116,12 @@ def prepare(
                 "valid_name": valid.name,
                 "valid_sha256": valid.sha256,
             }
-            | ({"folds": fold.count, "fold": fold.number, "test_sha256": test.sha256} if fold else {})
+            | ({"folds": fold.count, "fold": fold.number} if fold else {})
+            | ({"test_sha256": test.sha256} if test else {})
             | ({"block": block} if block != BLOCK else {})
             | (record or {}),
         }
-        | ({"test_file": "test.extxyz"} if fold else {})
+        | ({"test_file": "test.extxyz"} if test else {})
     )
     written |= config.derived(train)
     if not begun(out, written, files or {}):
