@@ -11,6 +11,7 @@ COMMANDS = [
     "sweep",
     "validate",
     "benchmark",
+    "study",
     "report",
     "speed",
     "potentials",

@@ -1,0 +1,127 @@
+"""``metalff study``: many trainings, one question."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metalff.errors import MetalffError, nearest
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Trainings at a time, one thread each [number of cores].")]
+Budget = Annotated[str | None, typer.Option(help="No training starts later than this, such as 2h; the same command goes on.")]
+Override = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration of all families, or FAMILY.KEY=VALUE.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Many trainings, one question; results are kept as they come.", no_args_is_help=True)
+    group.callback()(lambda: None)
+    group.command("learning-curve", help="Error against training frames, or against training time.")(learning_curve)
+    app.add_typer(group, name="study")
+
+
+def learning_curve(
+    data: Annotated[list[str], typer.Option(help="Training data, as in `metalff train`; several are joined.")],
+    test: Annotated[list[str], typer.Option(help="Test data; several are joined.")],
+    family: Annotated[list[str], typer.Option(help="Such as nep or mace; give it several times.")],
+    frames: Annotated[str, typer.Option(help="Numbers of training frames, such as 25,50,100,all.")] = "",
+    time: Annotated[str, typer.Option(help="Times of a training, such as 30s,2min,8min, with all frames.")] = "",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training of --frames.")] = 4000,
+    size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architectures.")] = "small",
+    seeds: Annotated[str, typer.Option(help="Each training once per seed.")] = "1",
+    override: Override = None,
+    out: Annotated[Path, typer.Option(help="Folder for results.json, learning-curve.csv and .png.")] = Path("learning-curve"),
+    jobs: Jobs = None,
+    budget: Budget = None,
+) -> None:
+    """Train with ever more frames, or ever longer, and test on the same frames."""
+    from metalff.paths import atomic_write
+    from metalff.study import figure, record, trial
+    from metalff.study import learning_curve as study
+    from metalff.train.configuration import seconds
+
+    if not (frames or time):
+        raise MetalffError("give --frames, such as 25,50,100,all, or --time, such as 1min,4min, or both")
+    families, seeds = settings_of(family, size, override or []), numbers(seeds, "--seeds")
+    trials = []
+    if frames:
+        everything = len(trial.gathered(tuple(data)))
+        counts = sorted({everything if word == "all" else int(word) for word in words(frames, r"all|\d+", "--frames", "25,50,all")})
+        trials += study.by_frames(families, data, test, counts, seeds, steps)
+    if time:
+        trials += study.by_time(families, data, test, [seconds(word) for word in re.split(r"[,\s]+", time)], seeds)
+    kept, complete = carry_out("learning-curve", trials, out, jobs, budget)
+    rows = [kept.trials[t.key] | {"labels": t.labels} for t in trials if t.key in kept.trials]
+    if rows:
+        record.write_csv(out / "learning-curve.csv", record.flat(rows))
+        with atomic_write(out / "learning-curve.png", "wb") as stream:
+            title = f"{' + '.join(data)}, tested on {' + '.join(test)}"
+            figure.learning_curves(rows, title if len(title) < 100 else "").savefig(stream, format="png")
+        typer.echo(f"results: {out / 'results.json'}, {out / 'learning-curve.csv'}, {out / 'learning-curve.png'}")
+    finish(complete)
+
+
+def carry_out(name: str, trials, out: Path, jobs: int | None, budget: str | None):
+    """Run the trials with a bar; the record, and whether all have their results."""
+    from metalff.benchmark.progress import Bar
+    from metalff.study.record import Record
+    from metalff.study.run import Study
+    from metalff.sweep.run import locked
+    from metalff.train.configuration import seconds
+
+    ready({trial.family for trial in trials})
+    record = Record(out, name, ["metalff", *sys.argv[1:]])
+    budget_s = seconds(budget) if budget else None
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "study"), Bar() as bar:
+        record.write()
+        complete = Study(record, jobs or len(os.sched_getaffinity(0)), budget_s, bar).run(trials)
+    return record, complete
+
+
+def ready(families) -> None:
+    """Every family's environment must be there before anything is written."""
+    from metalff import environments
+    from metalff.train.configuration import FAMILIES
+
+    for name in families:
+        if FAMILIES[name].framework:
+            environments.environment_python(name)
+
+
+def finish(complete: bool) -> None:
+    if not complete:
+        raise MetalffError("not every training has its result (see above); the same command goes on")
+
+
+def settings_of(families: list[str], size: str, override: list[str]) -> dict[str, dict]:
+    """Settings of each family, checked: those of the size, then what ``--set`` says."""
+    from metalff.cli.train import overrides
+    from metalff.train.configuration import FAMILIES, configuration
+
+    known = [name for name in FAMILIES if name != "torch"]
+    found = {}
+    for name in families:
+        if name not in known:
+            raise MetalffError(f"there is no family {name}{nearest(name, known)}; choose {', '.join(known)}")
+        said = overrides(override)
+        if stranger := next((key for key in said if "." in key and key.partition(".")[0] not in families), None):
+            raise MetalffError(f"--set {stranger}: {stranger.partition('.')[0]} is not among the --family {' '.join(families)}")
+        own = {key: value for key, value in said.items() if "." not in key}
+        own |= {key.partition(".")[2]: value for key, value in said.items() if key.partition(".")[0] == name and "." in key}
+        configuration(name, {"elements": ["Cu"]} | own, size)
+        found[name] = FAMILIES[name].sizes[size] | own
+    return found
+
+
+def words(text: str, pattern: str, option: str, example: str) -> list[str]:
+    found = [word for word in re.split(r"[,\s]+", text) if word]
+    if not found or not all(re.fullmatch(pattern, word) for word in found):
+        raise MetalffError(f"{option} {text}: give {example}")
+    return found
+
+
+def numbers(text: str, option: str) -> list[int]:
+    return [int(word) for word in words(text, r"\d+", option, "whole numbers such as 1,2,3")]

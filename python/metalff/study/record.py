@@ -1,0 +1,90 @@
+"""``results.json`` of a study: every result as it comes; a later run of the same or another plan extends it."""
+
+import csv
+import json
+from pathlib import Path
+
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+from metalff.speed.run import machine
+
+SCHEMA = 1
+"""Number of the layout of ``results.json``."""
+
+NAME = "results.json"
+
+
+class Record:
+    """``results.json`` in memory: ``trials`` by key.
+
+    Args:
+        out: folder of the study; made when there is something to write.
+        study: name of the study.
+        command: the command line.
+    Raises:
+        MetalffError: ``out`` is no folder, or holds something else.
+    """
+
+    def __init__(self, out: Path, study: str, command: list[str]):
+        self.path = Path(out) / NAME
+        found = self._found(study)
+        commands = found.get("commands", [])
+        self.content = {"schema": SCHEMA, "study": study, "commands": commands + [command] * (command not in commands), "machine": machine()}
+        self.content |= {"failed": found.get("failed", {}), "trials": found.get("trials", {})}
+
+    def _found(self, study: str) -> dict:
+        if self.path.parent.exists() and not self.path.parent.is_dir():
+            raise MetalffError(f"{self.path.parent} is not a folder; choose another --out")
+        if not self.path.exists():
+            return {}
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+            if (found["schema"], found["study"]) == (SCHEMA, study) and isinstance(found["trials"], dict):
+                return found
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise MetalffError(f"{self.path} holds no results of this study; choose another --out")
+
+    @property
+    def trials(self) -> dict[str, dict]:
+        return self.content["trials"]
+
+    def add(self, key: str, row: dict) -> None:
+        """Keep a result on disk."""
+        self.trials[key] = row
+        self.content["failed"].pop(key, None)
+        self.write()
+
+    def fail(self, key: str, title: str, sentence: str) -> None:
+        """Keep why a trial failed; a later run tries it again."""
+        self.content["failed"][key] = {"title": title, "reason": sentence}
+        self.write()
+
+    def write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.path) as stream:
+            json.dump(self.content, stream, indent=1)
+
+
+def flat(rows: list[dict]) -> list[dict]:
+    """One line per result and temperature, for a table."""
+    lines = []
+    for row in rows:
+        for temperature, errors in row["test"].items():
+            value, low, high = errors["normalised"] or (None, None, None)
+            line = {**row["labels"], "family": row["family"], "frames": row["frames"], "seed": row["seed"], "temperature": temperature}
+            line |= {"epochs": row["epochs"], "seconds": row["seconds"], "test_frames": errors["frames"], "force_rms": errors["force_rms"]}
+            line |= {"force_rmse": errors["force_rmse"][0], "normalised": value, "normalised_low": low, "normalised_high": high}
+            lines.append(line | {"energy_rmse": errors["energy_rmse"]})
+    return lines
+
+
+def write_csv(path: Path, lines: list[dict]) -> None:
+    """A table of lines that may have different keys; numbers with six digits."""
+    keys = list(dict.fromkeys(key for line in lines for key in line))
+    with atomic_write(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(keys)
+        for line in lines:
+            values = [line.get(key) for key in keys]
+            writer.writerow(["" if v is None else f"{v:.6g}" if isinstance(v, float) else v for v in values])

@@ -1,0 +1,164 @@
+"""One training of a study, and what it finds: errors on test data, with intervals, whole and per temperature."""
+
+import csv
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from metalff.data import Dataset, join, read
+from metalff.errors import MetalffError
+from metalff.train.configuration import configuration
+from metalff.train.splits import trajectory_of
+from metalff.train.training import prepare, train
+from metalff.validate.metrics import bootstrap_indices, estimate
+
+UNLIMITED = 1e7
+"""Budget (s) of a training that its number of epochs ends, so that its result does not depend on the speed of the machine."""
+
+VALID_FRACTION = 0.1
+"""Of the training frames, to choose the epoch that is kept."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is trained on what, and tested on what.
+
+    Attributes:
+        family: of the model, as in ``metalff train``.
+        settings: keys of the family's configuration; ``budget_s`` only where time is what is studied.
+        train, test: what ``data.read`` takes; several are joined.
+        seed: of weights, batches and validation frames.
+        frames: of the training data, evenly spaced; None for all.
+        labels: what the study calls it; not part of the key.
+    """
+
+    family: str
+    settings: dict
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    seed: int = 1
+    frames: int | None = None
+    labels: dict = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the result depends on, the contents of the data included."""
+        content = {
+            "family": self.family,
+            "settings": dict(sorted(self.settings.items())),
+            "train": gathered(self.train).sha256,
+            "test": gathered(self.test).sha256,
+            "seed": self.seed,
+            "frames": self.frames,
+            "valid_fraction": VALID_FRACTION,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """For people: the labels, the family, frames and seed."""
+        words = [str(value) for value in self.labels.values()] + [self.family]
+        words += [f"{self.frames} frames"] * (self.frames is not None) + [f"seed {self.seed}"]
+        return ", ".join(words)
+
+
+@lru_cache(maxsize=16)
+def gathered(specs: tuple[str, ...]) -> Dataset:
+    """The sets as one."""
+    return join([read(spec) for spec in specs])
+
+
+def thinned(dataset: Dataset, count: int | None) -> Dataset:
+    """``count`` evenly spaced frames.
+
+    Raises:
+        MetalffError: the set has fewer.
+    """
+    if count is None:
+        return dataset
+    if count > len(dataset):
+        raise MetalffError(f"{dataset.name} has {len(dataset)} frames, fewer than the {count} asked for")
+    chosen = np.unique(np.linspace(0, len(dataset) - 1, count).round().astype(int))
+    return replace(dataset, name=f"{dataset.name}[{count} evenly spaced]", frames=tuple(dataset.frames[k] for k in chosen))
+
+
+def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
+    """Train and test; an interrupted training goes on. The folder of the training is removed at the end.
+
+    Args:
+        work: where the folder of the training is.
+        progress: called with a ``train.process.Message`` after each epoch.
+    Returns:
+        what ``row`` gives.
+    Raises:
+        MetalffError: the data do not fit the settings, or the training failed.
+        KeyboardInterrupt: the training has saved its state.
+    """
+    data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
+    values = {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | trial.settings | {"seed": trial.seed}
+    out = work / trial.key
+    # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
+    prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)
+    description = train(out, progress)
+    found = row(trial, description, test, out / "test.csv")
+    shutil.rmtree(out)
+    return found
+
+
+def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
+    """The result of a trial.
+
+    Args:
+        description: content of ``training.json``.
+        errors: ``test.csv`` of the training.
+    Returns:
+        ``family``, ``settings``, ``seed``, ``frames`` (trained and validated on), ``epochs``, ``steps``, ``seconds``, ``labels``, hashes and names of
+        the data, ``versions`` and ``test``: for ``all`` and for each temperature (as text, K), ``frames``, ``force_rms`` (eV/Å, of the labels),
+        ``force_rmse`` (eV/Å) and ``normalised`` (their ratio) as [value, low, high], and ``energy_rmse`` (eV/atom).
+    """
+    with errors.open(newline="") as stream:
+        columns = {key: np.array(values, float) for key, *values in zip(*csv.reader(stream))}
+    temperatures = np.array([np.nan if frame.temperature is None else frame.temperature for frame in test])
+    names = {trajectory: k for k, trajectory in enumerate(dict.fromkeys(map(trajectory_of, test)))}
+    trajectories = np.array([names[trajectory_of(frame)] for frame in test])
+    parts = {"all": np.ones(len(test), bool)}
+    parts |= {f"{t:g}": temperatures == t for t in np.unique(temperatures[np.isfinite(temperatures)])}
+    return {
+        "labels": trial.labels,
+        "family": trial.family,
+        "settings": trial.settings,
+        "seed": trial.seed,
+        "frames": description["frames"] + description["frames_valid"],
+        "epochs": description["epochs"],
+        "steps": description["steps"],
+        "seconds": round(description["elapsed_s"], 2),
+        "train": {"data": list(trial.train), "sha256": gathered(trial.train).sha256},
+        "test_data": {"data": list(trial.test), "sha256": test.sha256},
+        "validation": description["errors"]["validation"],
+        "test": {name: errors_of({key: v[chosen] for key, v in columns.items()}, trajectories[chosen]) for name, chosen in parts.items()},
+        "versions": description["versions"],
+    }
+
+
+def errors_of(columns: dict[str, np.ndarray], trajectories: np.ndarray) -> dict:
+    """Errors over one selection of test frames; ``columns`` are those of ``test.csv``."""
+    components = 3 * columns["atoms"]
+    indices = bootstrap_indices(trajectories)
+    square, reference = columns["force_square_error"], columns["force_square"]
+
+    def interval(denominator):
+        found = estimate(square, denominator, indices, root=True)
+        return [found.value, found.low, found.high]
+
+    return {
+        "frames": len(components),
+        "force_rms": float(np.sqrt(reference.sum() / components.sum())),
+        "force_rmse": interval(components),
+        "normalised": interval(reference) if reference.sum() else None,
+        "energy_rmse": float(np.sqrt(np.mean(columns["energy_error"] ** 2))),
+    }
