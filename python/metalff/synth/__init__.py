@@ -1,0 +1,1 @@
+"""Synthetic data: molecular dynamics with a classical potential in the part of DFT, and other labels for given structures."""
