@@ -1,5 +1,6 @@
 """Names of potentials → files, styles and papers."""
 
+import re
 from functools import lru_cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -36,6 +37,9 @@ class Entry(BaseModel):
     licence: str
 
 
+SCALED = re.compile(r"(?P<name>[^\[]+)\[t=(?P<factor>\d+(?:\.\d+)?)\]")
+"""MEAM with its angular weights scaled."""
+
 REGISTRIES = ("registry.yaml", "openkim.yaml")
 
 
@@ -63,13 +67,18 @@ def resolve(spec, elements=None) -> Potential:
     """The potential that ``spec`` names, for atom types of these elements.
 
     Args:
-        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), or the path of a ``.mlff`` file.
+        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, or the path of a
+            ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
             model.
     """
     spec = str(spec)
+    if scaled := SCALED.fullmatch(spec):
+        from metalff.potentials.meam import scale_angular
+
+        return scale_angular(resolve(scaled["name"], elements), float(scaled["factor"]))
     if spec in entries():
         return _from_wheel(spec, entries()[spec], elements)
     if spec in bundled_models():

@@ -1,0 +1,107 @@
+"""MEAM libraries: entries of elements, and the same potential with its angular weights scaled.
+
+The partial electron densities of MEAM are ρ⁽⁰⁾, without angles, and ρ⁽¹⁾, ρ⁽²⁾, ρ⁽³⁾, of angular momentum 1 to 3. They are weighted by t1, t2 and t3 (Baskes, Phys.
+Rev. B 46, 2727 (1992), eq. 9): with all three zero nothing of the electron density depends on angles but the screening.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write, cache_dir
+
+WORDS = 19
+"""Of an entry: name, lattice, z, atomic number, mass; alpha, b0–b3, alat, esub, asub; t0–t3, rozero, ibar."""
+
+FIRST_T = 14
+"""Position of t1."""
+
+
+@dataclass(frozen=True)
+class LibraryEntry:
+    """One element of a library.
+
+    Attributes:
+        name: as the library has it.
+        words: all ``WORDS`` words, quotes removed.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+    @property
+    def angular(self) -> tuple[float, float, float]:
+        """t1, t2, t3."""
+        return tuple(float(word) for word in self.words[FIRST_T : FIRST_T + 3])
+
+    def scaled(self, factor: float) -> "LibraryEntry":
+        """With t1, t2 and t3 times ``factor``."""
+        t = [repr(factor * value) for value in self.angular]
+        return replace(self, words=(*self.words[:FIRST_T], *t, *self.words[FIRST_T + 3 :]))
+
+    def __str__(self) -> str:
+        w = self.words
+        lines = [f"'{w[0]}' '{w[1]}' {' '.join(w[2:5])}", " ".join(w[5:13]), " ".join(w[13:])]
+        return "\n".join(lines)
+
+
+def read_library(path: Path) -> dict[str, LibraryEntry]:
+    """Entries by name; of several with one name the first, which is what LAMMPS takes.
+
+    Raises:
+        MetalffError: not a MEAM library.
+    """
+    words = []
+    for line in Path(path).read_text("utf-8", errors="replace").splitlines():
+        words += line.partition("#")[0].split()
+    found = {}
+    for k in range(0, len(words), WORDS):
+        entry = words[k : k + WORDS]
+        try:
+            if len(entry) < WORDS:
+                raise ValueError
+            for word in entry[2:]:
+                float(word)
+        except ValueError:
+            raise MetalffError(f"{path} is not a MEAM library: its entry {len(found) + 1} cannot be read") from None
+        name = entry[0].strip("'\"")
+        found.setdefault(name, LibraryEntry(name, (name, entry[1].strip("'\""), *entry[2:])))
+    return found
+
+
+def scale_angular(potential, factor: float):
+    """The potential with t1, t2 and t3 of its own elements times ``factor``; its library is written into the cache.
+
+    Args:
+        potential: a ``metalff.potentials.Potential`` of kind meam.
+    Raises:
+        MetalffError: not MEAM.
+    """
+    if potential.kind != "meam":
+        raise MetalffError(f"{potential.name} is not MEAM: only MEAM has angular weights t")
+    library = potential.files[0]
+    entries = read_library(library)
+    line = potential.pair_coeff[0].split()
+    own = set(line[-len(potential.elements) :])
+    missing = next((name for name in own if name not in entries), None)
+    if missing:
+        raise MetalffError(f"{library.name} has no element {missing}; it has {' '.join(entries)}")
+    listed = [word for word in line[3:] if word in entries]
+    chosen = [entries[name] for name in dict.fromkeys(listed)]
+    text = f"# {library.name} with t1, t2, t3 of {' '.join(sorted(own))} times {factor:g}\n"
+    text += "\n".join(str(entry.scaled(factor) if entry.name in own else entry) for entry in chosen) + "\n"
+    digest = hashlib.sha256(text.encode() + potential.sha256.encode()).hexdigest()
+    path = cache_dir() / "meam" / f"{digest[:16]}.library.meam"
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as stream:
+            stream.write(text)
+    return replace(
+        potential,
+        name=f"{potential.name}[t={factor:g}]",
+        label=f"{potential.label}, t × {factor:g}",
+        files=(path, *potential.files[1:]),
+        sha256=digest,
+        pair_coeff=tuple(coeff.replace(str(library), str(path)) for coeff in potential.pair_coeff),
+    )
