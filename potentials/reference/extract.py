@@ -167,7 +167,7 @@ def eam(models: Path, folder: Path, name: str, model: str) -> dict:
 def meam(models: Path, folder: Path, name: str, model: str) -> dict:
     path, found, spec = opened(models, f"MEAM_LAMMPS_{model}__MO")
     element = name.partition("/")[0]
-    order = found["elems_meam"].decode().splitlines()[-1].split()
+    order = [line for line in found["elems_meam"].decode().splitlines() if line.strip()][-1].split()
     library = next(v for k, v in found.items() if k.startswith("library"))
     parameters = next(v for k, v in found.items() if k.endswith("_meam") and not k.startswith(("library", "elems")))
     stem = model.rpartition("_")[0] + "-" + model.rpartition("_")[2]

@@ -1,5 +1,9 @@
 """``metalff potentials``: which reference potentials there are, their LAMMPS lines, a first check."""
 
+import os
+import re
+import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,26 +16,40 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Reference potentials and bundled models: list, show, check.", no_args_is_help=True)
     group.command("list", help="Every name that can be used where a potential is asked for.")(list_all)
     group.command("show", help="LAMMPS lines, files, hash, paper and licence of a potential.")(show)
-    group.command("check", help="Lattice constant and cohesive energy, computed now.")(check)
+    group.command("check", help="Crystal, cohesion, elasticity, a vacancy and molecular dynamics, computed now.")(check)
     app.add_typer(group, name="potentials")
 
 
-def list_all() -> None:
-    from metalff.potentials import entries, names
+def list_all(
+    elements: Annotated[str | None, typer.Option(help="Only potentials of these elements, such as Cu,Ti.")] = None,
+    style: Annotated[str | None, typer.Option(help="Only eam, meam, snap, qsnap, mlff or universal.")] = None,
+) -> None:
+    from metalff.errors import MetalffError, nearest
+    from metalff.potentials import bundled_models, checks, entries, names
     from metalff.potentials.universal import UNIVERSAL
 
+    kinds = sorted({entry.kind for entry in entries().values()} | {"mlff", "universal"})
+    if style and style not in kinds:
+        raise MetalffError(f"no style {style}{nearest(style, kinds)}; there are {', '.join(kinds)}")
+    wanted = set(re.split(r"[,\s]+", elements.strip())) if elements else None
+    shown = 0
     for name in names():
         entry = entries().get(name) or UNIVERSAL.get(name)
-        detail = (
-            f"{entry.label:<28}{entry.citation} doi:{entry.doi}"
-            if entry
-            else "bundled model (metalff inspect shows it)"
-        )
-        typer.echo(f"{name:<12}{detail}")
+        kind = "mlff" if name in bundled_models() else getattr(entry, "kind", "universal")
+        has = set(re.findall("[A-Z][a-z]?", name.partition("/")[0])) if kind != "universal" else wanted
+        if (style and kind != style) or (wanted and not wanted & has):
+            continue
+        shown += 1
+        mark = "fails its check; " if checks().get(name, {}).get("failed") else ""
+        detail = f"{entry.label:<28}{mark}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
+        typer.echo(f"{name:<16}{detail}")
+    if not shown:
+        known = sorted({name.partition("/")[0] for name in names() if "/" in name})
+        raise MetalffError(f"nothing of {elements}{f' with style {style}' if style else ''}; there are potentials of {' '.join(known)}")
 
 
 def show(name: Name) -> None:
-    from metalff.potentials import resolve
+    from metalff.potentials import checks, entries, resolve
 
     potential = resolve(name)
     for key in (
@@ -49,6 +67,10 @@ def show(name: Name) -> None:
         if (value := getattr(potential, key)) not in (None, ""):
             typer.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
     typer.echo(f"{'elements:':<18}{' '.join(potential.elements)}")
+    if name in entries():
+        typer.echo(f"{'origin:':<18}{entries()[name].origin}")
+    if failed := checks().get(name, {}).get("failed"):
+        typer.echo(f"{'fails its check:':<18}{'; '.join(failed)}")
     if potential.kind == "universal":
         typer.echo("\nruns in ASE only, inside the environment of its framework")
         return
@@ -57,17 +79,60 @@ def show(name: Name) -> None:
 
 
 def check(
-    name: Name,
+    name: Annotated[str | None, typer.Argument(help="Name such as Cu/eam, an element, or a .mlff file.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every EAM and MEAM; results are kept in --out.")] = False,
     element: Element = None,
-    crystal: Annotated[str | None, typer.Option(help="fcc, bcc or diamond; the potential's own when left out.")] = None,
+    crystal: Annotated[str | None, typer.Option(help="Only lattice constant and energy, in this crystal: fcc, bcc or diamond.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for the results of --all; a later run goes on.")] = Path("potential-checks.json"),
+    jobs: Annotated[int | None, typer.Option(min=1, help="Checks of --all at a time [number of cores].")] = None,
 ) -> None:
+    from metalff.errors import MetalffError
+    from metalff.potentials import checking, resolve
+
+    if everything == (name is not None):
+        raise MetalffError("give a name, an element, or --all")
+    if everything:
+        every(out, jobs or len(os.sched_getaffinity(0)))
+        return
+    if name in {known.partition("/")[0] for known in checking.checkable()}:
+        for known in (n for n in checking.checkable() if n.startswith(f"{name}/")):
+            typer.echo("\n".join(checking.lines(known, checking.one(known))))
+        return
+    if name in checking.checkable() and not (crystal or element):
+        typer.echo("\n".join(checking.lines(name, checking.one(name))))
+        return
+    quick(resolve(name, [element] if element else None), element, crystal)
+
+
+def every(out: Path, jobs: int) -> None:
+    """Check all, with progress; a table beside the results."""
+    from metalff.benchmark.progress import Bar
+    from metalff.paths import atomic_write
+    from metalff.potentials import checking
+
+    start, before = time.monotonic(), []
+    with Bar() as bar:
+
+        def progress(name, row, done, total):
+            before.append(done)
+            left = (time.monotonic() - start) / len(before) * (total - done)
+            bar.line(checking.lines(name, row)[0])
+            bar.update(name, done, total, left)
+
+        found = checking.check_all(out, jobs, progress)
+    with atomic_write(out.with_suffix(".md")) as stream:
+        stream.write(checking.table(found))
+    failed = sum(bool(row["failed"]) for row in found.values())
+    typer.echo(f"{len(found) - failed} of {len(found)} pass; results: {out}, {out.with_suffix('.md')}")
+
+
+def quick(potential, element: str | None, crystal: str | None) -> None:
+    """Lattice constant and energy of a cubic crystal."""
     from ase.data import atomic_numbers, reference_states
 
     from metalff.errors import MetalffError
-    from metalff.potentials import resolve
     from metalff.potentials.crystal import CUBIC, check_crystal
 
-    potential = resolve(name, [element] if element else None)
     element = element or potential.elements[0]
     state = reference_states[atomic_numbers[element]] or {}
     crystal = crystal or potential.crystal or state.get("symmetry")

@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Many trainings, one question; results are kept as they come.", no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("learning-curve", help="Error against training frames, or against training time.")(learning_curve)
+    group.command("learnability", help="EAM and MEAM in the part of DFT: are the angular forces what is hard to learn?")(learnability)
     app.add_typer(group, name="study")
 
 
@@ -60,6 +61,44 @@ def learning_curve(
             title = f"{' + '.join(data)}, tested on {' + '.join(test)}"
             figure.learning_curves(rows, title if len(title) < 100 else "").savefig(stream, format="png")
         typer.echo(f"results: {out / 'results.json'}, {out / 'learning-curve.csv'}, {out / 'learning-curve.png'}")
+    finish(complete)
+
+
+def learnability(
+    metals: Annotated[str, typer.Option(help="Such as Al,Cu,Ti; default: all with an EAM and a MEAM that pass their checks.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for results.json, tables and figures; data lie in data/ inside.")] = Path("studies/learnability"),
+    frames: Annotated[int, typer.Option(min=10, help="Of each of the eight trajectories of a metal.")] = 40,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each training with all frames.")] = 24,
+    jobs: Jobs = None,
+    budget: Budget = None,
+) -> None:
+    """Make configurations, label them with both potentials, train on each, and compare the errors."""
+    from metalff.benchmark.progress import Bar
+    from metalff.paths import atomic_write
+    from metalff.study import learnability as study
+    from metalff.study import outcome, record
+
+    chosen = tuple(re.split(r"[,\s]+", metals.strip())) if metals.strip() else tuple(study.possible())
+    for symbol in chosen:
+        if symbol not in study.possible():
+            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks; choose among {' '.join(study.possible())}")
+    plan = study.Plan(chosen, frames, epochs)
+    out.mkdir(parents=True, exist_ok=True)
+    with Bar() as bar:
+        data = study.make_all(out, plan, jobs or len(os.sched_getaffinity(0)), bar)
+    trials = study.trials(out, plan, data)
+    kept, complete = carry_out("learnability", trials, out, jobs, budget)
+    rows = outcome.results(trials, kept)
+    if rows:
+        record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
+        record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
+        record.write_csv(out / "trainings.csv", record.flat(rows))
+        for name, figure in outcome.figures(rows).items():
+            with atomic_write(out / f"{name}.png", "wb") as stream:
+                figure.savefig(stream, format="png")
+        for sentence in outcome.statements(rows):
+            typer.echo(sentence)
+        typer.echo(f"results: {out / 'results.json'}, metals.csv, temperatures.csv, trainings.csv and figures beside it")
     finish(complete)
 
 

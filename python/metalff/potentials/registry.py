@@ -1,6 +1,8 @@
 """Names of potentials → files, styles and papers."""
 
+import json
 import re
+import warnings
 from functools import lru_cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -63,6 +65,17 @@ def names() -> list[str]:
     return sorted([*entries(), *bundled_models(), *UNIVERSAL])
 
 
+@lru_cache
+def checks() -> dict[str, dict]:
+    """What ``metalff potentials check --all`` found of each EAM and MEAM, by name."""
+    return json.loads((package_files("metalff.potentials") / "checks.json").read_text("utf-8"))["potentials"]
+
+
+def usable() -> list[str]:
+    """Names of EAM and MEAM potentials that pass their checks."""
+    return [name for name, entry in entries().items() if entry.kind in ("eam", "meam") and not checks().get(name, {}).get("failed")]
+
+
 def resolve(spec, elements=None) -> Potential:
     """The potential that ``spec`` names, for atom types of these elements.
 
@@ -73,6 +86,8 @@ def resolve(spec, elements=None) -> Potential:
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
             model.
+
+    A potential that fails its check (``checks``) is given with a warning that says so.
     """
     spec = str(spec)
     if scaled := SCALED.fullmatch(spec):
@@ -80,6 +95,8 @@ def resolve(spec, elements=None) -> Potential:
 
         return scale_angular(resolve(scaled["name"], elements), float(scaled["factor"]))
     if spec in entries():
+        if failed := checks().get(spec, {}).get("failed"):
+            warnings.warn(f"{spec} fails its check: {'; '.join(failed)} (metalff potentials check {spec})", stacklevel=2)
         return _from_wheel(spec, entries()[spec], elements)
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)

