@@ -79,6 +79,10 @@ MEAM = {
 """Name in the registry → model of driver MEAM_LAMMPS."""
 
 
+ORDER = {"KimJungLee_2010_FeNbC": ["Nb", "Fe", "C"], "KimSeolJi_2017_PtNi": ["Ni", "Pt"]}
+"""Elements in the order in which the .meam file numbers them (by its Ec and re), where the model's list has another."""
+
+
 def sections(data: bytes):
     """(address, offset, size) of the sections of a 64-bit little-endian ELF file that hold data, and its dynamic symbols (name, address, size)."""
     assert data[:6] == b"\x7fELF\x02\x01", "not a 64-bit little-endian ELF file"
@@ -168,12 +172,18 @@ def meam(models: Path, folder: Path, name: str, model: str) -> dict:
     path, found, spec = opened(models, f"MEAM_LAMMPS_{model}__MO")
     element = name.partition("/")[0]
     order = [line for line in found["elems_meam"].decode().splitlines() if line.strip()][-1].split()
-    library = next(v for k, v in found.items() if k.startswith("library"))
+    order = ORDER.get(model, order)
+    library = whole_numbers(next(v for k, v in found.items() if k.startswith("library")))
     parameters = next(v for k, v in found.items() if k.endswith("_meam") and not k.startswith(("library", "elems")))
     stem = model.rpartition("_")[0] + "-" + model.rpartition("_")[2]
     files = write(folder, f"{stem}.library.meam", library) | write(folder, f"{stem}.meam", parameters)
     cutoff = float(re.search(r"^\s*rc\s*=\s*([0-9.]+)", parameters.decode(), re.M)[1])
     return entry(path, spec, element, model, "meam", "meam", [f"* * {{0}} {' '.join(order)} {{1}} {{elements}}"], files, cutoff)
+
+
+def whole_numbers(library: bytes) -> bytes:
+    """The library with ibar, the last number of an entry, as LAMMPS reads it: -5 for -5.0."""
+    return re.sub(rb"(?m)^(\s*[0-9.]+(?:\s+\S+){4}\s+-?\d+)\.0*(?=\s*$)", rb"\1", library)
 
 
 def opened(models: Path, prefix: str):

@@ -89,7 +89,7 @@ def lines(name: str, row: dict) -> list[str]:
 
     def both(label, value, expected, unit, digits):
         shown = "not found" if value is None else f"{value:.{digits}f} {unit}"
-        return f"  {label:<22}{shown:<16}" + (f"experiment {expected:.{digits}f} {unit}" if expected else "")
+        return f"  {label:<26}{shown:<18}" + (f"experiment {expected:.{digits}f} {unit}" if expected else "")
 
     said.append(both(f"lattice constant a, {row['crystal']}", row["a"], known.a, "Å", 3))
     if row["c"]:
