@@ -4,6 +4,7 @@ from pathlib import Path
 
 from metalff.data.bundled import load, names, splits
 from metalff.data.extxyz import read_extxyz, write_extxyz
+from metalff.data.layout import read_folder
 from metalff.data.frame import Dataset, Frame, hold_out
 from metalff.data.mlearn import read_mlearn
 from metalff.data.selection import divide, join, select
@@ -30,8 +31,8 @@ def read(spec) -> Dataset:
     """Read a bundled set or a file, or a part of it.
 
     Args:
-        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, or a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz; any of them
-            with a selection in brackets, such as ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
+        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz, or a folder of files
+            named ``<El>_<lattice>_<T>.extxyz`` as in Metal-43; any of them with a selection in brackets, such as ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
 
     Raises:
         MetalffError: neither a set nor a file, an unknown ending, a bad file, or a selection that cannot be read or leaves nothing.
@@ -49,6 +50,8 @@ def _read(spec: str) -> Dataset:
         raise MetalffError(
             f"{spec} is neither a file nor a bundled set{nearest(name, names())}; sets: {', '.join(names())}"
         )
+    if path.is_dir():
+        return read_folder(path)
     ending = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if ending not in READERS:
         known = ", ".join(READERS)

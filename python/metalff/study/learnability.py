@@ -24,6 +24,9 @@ from metalff.synth.synth import Settings, synthesise
 BASE = ("eam", "meam")
 """Potentials that make the configurations, and label them."""
 
+FAMILIES = ("nep", "mace")
+"""Models that learn."""
+
 DOSE = (0.0, 0.25, 0.5, 1.5)
 """Factors of the angular weights t1, t2, t3 of MEAM, beside 1."""
 
@@ -184,11 +187,11 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
         found.append(Trial(family, values, *files, seed, frames, words))
 
     dosed, seeded = ([s for s in group if s in metals] for group in (DOSED, SEEDED))
-    for family in ("nep", "mace"):
+    for family in FAMILIES:
         for symbol in metals:
             for label in BASE:
                 add("metals", symbol, family, label)
-    for family in ("nep", "mace"):
+    for family in FAMILIES:
         for symbol in dosed:
             for factor in (*DOSE, 1.0):
                 add("dose", symbol, family, label_name("meam", factor), factor=factor)

@@ -1,0 +1,68 @@
+"""MEAM libraries, and angular weights scaled."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from metalff.errors import MetalffError
+from metalff.lammps import potentials_dir
+from metalff.potentials import checks, entries, resolve, usable
+from metalff.potentials.meam import read_library
+
+
+def energy_and_forces(name, atoms):
+    calculator = resolve(name).calculator()
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    found = atoms.get_potential_energy(), atoms.get_forces()
+    calculator.close()
+    return found
+
+
+@pytest.fixture
+def rattled():
+    atoms = bulk("Cu", cubic=True) * 2
+    atoms.rattle(0.15, seed=2)
+    return atoms
+
+
+def test_library_of_the_wheel():
+    library = read_library(potentials_dir() / "library.meam")
+    assert library["Cu"].angular == (3.138, 2.494, 2.95) and library["Cu"].words[1] == "fcc"
+
+
+def test_factor_one_changes_nothing(rattled):
+    energy, forces = energy_and_forces("Cu/meam", rattled)
+    same, same_forces = energy_and_forces("Cu/meam[t=1]", rattled)
+    assert same == pytest.approx(energy, abs=1e-10)
+    np.testing.assert_allclose(same_forces, forces, atol=1e-10)
+
+
+def test_angles_act_on_distorted_structures_only(rattled):
+    perfect = bulk("Cu", cubic=True) * 2
+    assert energy_and_forces("Cu/meam[t=0]", perfect)[0] == pytest.approx(energy_and_forces("Cu/meam", perfect)[0], abs=1e-8)
+    forces = [energy_and_forces(f"Cu/meam[t={t}]", rattled)[1] for t in (0, 0.5, 1)]
+    assert abs(forces[2] - forces[0]).max() > 2e-2 and abs(forces[1] - forces[0]).max() > 1e-2
+
+
+def test_only_meam_has_angular_weights():
+    with pytest.raises(MetalffError, match="only MEAM has angular weights"):
+        resolve("Cu/eam[t=0.5]")
+
+
+def test_a_potential_that_fails_is_never_used_silently():
+    failing = [name for name in entries() if checks().get(name, {}).get("failed")]
+    assert failing and not set(failing) & set(usable())
+    with pytest.warns(UserWarning, match="fails its check"):
+        resolve(failing[0])
+
+
+def test_checks_are_of_the_files_that_ship():
+    for name, row in checks().items():
+        if not row["failed"]:
+            assert resolve(name).sha256 == row["sha256"]
+
+
+def test_metals_of_the_study_have_both():
+    both = {n.partition("/")[0] for n in usable() if n.endswith("/eam")} & {n.partition("/")[0] for n in usable() if n.endswith("/meam")}
+    assert len(both) >= 18 and {"Ti", "Zr", "V", "Nb", "Ta", "Al", "Mg", "Cu", "W"} <= both

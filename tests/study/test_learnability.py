@@ -1,0 +1,106 @@
+"""The experiment on one metal, small: data with both labels, held-out ends of trajectories, trainings, tables and figures; and what its numbers mean."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from metalff import data
+from metalff.cli import build_app
+from metalff.errors import MetalffError
+from metalff.study import learnability, outcome
+
+
+def metalff(*words):
+    return CliRunner().invoke(build_app(), [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("learnability")
+    plan = learnability.Plan(("Cu",), frames=10, epochs=1)
+    return out, plan, learnability.make_data("Cu", out, plan)
+
+
+def test_both_label_the_same_configurations(made):
+    out, _, found = made
+    for part, count in (("train", found["train"]), ("test", found["test"])):
+        first, second = (data.read(learnability.data_file(out, "Cu", label, part)) for label in ("eam", "meam"))
+        assert len(first) == len(second) == count
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a.positions, b.positions)
+            assert abs(a.forces - b.forces).max() > 1e-3
+    assert {f.group.partition("-")[0] for f in data.read(learnability.data_file(out, "Cu", "eam", "test"))} == {"eam", "meam"}
+
+
+def test_no_test_frame_is_in_the_training_data(made):
+    out, _, _ = made
+    train, test = ({f.positions.tobytes() for f in data.read(learnability.data_file(out, "Cu", "meam", part))} for part in ("train", "test"))
+    assert not train & test
+
+
+def test_made_once(made):
+    out, plan, found = made
+    before = learnability.data_file(out, "Cu", "eam", "train").stat().st_mtime_ns
+    assert learnability.make_data("Cu", out, plan) == found
+    assert learnability.data_file(out, "Cu", "eam", "train").stat().st_mtime_ns == before
+
+
+def test_same_settings_but_for_cutoffs_in_units_of_the_distance():
+    al, w = learnability.settings("Al", "nep"), learnability.settings("W", "nep")
+    assert {key for key in al if al[key] != w[key]} == {"r_max", "r_max_angular"}
+    assert al["r_max"] / w["r_max"] == pytest.approx(4.05 * 0.5**0.5 / (3.16 * 0.75**0.5), rel=1e-3)
+
+
+def test_shared_trainings_are_run_once(made):
+    out, plan, found = made
+    trials = learnability.trials(out, plan, {"Cu": found})
+    keys = {}
+    for trial in trials:
+        keys.setdefault(trial.key, set()).add(trial.labels["section"])
+    assert {"metals", "dose", "frames"} in keys.values()
+
+
+def row(metal, label, family, seed, value, section="metals"):
+    return {
+        "labels": {"section": section, "metal": metal, "label": label},
+        "family": family,
+        "seed": seed,
+        "test": {"all": {"normalised": [value, 0.9 * value, 1.1 * value]}},
+    }
+
+
+def test_ratio_and_its_interval():
+    rows = [row("Cu", label, "nep", 1, value) for label, value in (("eam", 0.02), ("meam", 0.06))]
+    one = outcome.per_metal(rows, "nep")["Cu"]
+    assert one["ratio"] == pytest.approx(3) and one["seeds"] == 1
+    assert np.log(one["ratio_high"] / one["ratio"]) == pytest.approx(np.hypot(*[np.log(1.1 / 0.9) / 2] * 2))
+    for seed, factor in ((2, 1.1), (3, 1 / 1.1)):
+        rows += [row("Cu", "eam", "nep", seed, 0.02, "seeds"), row("Cu", "meam", "nep", seed, 0.06 * factor, "seeds")]
+    three = outcome.per_metal(rows, "nep")["Cu"]
+    assert three["ratio"] == pytest.approx(3) and three["seeds"] == 3
+    assert three["ratio_high"] / three["ratio"] == pytest.approx(np.exp(4.3027 * np.log(1.1) / 3**0.5), rel=1e-3)
+
+
+def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch):
+    out, _, _ = made
+    words = ("study", "learnability", "--metals", "Cu", "--frames", 10, "--epochs", 1, "--jobs", 1, "--out", out)
+    first = metalff(*words, "--budget", "1ms")
+    assert isinstance(first.exception, MetalffError) and "the same command goes on" in str(first.exception)
+    monkeypatch.setattr(learnability, "DOSED", ())
+    monkeypatch.setattr(learnability, "SEEDED", ())
+    monkeypatch.setattr(learnability, "FAMILIES", ("nep",))
+    monkeypatch.setattr(learnability, "labels_of", lambda symbol: list(json.loads((out / "data/Cu/data.json").read_text())["made"]["labels"]))
+    second = metalff(*words)
+    assert second.exit_code == 0, (second.output, second.exception)
+    table = list(csv.DictReader((out / "metals.csv").open()))
+    assert [(r["family"], r["metal"]) for r in table] == [("nep", "Cu")] and float(table[0]["ratio"]) > 0
+    assert {p.name for p in out.glob("*.png")} == {"ratio-nep.png", "metals-nep.png"}
+    assert "NEP: of 1 metals" in second.output
+
+
+def test_metal_without_both_potentials(tmp_path):
+    result = metalff("study", "learnability", "--metals", "Rb", "--out", tmp_path / "out")
+    assert isinstance(result.exception, MetalffError) and "Rb has no EAM and MEAM that both pass" in str(result.exception)
