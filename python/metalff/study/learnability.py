@@ -187,27 +187,41 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
         found.append(Trial(family, values, *files, seed, frames, words))
 
     dosed, seeded = ([s for s in group if s in metals] for group in (DOSED, SEEDED))
-    for family in FAMILIES:
+
+    def in_metals(family):
         for symbol in metals:
             for label in BASE:
                 add("metals", symbol, family, label)
-    for family in FAMILIES:
+
+    def dose(family):
         for symbol in dosed:
             for factor in (*DOSE, 1.0):
                 add("dose", symbol, family, label_name("meam", factor), factor=factor)
-            add("dose", symbol, family, "eam")
-        if family == "nep":
-            for symbol in dosed:
-                for label in BASE:
-                    for frames in FRAMES:
-                        add("frames", symbol, family, label, frames=frames)
-                    add("frames", symbol, family, label)
+
+    def angular(family):
         for l_max in (0, 1, 2, 3):
             for symbol in dosed:
                 for label in BASE:
                     add("angular", symbol, family, label, l_max=l_max)
+
+    def by_frames(family):
+        for symbol in dosed:
+            for label in BASE:
+                for frames in (*(n for n in FRAMES if n < data[symbol]["train"]), None):
+                    add("frames", symbol, family, label, frames=frames)
+
+    def seeds(family):
         for seed in (2, 3):
             for symbol in seeded:
                 for label in BASE:
                     add("seeds", symbol, family, label, seed=seed)
+
+    first, *others = FAMILIES
+    in_metals(first)
+    dose(first)
+    for family in others:
+        in_metals(family)
+    for family in FAMILIES:
+        for part in (angular, seeds, by_frames) if family == first else (dose, angular, seeds):
+            part(family)
     return found

@@ -32,7 +32,10 @@ class Study:
         Raises:
             KeyboardInterrupt: the trainings have saved their states.
         """
-        todo = {trial.key: trial for trial in trials if trial.key not in self.record.trials}
+        todo = {}
+        for trial in trials:
+            if trial.key not in self.record.trials:
+                todo.setdefault(trial.key, trial)
         done, total = len({t.key for t in trials}) - len(todo), len({t.key for t in trials})
         if not todo:
             return True

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +45,14 @@ class Trial:
     frames: int | None = None
     labels: dict = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Hash of all that the result depends on, the contents of the data included."""
         content = {
             "family": self.family,
             "settings": dict(sorted(self.settings.items())),
-            "train": gathered(self.train).sha256,
-            "test": gathered(self.test).sha256,
+            "train": fingerprint(self.train),
+            "test": fingerprint(self.test),
             "seed": self.seed,
             "frames": self.frames,
             "valid_fraction": VALID_FRACTION,
@@ -65,6 +65,12 @@ class Trial:
         words = [str(value) for value in self.labels.values()] + [self.family]
         words += [f"{self.frames} frames"] * (self.frames is not None) + [f"seed {self.seed}"]
         return ", ".join(words)
+
+
+@lru_cache(maxsize=None)
+def fingerprint(specs: tuple[str, ...]) -> str:
+    """Hash of the sets; remembered, since many trials share them."""
+    return gathered(specs).sha256
 
 
 @lru_cache(maxsize=16)
@@ -137,7 +143,7 @@ def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
         "epochs": description["epochs"],
         "steps": description["steps"],
         "seconds": round(description["elapsed_s"], 2),
-        "train": {"data": list(trial.train), "sha256": gathered(trial.train).sha256},
+        "train": {"data": list(trial.train), "sha256": fingerprint(trial.train)},
         "test_data": {"data": list(trial.test), "sha256": test.sha256},
         "validation": description["errors"]["validation"],
         "test": {name: errors_of({key: v[chosen] for key, v in columns.items()}, trajectories[chosen]) for name, chosen in parts.items()},
