@@ -59,9 +59,9 @@ def periodic_table(
     values = {symbol: value for symbol, value in values.items() if np.isfinite(value) and (value > 0 or not log)}
     colours = colormaps["RdBu_r" if centre is not None else "YlOrRd"]
     norm = _norm(list(values.values()), log, centre, LogNorm if log else Normalize)
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=150, layout="constrained")
-    axes = figure.subplots()
     lanthanides = any(place(symbol)[0] == 7 for symbol in values)
+    figure = Figure(figsize=(WIDTH, HEIGHT if lanthanides else HEIGHT - 1.1), dpi=150, layout="constrained")
+    axes = figure.subplots()
     for symbol in chemical_symbols[1 : LAST + 1]:
         row, column = place(symbol)
         if row == 7:
