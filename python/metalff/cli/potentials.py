@@ -24,6 +24,7 @@ def list_all(
     elements: Annotated[str | None, typer.Option(help="Only potentials of these elements, such as Cu,Ti.")] = None,
     style: Annotated[str | None, typer.Option(help="Only eam, meam, snap, qsnap, mlff or universal.")] = None,
 ) -> None:
+    from metalff.data import mptrj
     from metalff.errors import MetalffError, nearest
     from metalff.potentials import bundled_models, checks, entries, names
     from metalff.potentials.universal import UNIVERSAL
@@ -36,7 +37,7 @@ def list_all(
     for name in names():
         entry = entries().get(name) or UNIVERSAL.get(name)
         kind = "mlff" if name in bundled_models() else getattr(entry, "kind", "universal")
-        has = set(re.findall("[A-Z][a-z]?", name.partition("/")[0])) if kind != "universal" else wanted
+        has = set(re.findall("[A-Z][a-z]?", name.partition("/")[0])) if kind != "universal" else set(mptrj.ELEMENTS)
         if (style and kind != style) or (wanted and not wanted & has):
             continue
         shown += 1
