@@ -194,9 +194,8 @@ def statements(rows) -> list[str]:
         if dose:
             words = []
             for metal, points in dose.items():
-                words.append(f"{metal} {' → '.join(f'{100 * value:.1f}' for value in points[:, 1])}%")
-            factors = ", ".join(f"{x:g}" for x in next(iter(dose.values()))[:, 0])
-            said.append(f"{name}, dose–response, angular weights times {factors}: {'; '.join(words)}.")
+                words.append(f"{metal} {', '.join(f'{100 * value:.1f}% ({factor:g})' for factor, value in points[:, :2])}")
+            said.append(f"{name}, dose–response, normalised error (factor of the angular weights): {'; '.join(words)}.")
         angular = series(rows, "angular", family, "l_max")
         if angular:
             words = []
