@@ -11,8 +11,9 @@ from metalff.cli import build_app
 from metalff.data import layout
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
-from metalff.synth import order, synth
-from metalff.synth.synth import Settings, supercell, synthesise
+from metalff.synth import synth
+from metalff.synth.synth import Settings, crystal_of, synthesise
+from metalff.validate import order
 
 SETTINGS = Settings(frames=6, temperatures=(300.0, 1630.0), seed=3)
 
@@ -75,13 +76,13 @@ def test_a_run_that_blows_up_is_flagged_and_the_others_go_on(tmp_path, monkeypat
 
 @pytest.mark.parametrize("symbol, atoms", [("Cu", 108), ("Nb", 128), ("Ti", 120)])
 def test_cells_are_solid_and_orthogonal(symbol, atoms):
-    cell = supercell(symbol)
+    cell = crystal_of(symbol).supercell()
     assert len(cell) == atoms and np.allclose(cell.cell.array, np.diag(cell.cell.lengths()))
     assert order.solid_fraction(cell.positions, cell.cell.array, synth.metal(symbol).crystal) == 1.0
 
 
 def test_other_lattice_has_the_same_volume():
-    assert supercell("Ti", "bcc").get_volume() / 128 == pytest.approx(supercell("Ti").get_volume() / 120, rel=1e-9)
+    assert crystal_of("Ti", "bcc").supercell().get_volume() / 128 == pytest.approx(crystal_of("Ti").supercell().get_volume() / 120, rel=1e-9)
 
 
 def test_random_points_are_liquid():

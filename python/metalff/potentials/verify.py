@@ -9,6 +9,8 @@ from scipy.optimize import minimize
 
 from metalff.data.metals import CUBIC, ELASTIC, metal
 from metalff.errors import MetalffError
+from metalff.simulation import BlownUp, Simulation
+from metalff.validate.order import SHARE, solid_fraction
 
 STRAIN = 0.004
 """Of the central differences of elastic constants."""
@@ -143,9 +145,7 @@ def stable(matrix) -> bool:
 
 def vacancy(calculator, cell, known, bulk: float) -> float:
     """Formation energy (eV) of a relaxed vacancy in the cell of the synthetic data; NaN when it does not relax."""
-    from metalff.synth.synth import REPEATS
-
-    atoms = cell * REPEATS[known.crystal]
+    atoms = known.supercell(cell)
     del atoms[0]
     atoms.calc = calculator
     try:
@@ -156,12 +156,8 @@ def vacancy(calculator, cell, known, bulk: float) -> float:
 
 
 def _survive(potential, known, cell, found: Verification) -> None:
-    from metalff.synth.order import SHARE, solid_fraction
-    from metalff.synth.simulation import BlownUp, Simulation
-    from metalff.synth.synth import REPEATS
-
     temperature = known.melting_temperature / 2
-    simulation = Simulation(potential, cell * REPEATS[known.crystal], temperature, 1)
+    simulation = Simulation(potential, known.supercell(cell), temperature, 1)
     try:
         simulation.barostat(temperature, isotropic=known.crystal != "hcp")
         while found.survived < MD_PS - 1e-9:

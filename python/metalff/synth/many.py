@@ -2,12 +2,12 @@
 
 import multiprocessing
 import time
-from concurrent.futures import ProcessPoolExecutor, wait
 from pathlib import Path
 
 from metalff.benchmark.progress import Bar
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
+from metalff.pool import side_by_side
 from metalff.potentials import resolve
 from metalff.synth.synth import Settings, synthesise
 
@@ -38,35 +38,25 @@ def run(names: list[str], out: Path, settings: Settings, lattice: str | None, jo
     """
     for name in names:
         resolve(name, [element_of(name)])
-    failed, start, total = [], time.monotonic(), 0
+    failed, start = [], time.monotonic()
+    total = sum(len(settings.of(element_of(name))) for name in names) * settings.frames
     with multiprocessing.get_context("spawn").Manager() as manager, Bar() as bar:
         state = manager.dict()
-        pool = ProcessPoolExecutor(min(jobs, len(names)), mp_context=multiprocessing.get_context("spawn"))
-        try:
-            running = {pool.submit(_one, name, out, settings, lattice, state): name for name in names}
-            total = sum(len(settings.of(element_of(name))) for name in names) * settings.frames
-            waiting = set(running)
-            while waiting:
-                finished, waiting = wait(waiting, timeout=1.0)
-                done = sum(dict(state).values())
-                left = (time.monotonic() - start) / done * (total - done) if done else None
-                bar.update(f"{len(running) - len(waiting)} of {len(running)} potentials", done, total, left)
-                for future in finished:
-                    try:
-                        content = future.result()
-                    except MetalffError as error:
-                        failed.append(f"{running[future]}: {error}")
-                        continue
-                    for file, found in content["files"].items():
-                        state_of = found.get("blown_up") and f"blown up: {found['blown_up']}" or found.get("phase", "")
-                        spacing = f", {1e3 * found['spacing_ps']:.0f} fs apart" if "spacing_ps" in found else ""
-                        bar.line(f"{folder_of(running[future], out) / file}: {found['frames']} frames{spacing}, {state_of}")
-        except BaseException:
-            for process in list(pool._processes.values()):
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+
+        def tick(running):
+            done = sum(dict(state).values())
+            bar.update(", ".join(running), done, total, (time.monotonic() - start) / done * (total - done) if done else None)
+
+        tasks = {name: (name, out, settings, lattice, state) for name in names}
+        for name, content, error in side_by_side(_one, tasks, jobs, tick):
+            if error:
+                failed.append(f"{name}: {error}")
+                continue
+            for file, found in content["files"].items():
+                spacing = f", {1e3 * found['spacing_ps']:.0f} fs apart" if "spacing_ps" in found else ""
+                ended = f"blown up: {found['blown_up']}" if "blown_up" in found else found["phase"]
+                bar.line(f"{folder_of(name, out) / file}: {found['frames']} frames{spacing}, {ended}")
+        tick([])
     return failed
 
 

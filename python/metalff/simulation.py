@@ -28,9 +28,6 @@ SKIN = 1.0
 HOT = 3.0
 """A run whose temperature exceeds its target by this factor has blown up."""
 
-APART = 0.35
-"""… and so has one with two atoms closer than this part of the nearest-neighbour distance of the start."""
-
 
 class BlownUp(Exception):
     """The run is not physical any more; says why."""
@@ -67,7 +64,8 @@ class Simulation:
         ]:
             self.lammps.command(line)
         kind = list(potential.elements).index(self.symbol) + 1
-        made = self.lammps.call(self.lammps.lmp.create_atoms, self.count, None, [kind] * self.count, np.ascontiguousarray(atoms.get_positions(wrap=True)).ravel())
+        positions = np.ascontiguousarray(atoms.get_positions(wrap=True)).ravel()
+        made = self.lammps.call(self.lammps.lmp.create_atoms, self.count, None, [kind] * self.count, positions)
         if made != self.count:
             raise MetalffError(f"LAMMPS took {made} of {self.count} atoms; check the cell")
         for line in [
