@@ -2,6 +2,7 @@
 
 from metalff.benchmark.plan import FRACTIONS
 from metalff.benchmark.table import temperatures
+from metalff.report.axes import plain
 
 STYLES = {
     "mace": ("#2f80ed", "o"),
@@ -27,9 +28,6 @@ WIDE = 12
 
 NARROWEST = 10.0
 """Ratio of the ends of a panel's axis of errors, at least."""
-
-CROWDED = 1000
-"""Ratio of the ends of a logarithmic axis above which it names powers of ten alone."""
 
 
 def _panels(count: int, width: float, height: float):
@@ -93,20 +91,10 @@ def _decades(axis, speeds, rows) -> None:
     wider = max(1.3, (NARROWEST * low / high) ** 0.5)
     axis.set_xlim(min(speeds) / 2.5, max(speeds) * 2.5)
     axis.set_ylim(low / wider, high * wider)
-    _plain(axis.xaxis)
-    _plain(axis.yaxis)
+    plain(axis.xaxis)
+    plain(axis.yaxis)
     axis.tick_params(labelsize=8)
     axis.grid(alpha=0.25, which="major")
-
-
-def _plain(side) -> None:
-    """1, 2, 5, 10, … on a logarithmic axis, the powers of ten alone where that would be too many."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    low, high = side.get_view_interval()
-    side.set_major_locator(LogLocator(subs=(1,) if high > CROWDED * low else (1, 2, 5)))
-    side.set_major_formatter("{x:g}")
-    side.set_minor_formatter(NullFormatter())
 
 
 def errors_by_temperature(rows, datasets):
@@ -136,7 +124,7 @@ def errors_by_temperature(rows, datasets):
         values = [row.at(name)["force_rmse_normalised"]["value"] for row in own for name in names]
         if max(values) > WIDE * min(values):
             axis.set(yscale="log", ylim=(min(values) / 1.5, max(values) * 1.5))
-            _plain(axis.yaxis)
+            plain(axis.yaxis)
         axis.set(title=f"{dataset.name}", ylabel="force RMSE / RMS force", xticks=range(len(names)))
         axis.set_xticklabels([f"{name} K" for name in names])
         axis.tick_params(labelsize=8)

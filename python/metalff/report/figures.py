@@ -5,6 +5,8 @@ from io import StringIO
 
 import numpy as np
 
+from metalff.report.axes import plain
+
 INK = "#010203"
 """Stands for the page's text colour while matplotlib draws."""
 
@@ -127,8 +129,6 @@ def grouped_points(label: str, categories, series, y_label: str) -> str:
     Args:
         series: (values, lows, highs, colour), lists as long as ``categories``, None where there is nothing.
     """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     def draw(axes):
         for number, (values, lows, highs, colour) in enumerate(series):
             shift = (number - (len(series) - 1) / 2) * min(0.16, 0.7 / max(len(series), 1))
@@ -139,9 +139,7 @@ def grouped_points(label: str, categories, series, y_label: str) -> str:
                     axes.plot([place + shift] * 2, [low, high], color=colour, linewidth=1.4, alpha=0.6)
                 axes.plot(place + shift, value, "o", color=colour)
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        plain(axes.yaxis)
         axes.set_xticks(range(len(categories)), categories)
         axes.set_xlim(-0.6, len(categories) - 0.4)
         axes.grid(False, axis="x")

@@ -3,6 +3,8 @@
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from metalff.report.axes import plain
+
 LAST = 86
 """Atomic number of the last element drawn."""
 
@@ -54,7 +56,6 @@ def periodic_table(
     from matplotlib.colors import LogNorm, Normalize
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     values = {symbol: value for symbol, value in values.items() if np.isfinite(value) and (value > 0 or not log)}
     colours = colormaps["RdBu_r" if centre is not None else "YlOrRd"]
@@ -89,9 +90,7 @@ def periodic_table(
         bar.set_label(label, fontsize=9)
         bar.ax.tick_params(labelsize=8)
         if log:
-            bar.ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            bar.ax.xaxis.set_minor_formatter(NullFormatter())
+            plain(bar.ax.xaxis)
     return figure
 
 

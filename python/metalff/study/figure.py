@@ -1,6 +1,7 @@
 """Pictures of studies."""
 
 from metalff.benchmark.figure import OTHER, STYLES
+from metalff.report.axes import plain
 from metalff.study.learning_curve import curve, exponent
 
 AXES = {"frames": "training frames", "seconds": "time of the training (s)"}
@@ -27,12 +28,3 @@ def learning_curves(rows: list[dict], title: str):
         axes.legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
-
-
-def plain(axis) -> None:
-    """Ticks of a logarithmic axis as plain numbers, 1, 2, 5 in each decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
