@@ -205,7 +205,6 @@ def entry(path: Path, spec, element: str, model: str, kind: str, style: str, coe
         "files": files,
         "cutoff": cutoff,
         "crystal": metal(element).crystal,
-        "lattice_constant": metal(element).a,
         "citation": paper,
         "doi": doi,
         "origin": f"OpenKIM {path.name.rpartition('__')[2]}, Debian openkim-models {VERSION}",

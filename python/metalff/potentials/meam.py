@@ -1,7 +1,7 @@
 """MEAM libraries: entries of elements, and the same potential with its angular weights scaled.
 
-The partial electron densities of MEAM are ρ⁽⁰⁾, without angles, and ρ⁽¹⁾, ρ⁽²⁾, ρ⁽³⁾, of angular momentum 1 to 3. They are weighted by t1, t2 and t3 (Baskes, Phys.
-Rev. B 46, 2727 (1992), eq. 9): with all three zero nothing of the electron density depends on angles but the screening.
+The partial electron densities of MEAM are ρ⁽⁰⁾, without angles, and ρ⁽¹⁾, ρ⁽²⁾, ρ⁽³⁾, of angular momentum 1 to 3. They are weighted by t1, t2
+and t3 (Baskes, Phys. Rev. B 46, 2727 (1992)): with all three zero nothing of the electron density depends on angles but the screening.
 """
 
 import hashlib

