@@ -2,9 +2,9 @@
 
     python benchmarks/nep_trainers.py [--minutes 3] [--data zuo2020-Cu:train] [--test zuo2020-Cu:test] [--batch-size 4] [--peers DIR]
 
-Each peer is installed in a virtual environment of its own in --peers (created when missing). Seconds per epoch are measured first; then each trains for as many epochs
-as fill the time, with its own optimiser and loss and a rate that falls over those epochs, and its nep.txt is tested by the same engine. Prints seconds per epoch, epochs, and the
-errors on the test data.
+Each peer is installed in a virtual environment of its own in --peers (created when missing). Seconds per epoch are measured first; then each
+trains for as many epochs as fill the time, with its own optimiser and loss and a rate that falls over those epochs, and its nep.txt is tested by
+the same engine. Prints seconds per epoch, epochs, and the errors on the test data.
 """
 
 import argparse

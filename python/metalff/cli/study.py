@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ def learning_curve(
     test: Annotated[list[str], typer.Option(help="Test data; several are joined.")],
     family: Annotated[list[str], typer.Option(help="Such as nep or mace; give it several times.")],
     frames: Annotated[str, typer.Option(help="Numbers of training frames, such as 25,50,100,all.")] = "",
-    time: Annotated[str, typer.Option(help="Times of a training, such as 30s,2min,8min, with all frames.")] = "",
+    times: Annotated[str, typer.Option("--time", help="Times of a training, such as 30s,2min,8min, with all frames.")] = "",
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training of --frames.")] = 4000,
     size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architectures.")] = "small",
     seeds: Annotated[str, typer.Option(help="Each training once per seed.")] = "1",
@@ -43,7 +44,7 @@ def learning_curve(
     from metalff.study import learning_curve as study
     from metalff.train.configuration import seconds
 
-    if not (frames or time):
+    if not (frames or times):
         raise MetalffError("give --frames, such as 25,50,100,all, or --time, such as 1min,4min, or both")
     families, seeds = settings_of(family, size, override or []), numbers(seeds, "--seeds")
     trials = []
@@ -51,10 +52,10 @@ def learning_curve(
         everything = len(trial.gathered(tuple(data)))
         counts = sorted({everything if word == "all" else int(word) for word in words(frames, r"all|\d+", "--frames", "25,50,all")})
         trials += study.by_frames(families, data, test, counts, seeds, steps)
-    if time:
-        trials += study.by_time(families, data, test, [seconds(word) for word in re.split(r"[,\s]+", time)], seeds)
-    kept, complete = carry_out("learning-curve", trials, out, jobs, budget)
-    rows = [kept.trials[t.key] | {"labels": t.labels} for t in trials if t.key in kept.trials]
+    if times:
+        trials += study.by_time(families, data, test, [seconds(word) for word in re.split(r"[,\s]+", times)], seeds)
+    kept, _, complete = carry_out("learning-curve", set(families), lambda *_: (trials, True), out, jobs, budget)
+    rows = kept.rows(trials)
     if rows:
         record.write_csv(out / "learning-curve.csv", record.flat(rows))
         with atomic_write(out / "learning-curve.png", "wb") as stream:
@@ -73,22 +74,24 @@ def learnability(
     budget: Budget = None,
 ) -> None:
     """Make configurations, label them with both potentials, train on each, and compare the errors."""
-    from metalff.benchmark.progress import Bar
     from metalff.paths import atomic_write
     from metalff.study import learnability as study
     from metalff.study import outcome, record
 
-    chosen = tuple(re.split(r"[,\s]+", metals.strip())) if metals.strip() else tuple(study.possible())
+    possible = study.possible()
+    chosen = tuple(re.split(r"[,\s]+", metals.strip())) if metals.strip() else tuple(possible)
     for symbol in chosen:
-        if symbol not in study.possible():
-            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks; choose among {' '.join(study.possible())}")
-    plan = study.Plan(chosen, frames, epochs)
-    out.mkdir(parents=True, exist_ok=True)
-    with Bar() as bar:
-        data = study.make_all(out, plan, jobs or len(os.sched_getaffinity(0)), bar)
-    trials = study.trials(out, plan, data)
-    kept, complete = carry_out("learnability", trials, out, jobs, budget)
-    rows = outcome.results(trials, kept)
+        if symbol not in possible:
+            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks; choose among {' '.join(possible)}")
+    plan, data = study.Plan(chosen, frames, epochs), {}
+
+    def trials(bar, go_on):
+        made, complete = study.make_all(out, plan, jobs or cores(), bar, go_on)
+        data.update(made)
+        return study.trials(out, plan, data), complete
+
+    kept, asked, complete = carry_out("learnability", set(study.FAMILIES), trials, out, jobs, budget)
+    rows = kept.rows(asked)
     if rows:
         record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
@@ -96,28 +99,45 @@ def learnability(
         for name, figure in outcome.figures(rows).items():
             with atomic_write(out / f"{name}.png", "wb") as stream:
                 figure.savefig(stream, format="png")
+        with atomic_write(out / "outcome.md") as stream:
+            stream.write(outcome.markdown(rows))
         for sentence in outcome.statements(rows):
             typer.echo(sentence)
-        typer.echo(f"results: {out / 'results.json'}, metals.csv, temperatures.csv, trainings.csv and figures beside it")
+        typer.echo(f"results: {out / 'results.json'}; outcome.md, tables and figures beside it")
     finish(complete)
 
 
-def carry_out(name: str, trials, out: Path, jobs: int | None, budget: str | None):
-    """Run the trials with a bar; the record, and whether all have their results."""
+def carry_out(name: str, families: set[str], trials, out: Path, jobs: int | None, budget: str | None):
+    """Run trials with a bar, the folder locked.
+
+    Args:
+        trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
+    Returns:
+        the record, the trials, and whether all have their results.
+    """
     from metalff.benchmark.progress import Bar
     from metalff.study.record import Record
     from metalff.study.run import Study
     from metalff.sweep.run import locked
     from metalff.train.configuration import seconds
 
-    ready({trial.family for trial in trials})
+    ready(families)
+    end = time.monotonic() + seconds(budget) if budget else float("inf")
+
+    def go_on() -> bool:
+        return time.monotonic() < end
+
     record = Record(out, name, ["metalff", *sys.argv[1:]])
-    budget_s = seconds(budget) if budget else None
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "study"), Bar() as bar:
+        asked, whole = trials(bar, go_on)
         record.write()
-        complete = Study(record, jobs or len(os.sched_getaffinity(0)), budget_s, bar).run(trials)
-    return record, complete
+        complete = Study(record, jobs or cores(), go_on, bar).run(asked)
+    return record, asked, complete and whole
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def ready(families) -> None:

@@ -1,12 +1,11 @@
 """Is it the angles? EAM and MEAM in the part of DFT, on the same configurations of the same metals, learnt by the same models.
 
-Configurations of a metal are frames of molecular dynamics with its EAM and with its MEAM, at four temperatures each; both potentials label all of them. The last third of
-each trajectory is for testing. Models have the same settings for all metals, with cutoffs in units of the nearest-neighbour distance, and end after the same number of epochs.
+Configurations of a metal are frames of molecular dynamics with its EAM and with its MEAM, at four temperatures each; both potentials label all of
+them. The last third of each trajectory is for testing. Models have the same settings for all metals, with cutoffs in units of the nearest-neighbour
+distance, and end after the same number of epochs.
 """
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from metalff.data import Dataset, layout, write_extxyz
 from metalff.data.metals import metal
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
+from metalff.pool import side_by_side
 from metalff.potentials import resolve
 from metalff.study.trial import Trial
 from metalff.synth.relabel import relabelled
@@ -45,7 +45,7 @@ FAR = 40.0
 TRAIN, GAP = 2 / 3, 1
 """Part of each trajectory that is for training, and frames that are left out between the parts."""
 
-STEPS_EPOCHS = 24
+EPOCHS = 24
 """Epochs of each training; those with fewer frames have more, for the same number of steps."""
 
 
@@ -62,7 +62,7 @@ class Plan:
 
     metals: tuple[str, ...]
     frames: int = 40
-    epochs: int = STEPS_EPOCHS
+    epochs: int = EPOCHS
     seed: int = 1
 
 
@@ -151,26 +151,26 @@ def make_data(symbol: str, out: Path, plan: Plan) -> dict:
     return found
 
 
-def make_all(out: Path, plan: Plan, jobs: int, bar) -> dict[str, dict]:
-    """Data of all metals, several at a time; a metal that fails is named and left out."""
-    found = {}
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        running = {pool.submit(make_data, symbol, out, plan): symbol for symbol in plan.metals}
-        for number, future in enumerate(as_completed(running), 1):
-            symbol = running[future]
-            try:
-                found[symbol] = future.result()
-            except MetalffError as error:
-                bar.line(f"{symbol} is left out: {error}")
-            bar.update(f"configurations and labels: {symbol}", number, len(running), None)
-    except BaseException:
-        for process in list(pool._processes.values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return {symbol: found[symbol] for symbol in plan.metals if symbol in found}
+def make_all(out: Path, plan: Plan, jobs: int, bar, go_on=lambda: True) -> tuple[dict[str, dict], bool]:
+    """Data of all metals, several at a time; a metal that fails is named and left out.
+
+    Args:
+        go_on: False ends it with what has begun.
+    Returns:
+        ``make_data`` of each metal, and whether no metal is missing but for those that failed.
+    """
+    found, failed = {}, 0
+
+    def tick(running):
+        bar.update(f"configurations and labels: {', '.join(running)}", len(found) + failed, len(plan.metals), None)
+
+    for symbol, content, error in side_by_side(make_data, {s: (s, out, plan) for s in plan.metals}, jobs, tick, go_on):
+        if error:
+            failed += 1
+            bar.line(f"{symbol} is left out: {error}")
+        else:
+            found[symbol] = content
+    return {symbol: found[symbol] for symbol in plan.metals if symbol in found}, len(found) + failed == len(plan.metals)
 
 
 def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:

@@ -2,14 +2,10 @@
 
 import numpy as np
 
+from metalff.report.axes import plain
 from metalff.study.learnability import BASE
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
-
-
-def results(trials, record) -> list[dict]:
-    """Rows of the record for the trials that have one, with the labels of the trial."""
-    return [record.trials[t.key] | {"labels": t.labels} for t in trials if t.key in record.trials]
 
 
 def chosen(rows, **labels) -> list[dict]:
@@ -132,7 +128,7 @@ AXES = {"t": "factor of t1, t2, t3", "frames": "training frames", "l_max": "angu
 
 
 def lines(found: dict[str, dict], x: str, family: str):
-    """A panel per metal: normalised error against ``x``, for EAM and MEAM labels; EAM has no dose and is a level."""
+    """A panel per metal: normalised error against ``x``, for EAM and MEAM labels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.5 * len(found) + 0.6, 3.2), dpi=150, layout="constrained")
@@ -144,8 +140,6 @@ def lines(found: dict[str, dict], x: str, family: str):
         axes.set(title=metal, xlabel=AXES[x])
         axes.set_ylim(bottom=0)
         if x == "frames":
-            from metalff.study.figure import plain
-
             axes.set(xscale="log", yscale="log")
             axes.autoscale(axis="y")
             for axis in (axes.xaxis, axes.yaxis):
@@ -168,7 +162,9 @@ def figures(rows) -> dict[str, object]:
             found[f"ratio-{family}"] = ratio_table(values, family)
             found[f"metals-{family}"] = bars(values, family)
         for section, x in (("dose", "t"), ("frames", "frames"), ("angular", "l_max")):
-            if points := series(rows, section, family, x):
+            points = series(rows, section, family, x)
+            points = {metal: labels for metal, labels in points.items() if any(len(p) > 1 for p in labels.values())}
+            if points:
                 found[f"{section}-{family}"] = lines(points, x, family)
     return found
 
@@ -190,16 +186,38 @@ def statements(rows) -> list[str]:
             f"Normalised errors: EAM {100 * np.median(eam):.1f}% (median; {100 * eam.min():.1f} to {100 * eam.max():.1f}%), MEAM {100 * np.median(meam):.1f}% "
             f"({100 * meam.min():.1f} to {100 * meam.max():.1f}%)."
         )
-        dose = {metal: labels["meam"] for metal, labels in series(rows, "dose", family, "t").items() if "meam" in labels and len(labels["meam"]) > 2}
-        if dose:
-            words = []
-            for metal, points in dose.items():
-                words.append(f"{metal} {', '.join(f'{100 * value:.1f}% ({factor:g})' for factor, value in points[:, :2])}")
-            said.append(f"{name}, dose–response, normalised error (factor of the angular weights): {'; '.join(words)}.")
+        words = []
+        for metal in series(rows, "dose", family, "t"):
+            doses = sorted(chosen(rows, section="dose", family=family, metal=metal), key=lambda row: row["labels"]["t"])
+            if len(doses) > 2:
+                words.append(f"{metal} {', '.join(_dose(row) for row in doses)}")
+        if words:
+            said.append(f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}.")
         angular = series(rows, "angular", family, "l_max")
         if angular:
             words = []
             for metal, labels in angular.items():
-                words.append(f"{metal} " + ", ".join(f"{label.upper()} {' → '.join(f'{100 * v:.1f}' for v in p[:, 1])}%" for label, p in labels.items()))
+                shown = (f"{label.upper()} {' → '.join(f'{100 * v:.1f}' for v in p[:, 1])}%" for label, p in labels.items())
+                words.append(f"{metal} {', '.join(shown)}")
             said.append(f"{name}, angular resolution l_max = 0, 1, 2, 3: {'; '.join(words)}.")
     return said
+
+
+def _dose(row) -> str:
+    errors = row["test"]["all"]
+    return f"{row['labels']['t']:g}: {100 * errors['normalised'][0]:.1f}% ({errors['force_rmse'][0]:.3f} of {errors['force_rms']:.2f})"
+
+
+def markdown(rows) -> str:
+    """The errors of all metals as tables, and the statements."""
+    text = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        values = per_metal(rows, family)
+        if not values:
+            continue
+        text += [f"Force RMSE ÷ RMS force, %, {family.upper()}:", "", "| metal | EAM | MEAM | MEAM ÷ EAM | seeds |", "|---|---|---|---|---|"]
+        for metal, v in sorted(values.items(), key=lambda item: -item[1]["ratio"]):
+            errors = [f"{100 * v[label]:.1f} ({100 * v[f'{label}_low']:.1f}–{100 * v[f'{label}_high']:.1f})" for label in BASE]
+            text.append(f"| {metal} | {' | '.join(errors)} | {v['ratio']:.2f} ({v['ratio_low']:.2f}–{v['ratio_high']:.2f}) | {v['seeds']} |")
+        text.append("")
+    return "\n".join([*text, *(f"- {sentence}" for sentence in statements(rows))]) + "\n"

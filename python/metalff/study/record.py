@@ -60,6 +60,10 @@ class Record:
         self.content["failed"][key] = {"title": title, "reason": sentence}
         self.write()
 
+    def rows(self, trials) -> list[dict]:
+        """Results of those trials that have one, with the labels of the trial."""
+        return [self.trials[t.key] | {"labels": t.labels} for t in trials if t.key in self.trials]
+
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.path) as stream:

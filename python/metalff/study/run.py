@@ -16,15 +16,15 @@ class Study:
     Args:
         record: gets each result as it comes.
         jobs: trainings at a time, each with one thread.
-        budget_s: no training starts later than so many seconds after the first.
+        go_on: no training starts any more when it says False.
         bar: shows progress; an object with ``update(title, done, total, left)`` and ``line(text)``, such as ``benchmark.progress.Bar``.
     """
 
-    def __init__(self, record: Record, jobs: int, budget_s: float | None, bar):
-        self.record, self.jobs, self.budget_s, self.bar = record, jobs, budget_s, bar
+    def __init__(self, record: Record, jobs: int, go_on, bar):
+        self.record, self.jobs, self.go_on, self.bar = record, jobs, go_on, bar
         self.work = record.path.parent / "work"
 
-    def run(self, trials: list[Trial], title: str = "") -> bool:
+    def run(self, trials: list[Trial]) -> bool:
         """Run what is missing, in order.
 
         Returns:
@@ -39,21 +39,20 @@ class Study:
         done, total = len({t.key for t in trials}) - len(todo), len({t.key for t in trials})
         if not todo:
             return True
-        start, complete, running, waiting = time.monotonic(), True, {}, list(todo.values())
+        complete, running, waiting = True, {}, list(todo.values())
         spent, finished = 0.0, 0
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.jobs)  # trainings are processes of their own
         try:
             while waiting or running:
-                late = self.budget_s is not None and time.monotonic() - start > self.budget_s
-                if late and waiting:
+                if waiting and not self.go_on():
                     complete, waiting = False, []
                     self.bar.line(f"the budget is spent; {done + len(running)} of {total} trainings; the same command goes on")
                 while waiting and len(running) < self.jobs:
                     trial = waiting.pop(0)
                     running[pool.submit(timed, trial, self.work, stop)] = trial
                 left = spent / finished * (len(waiting) + len(running) / 2) / self.jobs if finished else None
-                self.bar.update(f"{title}{', '.join(t.title for t in running.values())}"[:120], done, total, left)
+                self.bar.update("; ".join(t.title for t in running.values())[:120], done, total, left)
                 for future in wait(running, timeout=5.0, return_when=FIRST_COMPLETED).done:
                     trial = running.pop(future)
                     try:
@@ -73,7 +72,7 @@ class Study:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        self.bar.update(title, done, total, None)
+        self.bar.update("", done, total, None)
         return complete
 
 

@@ -62,7 +62,8 @@ class Trial:
     @property
     def title(self) -> str:
         """For people: the labels, the family, frames and seed."""
-        words = [str(value) for value in self.labels.values()] + [self.family]
+        words = [value for value in self.labels.values() if isinstance(value, str)]
+        words += [f"{key} = {value:g}" for key, value in self.labels.items() if not isinstance(value, str)] + [self.family]
         words += [f"{self.frames} frames"] * (self.frames is not None) + [f"seed {self.seed}"]
         return ", ".join(words)
 
