@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 
 COMMANDS = [
     "train",
@@ -41,6 +42,7 @@ def main() -> None:
     """Entry point: user errors become one sentence on stderr and exit status 1, Ctrl-C exits with 130."""
     from metalff.errors import MetalffError
 
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     try:
         build_app()()
     except MetalffError as error:

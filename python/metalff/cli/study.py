@@ -48,6 +48,7 @@ def learning_curve(
         raise MetalffError("give --frames, such as 25,50,100,all, or --time, such as 1min,4min, or both")
     families, seeds = settings_of(family, size, override or []), numbers(seeds, "--seeds")
     trials = []
+    trial.check_test(trial.gathered(tuple(data)), trial.gathered(tuple(test)))
     if frames:
         everything = len(trial.gathered(tuple(data)))
         counts = sorted({everything if word == "all" else int(word) for word in words(frames, r"all|\d+", "--frames", "25,50,all")})

@@ -104,9 +104,9 @@ def resolve(spec, elements=None) -> Potential:
         return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
         return _from_mlff(Path(spec).name, Path(spec), elements)
-    raise MetalffError(
-        f"no potential {spec}{nearest(spec, names())}; there are {', '.join(names())}, or give the path of a .mlff file"
-    )
+    own = [name for name in names() if name.startswith(f"{spec.partition('/')[0]}/")]
+    known = ", ".join(own) or f"potentials of {' '.join(sorted({n.partition('/')[0] for n in names() if '/' in n}))}, {', '.join(UNIVERSAL)}"
+    raise MetalffError(f"no potential {spec}{nearest(spec, names())}; there are {known}, or give the path of a .mlff file")
 
 
 def _from_files(name: str, entry: Entry, elements) -> Potential:

@@ -13,7 +13,7 @@ import numpy as np
 from metalff.data import Dataset, join, read
 from metalff.errors import MetalffError
 from metalff.train.configuration import configuration
-from metalff.train.splits import trajectory_of
+from metalff.train.splits import refuse_same, trajectory_of
 from metalff.train.training import prepare, train
 from metalff.validate.metrics import bootstrap_indices, estimate
 
@@ -78,6 +78,17 @@ def fingerprint(specs: tuple[str, ...]) -> str:
 def gathered(specs: tuple[str, ...]) -> Dataset:
     """The sets as one."""
     return join([read(spec) for spec in specs])
+
+
+def check_test(train: Dataset, test: Dataset) -> None:
+    """Test data must have the elements of the training data, and none of its frames.
+
+    Raises:
+        MetalffError: names what is wrong.
+    """
+    if strangers := [symbol for symbol in test.elements if symbol not in train.elements]:
+        raise MetalffError(f"the test data {test.name} contain {' '.join(strangers)}, which the training data {train.name} do not")
+    refuse_same(train, test, "test")
 
 
 def thinned(dataset: Dataset, count: int | None) -> Dataset:

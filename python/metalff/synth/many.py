@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+import warnings
 from pathlib import Path
 
 from metalff.benchmark.progress import Bar
@@ -61,6 +62,8 @@ def run(names: list[str], out: Path, settings: Settings, lattice: str | None, jo
 
 
 def _one(name: str, out: Path, settings: Settings, lattice: str | None, state) -> dict:
+    warnings.simplefilter("ignore")  # said by the parent already
+
     def progress(file, done, frames):
         state[f"{name} {file}"] = done
 

@@ -57,11 +57,13 @@ def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> 
     """
     out, potential = Path(out), resolve(name)
     if not Path(source).is_dir():
-        if out.suffix not in (".extxyz", ".xyz"):
-            raise MetalffError(f"--out {out}: give a file that ends in .extxyz")
         dataset = read(source)
+        if out.suffix not in (".extxyz", ".xyz") or out.is_dir():
+            raise MetalffError(f"--out {out}: {source} is no folder; give a file that ends in .extxyz")
         layout.write_file(relabelled(dataset, potential, lambda done: progress(out.name, done, len(dataset))), out)
         return
+    if out.exists() and not out.is_dir():
+        raise MetalffError(f"--out {out}: {source} is a folder; give a folder")
     folder = Path(source)
     said = layout.manifest(folder)
     made = {"potential": potential.record(), "structures": {"source": folder.name, "potential": said.get("potential", {}).get("name", "")}}

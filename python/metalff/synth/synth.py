@@ -118,6 +118,7 @@ def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: s
             continue
         start = time.monotonic()
         frames, found = trajectory(potential, chosen, temperature, settings, 1000 * settings.seed + number, lambda k: progress(file, k, settings.frames))
+        progress(file, settings.frames, settings.frames)
         if frames:
             layout.write_file(frames, out / file)
         content["files"][file] = {"temperature": temperature, "frames": len(frames), **found, "seconds": round(time.monotonic() - start, 1)}

@@ -89,7 +89,7 @@ def held_out(dataset: Dataset, fraction: float, seed: int, block: int = BLOCK) -
     )
 
 
-def refuse_same(train: Dataset, other: Dataset) -> None:
+def refuse_same(train: Dataset, other: Dataset, what: str = "validation") -> None:
     """Refuse a frame that is in both sets.
 
     Raises:
@@ -100,7 +100,7 @@ def refuse_same(train: Dataset, other: Dataset) -> None:
         same = known.get(_structure(frame))
         if same:
             raise MetalffError(
-                f"frame {frame.index} of {frame.source} in the validation data {other.name} is frame {same.index} of {same.source} in the "
+                f"frame {frame.index} of {frame.source} in the {what} data {other.name} is frame {same.index} of {same.source} in the "
                 "training data; take it out of one of them"
             )
 

@@ -86,7 +86,7 @@ def prepare(
         rest, test = cut(dataset, fold, block)
     elif test:
         check_data(config, test)
-        refuse_same(dataset, test)
+        refuse_same(dataset, test, "test")
     if valid is None:
         train, valid = held_out(rest, valid_fraction, config.seed, block)
     else:
