@@ -193,13 +193,12 @@ def statements(rows) -> list[str]:
                 words.append(f"{metal} {', '.join(_dose(row) for row in doses)}")
         if words:
             said.append(f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}.")
-        angular = series(rows, "angular", family, "l_max")
-        if angular:
-            words = []
-            for metal, labels in angular.items():
-                shown = (f"{label.upper()} {' → '.join(f'{100 * v:.1f}' for v in p[:, 1])}%" for label, p in labels.items())
-                words.append(f"{metal} {', '.join(shown)}")
-            said.append(f"{name}, angular resolution l_max = 0, 1, 2, 3: {'; '.join(words)}.")
+        words = []
+        for metal, labels in series(rows, "angular", family, "l_max").items():
+            shown = [f"{label.upper()} {', '.join(f'{x:g}: {100 * v:.1f}%' for x, v in p[:, :2])}" for label, p in labels.items() if len(p) > 1]
+            words += [f"{metal} {'; '.join(shown)}"] if shown else []
+        if words:
+            said.append(f"{name}, angular resolution l_max: normalised error: {'. '.join(words)}.")
     return said
 
 
