@@ -48,3 +48,13 @@ def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def one_by_one(function, tasks: dict, tick=lambda running: None):
+    """``side_by_side`` in this process, for short tasks."""
+    for key, arguments in tasks.items():
+        tick([key])
+        try:
+            yield key, function(*arguments), None
+        except MetalffError as failure:
+            yield key, None, failure

@@ -13,13 +13,15 @@ from metalff.errors import MetalffError
         ("Al_fcc_467.extxyz", ("Al", "fcc", 467.0)),
         ("Ti_p6-mmm_1941.extxyz", ("Ti", "p6-mmm", 1941.0)),
         ("Ru_hcp_3218.extxyz", ("Ru", "hcp", 3218.0)),
+        ("Cu_cold_nequip_train.xyz", ("Cu", "", 340.0, "cold", "train")),
+        ("Cu_2700cwm_test.xyz", ("Cu", "", None, "cwm", "test")),
         ("manifest.json", None),
         ("Xx_fcc_300.extxyz", None),
         ("Al_fcc.extxyz", None),
     ],
 )
 def test_names(name, expected):
-    assert layout.parse(name) == expected
+    assert layout.parse(name) == (expected and layout.Name(*expected))
 
 
 @pytest.fixture

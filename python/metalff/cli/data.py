@@ -10,6 +10,9 @@ import typer
 
 from metalff.errors import MetalffError
 
+SMALL = 2e7
+"""Bytes of files that are read sooner than processes start."""
+
 Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")]
 
 
@@ -18,17 +21,24 @@ def register(app: typer.Typer) -> None:
     group.command("list", help="The bundled sets.")(list_all)
     group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(info)
     group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(export)
+    group.command("import", help="Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")(import_set)
+    group.command("show", help="What is in each file of a set: metal, temperature, phase, frames, forces.")(show)
+    group.command("remove", help="Remove an imported set.")(remove)
     group.command("synth", help="Make data with a classical potential in the part of DFT, in the layout of Metal-43.")(synth)
     group.command("relabel", help="Give structures the labels of another potential.")(relabel)
     app.add_typer(group, name="data")
 
 
 def list_all() -> None:
-    from metalff.data import load, names, splits
+    from metalff.data import load, names, splits, store
 
     for name in names():
         parts = ", ".join(f"{split} {len(load(name, split))}" for split in splits(name))
         typer.echo(f"{name:<14}{parts} frames")
+    for name in store.names():
+        content = store.index(name)
+        frames = sum(found["frames"] - len(found.get("twice", ())) for found in content["files"].values())
+        typer.echo(f"{name:<14}{frames} frames in {len(content['files'])} files, imported" + ("" if content["complete"] else ", not complete"))
 
 
 def info(spec: Spec) -> None:
@@ -71,6 +81,109 @@ def export(
     dataset = read(spec)
     write_extxyz(dataset.frames, out)
     typer.echo(f"{len(dataset)} frames: {out}")
+
+
+def import_set(
+    path: Annotated[Path, typer.Argument(help="Folder or zip archive with files such as Al_fcc_300.extxyz or Cu_cold_nequip_train.xyz.")],
+    name: Annotated[str | None, typer.Option(help="Of the set, for --data [that of the archive or folder].")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave damaged frames and archives' missing ends out; each is named.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Files at a time [number of cores].")] = None,
+) -> None:
+    """Read and check every frame once; the same command goes on where it was interrupted."""
+    import time
+
+    from metalff.benchmark.progress import Bar
+    from metalff.data import store
+    from metalff.pool import one_by_one, side_by_side
+
+    cores = len(os.sched_getaffinity(0))
+    task = store.Import(path, name, skip_bad)
+    todo, refused, start = task.tasks(), [], time.monotonic()
+    sizes = {member.file: member.size or 1 for member in task.members}
+    before = sum(size for file, size in sizes.items() if file not in todo)
+    done, total = before, sum(sizes.values())
+    with Bar() as bar:
+
+        def tick(running):
+            left = (time.monotonic() - start) / (done - before) * (total - done) if done > before else None
+            bar.update(", ".join(running), done, total, left)
+
+        small = sum(sizes[file] for file in todo) < SMALL
+        results = one_by_one(store.import_file, todo, tick) if small else side_by_side(store.import_file, todo, jobs or cores, tick)
+        for file, found, error in results:
+            done += sizes[file]
+            if error:
+                refused.append(str(error))
+                continue
+            task.add(file, found)
+            for sentence in found["bad"]:
+                bar.line(f"left out: {sentence}")
+            if found.get("force_max", 0) > store.LARGE:
+                bar.line(f"note: {file} has a force of {found['force_max']:.0f} eV/Å")
+        tick([])
+    task.write()
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        raise MetalffError(f"{refused[0]}{more}; --skip-bad leaves damaged frames out" if not skip_bad else refused[0] + more)
+    files = task.content["files"].values()
+    twice = sum(len(found.get("twice", ())) for found in files)
+    shared = f"; {twice} frames of *_2700cwm_* are in the files of one temperature too, and count once" if twice else ""
+    metals, frames = len({found["element"] for found in files}), sum(found["frames"] for found in files) - twice
+    typer.echo(f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}")
+
+
+def show(
+    source: Annotated[str, typer.Argument(help="Imported set, or the folder or archive of one.")],
+    element: Annotated[str | None, typer.Option(help="Only this metal.")] = None,
+) -> None:
+    """By the index alone: nothing is read but names, sizes and what the import found."""
+    import numpy as np
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from metalff.data import names, store
+    from metalff.data.archive import members
+
+    if source in names():
+        raise MetalffError(f"{source} is a bundled set: metalff data info {source}")
+    imported = source in store.names()
+    if not imported and not Path(source).exists():
+        raise MetalffError(f"{source} is neither an imported set ({', '.join(store.names()) or 'there is none'}) nor a folder or archive")
+    if imported:
+        content = store.index(source)
+        rows = [(found["element"], found["temperature"], found, file) for file, found in content["files"].items()]
+    else:
+        rows = [(m.name.element, m.name.temperature, {"size": m.size}, m.file) for m in members(source)]
+    if element and not (rows := [row for row in rows if row[0] == element]):
+        raise MetalffError(f"{source} has no files of {element}")
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{source}: {len(rows)} files" + ("" if not imported or content["complete"] else ", import not complete"))
+    headings = ["frames", "atoms", "phase", "force*", "energy*", "left out"] if imported else ["MB"]
+    for heading in ("file", "K", *headings):
+        shown.add_column(heading, justify="left" if heading in ("file", "phase") else "right", no_wrap=True)
+    for _, temperature, found, file in rows:
+        line = [file, "" if temperature is None else f"{temperature:g}"]
+        if imported:
+            atoms = "–".join(map(str, np.atleast_1d(found.get("atoms", []))))
+            out = len(found["bad"]) + len(found.get("twice", ()))
+            line += [found["frames"], atoms, found["phase"], *(f"{found[key]:.3f}" if key in found else "" for key in ("force_rms", "energy")), out or ""]
+        else:
+            line += ["" if found["size"] is None else f"{found['size'] / 1e6:.2f}"]
+        shown.add_row(*map(str, line))
+    if imported:
+        shown.caption = "* RMS force, eV/Å; mean energy, eV/atom"
+    Console().print(shown)
+    if not imported:
+        typer.echo(f"not imported yet: metalff data import {source}")
+
+
+def remove(name: Annotated[str, typer.Argument(help="Imported set.")]) -> None:
+    from metalff.data import store
+
+    if name not in store.names():
+        raise MetalffError(f"no imported set {name}; there {'are ' + ', '.join(store.names()) if store.names() else 'is none'}")
+    store.remove(name)
+    typer.echo(f"removed: {name}")
 
 
 def synth(

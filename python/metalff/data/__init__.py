@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from metalff.data import store
 from metalff.data.bundled import load, names, splits
 from metalff.data.extxyz import read_extxyz, write_extxyz
 from metalff.data.frame import Dataset, Frame, hold_out
@@ -31,15 +32,21 @@ def read(spec) -> Dataset:
     """Read a bundled set or a file, or a part of it.
 
     Args:
-        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``,
-            a path ending in ``.xyz``, ``.extxyz`` or ``.json``, with or without .gz, or a folder of files
-            named ``<El>_<lattice>_<T>.extxyz`` as in Metal-43; any of them with a selection in brackets, such as ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
+        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, the name of an imported set (``metalff data import``), a path ending in ``.xyz``, ``.extxyz`` or
+            ``.json``, with or without .gz, or a folder in the layout of Metal-43 or TM23; any of them with a selection in brackets, such as
+            ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
 
     Raises:
         MetalffError: neither a set nor a file, an unknown ending, a bad file, or a selection that cannot be read or leaves nothing.
     """
     whole, wanted = (str(spec), {}) if Path(spec).exists() else divide(str(spec))
-    return select(_read(whole), **wanted) if wanted else _read(whole)
+    if whole in store.names() and whole not in names():
+        # only the files that are asked for are opened; a range of frames counts in the whole set
+        found = store.load(whole, **({} if "frames" in wanted else wanted))
+        found = found if len(found) else store.load(whole)
+    else:
+        found = _read(whole)
+    return select(found, **wanted) if wanted else found
 
 
 def _read(spec: str) -> Dataset:
@@ -48,12 +55,16 @@ def _read(spec: str) -> Dataset:
         return load(name, split or None)
     path = Path(spec)
     if not path.exists():
+        imported = store.names()
         raise MetalffError(
-            f"{spec} is neither a file nor a bundled set{nearest(name, names())}; sets: {', '.join(names())}"
+            f"{spec} is neither a file nor a bundled set{nearest(name, [*names(), *imported])}; sets: {', '.join(names())}"
+            + (f"; imported: {', '.join(imported)}" if imported else "")
         )
     if path.is_dir():
         return read_folder(path)
     ending = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if ending == ".zip":
+        raise MetalffError(f"{spec} is an archive; import it once: metalff data import {spec}")
     if ending not in READERS:
         known = ", ".join(READERS)
         raise MetalffError(f"{spec}: unknown ending {ending or '(none)'}; metalff reads {known}, with or without .gz")

@@ -3,6 +3,7 @@
 import gzip
 import re
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,31 +36,99 @@ def read_extxyz(path) -> Dataset:
             file, frame (from 0) and line.
     """
     path = Path(path)
-    lines = text_lines(path)
-    frames = []
-    at = 0
-    while at < len(lines):
-        if not lines[at].strip():
-            if any(line.strip() for line in lines[at:]):
-                raise MetalffError(
-                    f"{path}: frame {len(frames)} (line {at + 1}): an empty line where a number of atoms belongs"
-                )
-            break
-        where = f"{path}: frame {len(frames)} (line {at + 1})"
-        try:
-            atoms = int(lines[at])
-        except ValueError:
-            raise MetalffError(
-                f"{where}: expected a number of atoms, found {lines[at][:40]!r}; is this extxyz?"
-            ) from None
-        body = lines[at + 2 : at + 2 + atoms]
-        if atoms < 1 or len(body) < atoms:
-            raise MetalffError(f"{where}: the file ends after {len(body)} of {atoms} atoms; it is truncated")
-        frames.append(_frame(where, lines[at + 1], body, path.name, len(frames)))
-        at += 2 + atoms
+    frames = tuple(frames_of(text_lines(path), str(path), path.name))
     if not frames:
         raise MetalffError(f"{path}: the file holds no frames")
-    return Dataset(name=path.name, frames=tuple(frames))
+    return Dataset(name=path.name, frames=frames)
+
+
+def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[MetalffError], None] | None = None) -> Iterator[Frame]:
+    """Frames of extxyz text, one after the other, as ``read_extxyz`` reads them.
+
+    Args:
+        lines: of the text; may raise ``MetalffError`` where its source is damaged.
+        name: of the file, for messages.
+        source: of the frames.
+        skip: called with the error of each damaged frame, which is left out; it keeps its number. None raises the error.
+    Raises:
+        MetalffError: as ``read_extxyz``.
+    """
+    reader, number = _Lines(lines), 0
+    while True:
+        taken = []
+        where = f"{name}: frame {number} (line {reader.number + 1})"
+        try:
+            if (line := reader.take()) is None:
+                return
+            taken.append(line)
+            if not line.strip():
+                if reader.rest_is_empty():
+                    return
+                raise MetalffError(f"{where}: an empty line where a number of atoms belongs")
+            try:
+                atoms = int(line)
+            except ValueError:
+                raise MetalffError(f"{where}: expected a number of atoms, found {line.strip()[:40]!r}; is this extxyz?") from None
+            while len(taken) < atoms + 2 and (line := reader.take()) is not None:
+                taken.append(line)
+            if atoms < 1 or len(taken) < atoms + 2:
+                raise MetalffError(f"{where}: the file ends after {max(len(taken) - 2, 0)} of {atoms} atoms; it is truncated")
+            frame = _frame(where, taken[1], taken[2:], source, number)
+        except MetalffError as error:
+            if skip is None:
+                raise
+            skip(error if str(error).startswith(name) else MetalffError(f"{where}: {error}"))
+            reader.to_next_frame(taken)
+        else:
+            yield frame
+        number += 1
+
+
+class _Lines:
+    """Lines one by one; some can be put back. ``number``: of lines taken."""
+
+    def __init__(self, lines: Iterable[str]):
+        self.lines, self.waiting, self.number = iter(lines), [], 0
+
+    def take(self) -> str | None:
+        line = self.waiting.pop() if self.waiting else next(self.lines, None)
+        self.number += line is not None
+        return line
+
+    def put_back(self, lines: list[str]) -> None:
+        self.waiting += reversed(lines)
+        self.number -= len(lines)
+
+    def rest_is_empty(self) -> bool:
+        seen = []
+        while (line := self.take()) is not None:
+            seen.append(line)
+            if line.strip():
+                self.put_back(seen)
+                return False
+        return True
+
+    def to_next_frame(self, taken: list[str]) -> None:
+        """After a damaged frame that began with ``taken``: go to where the next one begins, one line before its header."""
+        for k in range(2, len(taken)):
+            if taken[k].strip().isdigit() or _is_header(taken[k]):  # lines are missing, and it has begun already
+                self.put_back(taken[k if taken[k].strip().isdigit() else k - 1 :])
+                return
+        if len(taken) > 2:
+            return
+        self.put_back(taken[1:])
+        before = self.take()
+        if before is not None and _is_header(before):
+            before = self.take()
+        while before is not None and (line := self.take()) is not None:
+            if _is_header(line):
+                self.put_back([before, line])
+                return
+            before = line
+
+
+def _is_header(line: str) -> bool:
+    return "Lattice=" in line or "Properties=" in line
 
 
 def text_lines(path: Path) -> list[str]:
@@ -141,18 +210,20 @@ def _values(where, info, key, *counts) -> np.ndarray:
 def _columns(properties: str, body: list[str]) -> dict[str, np.ndarray]:
     """Columns that are needed: atomic ``numbers`` [N], ``pos`` [N,3] and forces [N,3]."""
     fields = properties.split(":")
-    table = np.array([line.split() for line in body], dtype=str)
-    columns, start = {}, 0
-    for name, width in zip(fields[::3], map(int, fields[2::3]), strict=True):
-        columns[name] = table[:, start : start + width]
-        start += width
-    if start != table.shape[1]:
+    words = [line.split() for line in body]
+    starts = dict(zip(fields[::3], np.cumsum([0, *map(int, fields[2::3])]).tolist()))
+    widths = dict(zip(fields[::3], map(int, fields[2::3]), strict=True))
+    if any(len(row) != sum(widths.values()) for row in words):
         raise ValueError("columns")
-    wanted = {name: columns[name].astype(float).reshape(-1, 3) for name in ("pos", *FORCE_KEYS) if name in columns}
-    if "species" in columns:
-        wanted["numbers"] = np.array([atomic_numbers[symbol] for symbol in columns["species"][:, 0]])
+    wanted = {}
+    for name in ("pos", *FORCE_KEYS):
+        if name in widths:
+            start = starts[name]
+            wanted[name] = np.array([float(word) for row in words for word in row[start : start + widths[name]]]).reshape(-1, 3)
+    if "species" in widths:
+        wanted["numbers"] = np.array([atomic_numbers[row[starts["species"]]] for row in words])
     else:
-        wanted["numbers"] = columns["Z"][:, 0].astype(int)
+        wanted["numbers"] = np.array([int(row[starts["Z"]]) for row in words])
     wanted["pos"]
     return wanted
 

@@ -1,8 +1,14 @@
-"""Folders of data in the layout of Metal-43: ``<El>_<lattice>_<T>.extxyz``, one trajectory per file, and ``manifest.json``."""
+"""Names and folders of published sets of metals: Metal-43 and TM23.
 
+Metal-43: ``<El>_<lattice>_<T>.extxyz``, one trajectory per file, and, where we write it, ``manifest.json``. TM23 (Owen et al., npj Comput. Mater. 10,
+92 (2024)): ``<El>_{cold,warm,melt}_nequip_{train,test}.xyz`` at 0.25, 0.75 and 1.25 of the melting temperature, and ``<El>_2700cwm_{train,test}.xyz``
+with frames of all three.
+"""
+
+import hashlib
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +16,63 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.extxyz import read_extxyz
 from metalff.data.frame import Dataset
+from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
-NAME = re.compile(r"(?P<element>[A-Z][a-z]?)_(?P<lattice>[A-Za-z0-9-]+)_(?P<temperature>\d+(?:\.\d+)?)\.(?:ext)?xyz(?:\.gz)?")
+ENDING = r"\.(?:ext)?xyz(?:\.gz)?"
+METAL43 = re.compile(rf"(?P<element>[A-Z][a-z]?)_(?P<lattice>[A-Za-z0-9-]+)_(?P<temperature>\d+(?:\.\d+)?){ENDING}")
+TM23 = re.compile(rf"(?P<element>[A-Z][a-z]?)_(?:(?P<kind>cold|warm|melt)(?:_nequip)?|2700cwm)_(?P<split>train|test){ENDING}")
+TM23_TEMPERATURES = {"cold": 0.25, "warm": 0.75, "melt": 1.25}
+"""In units of the melting temperature."""
+
+EXAMPLE = "<El>_<lattice>_<T>.extxyz, such as Al_fcc_300.extxyz (Metal-43), or <El>_cold_nequip_train.xyz (TM23)"
 
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Name:
+    """What the name of a file says.
+
+    Attributes:
+        element: symbol.
+        lattice: as the name has it, such as fcc or p6-mmm; '' in TM23.
+        temperature: K; None where frames of several temperatures are in the file. In TM23 the nominal one, by the experimental melting temperature.
+        group: ``cold``, ``warm``, ``melt`` or ``cwm`` in TM23; '' else.
+        split: ``train`` or ``test`` in TM23; '' else.
+    """
+
+    element: str
+    lattice: str = ""
+    temperature: float | None = None
+    group: str = ""
+    split: str = ""
+
+    @property
+    def order(self) -> tuple:
+        """By element, temperature (files of several last), lattice and split."""
+        return (self.element, self.temperature is None, self.temperature or 0.0, self.lattice, self.group, self.split)
 
 
 def file_name(element: str, lattice: str, temperature: float) -> str:
     return f"{element}_{lattice}_{temperature:.0f}.extxyz"
 
 
-def parse(name: str) -> tuple[str, str, float] | None:
-    """(element, lattice, temperature in K) of a file's name; None when it is not in the layout."""
-    found = NAME.fullmatch(name)
-    if not found or found["element"] not in atomic_numbers:
-        return None
-    return found["element"], found["lattice"], float(found["temperature"])
+def parse(name: str) -> Name | None:
+    """What a file's name says; None when it is not in a layout that is known."""
+    if (found := METAL43.fullmatch(name)) and found["element"] in atomic_numbers:
+        return Name(found["element"], found["lattice"], float(found["temperature"]))
+    if (found := TM23.fullmatch(name)) and found["element"] in metals():
+        temperature = found["kind"] and round(TM23_TEMPERATURES[found["kind"]] * metals()[found["element"]].melting_temperature)
+        return Name(found["element"], "", temperature and float(temperature), found["kind"] or "cwm", found["split"])
+    return None
 
 
 def files(folder: Path) -> list[Path]:
-    """The files in the layout, by element and temperature."""
-    named = [(parse(path.name), path) for path in Path(folder).iterdir()]
-    return [item[-1] for item in sorted((k[0], k[2], k[1], p.name, p) for k, p in named if k)]
+    """The files in a layout, by element and temperature."""
+    named = [(parse(path.name), path) for path in Path(folder).iterdir() if path.is_file()]
+    return [path for _, path in sorted(((name.order, path) for name, path in named if name), key=lambda item: (item[0], item[1].name))]
 
 
 def manifest(folder: Path) -> dict:
@@ -56,35 +95,76 @@ def write_manifest(folder: Path, content: dict) -> None:
         json.dump(content, stream, indent=1)
 
 
+def named(frames, name: Name, source: str, phase: str = ""):
+    """Frames of a file with what its name says: temperature (never recomputed), ``group`` that of the name, else the phase, else the lattice.
+
+    Args:
+        source: of the frames, without the split.
+        phase: '' where it is unknown.
+    """
+    group, source = name.group or phase or name.lattice, f"{source}:{name.split}" if name.split else source
+    return [replace(f, temperature=name.temperature, group=group, source=source) for f in frames]
+
+
+def check_element(elements: list[str], name: Name, where) -> None:
+    """Raises: MetalffError: another element than the name says."""
+    if elements != [name.element]:
+        raise MetalffError(f"{where}: the name says {name.element}, but the frames contain {' '.join(elements)}")
+
+
 def read_file(path: Path, phase: str = "") -> Dataset:
-    """One file: temperature by its name (never recomputed), ``group`` the phase, else the lattice.
+    """One file, its frames as ``named``.
 
     Raises:
         MetalffError: as ``read_extxyz``, or another element than the name says.
     """
     path = Path(path)
-    element, lattice, temperature = parse(path.name)
-    dataset = read_extxyz(path)
-    if dataset.elements != [element]:
-        raise MetalffError(f"{path}: the name says {element}, but the frames contain {' '.join(dataset.elements)}")
-    source = f"{path.parent.name}/{path.name}"
-    return replace(dataset, frames=tuple(replace(f, temperature=temperature, group=phase or lattice, source=source) for f in dataset))
+    name, dataset = parse(path.name), read_extxyz(path)
+    check_element(dataset.elements, name, path)
+    return replace(dataset, frames=tuple(named(dataset, name, f"{path.parent.name}/{path.name}", phase)))
 
 
 def read_folder(folder) -> Dataset:
-    """All files of a folder in the layout as one set; ``group`` is the phase by the manifest, where it says one, else the lattice.
+    """All files of a folder in a layout as one set; ``group`` is the phase by the manifest, where it says one.
 
     Raises:
-        MetalffError: no file in the layout, or a bad one.
+        MetalffError: no file in a layout, or a bad one.
     """
     folder = Path(folder)
     found = files(folder)
     if not found:
-        raise MetalffError(f"{folder} holds no file named <El>_<lattice>_<T>.extxyz, such as Al_fcc_300.extxyz")
+        raise MetalffError(f"{folder} holds no file named {EXAMPLE}")
     said = manifest(folder)
     entries = said.get("files", {})
-    parts = [read_file(path, entries.get(path.name, {}).get("phase", "")) for path in found]
-    return Dataset(folder.name, tuple(frame for part in parts for frame in part), said.get("citation", ""), said.get("licence", ""))
+    parts = {path.name: list(read_file(path, entries.get(path.name, {}).get("phase", ""))) for path in found}
+    marks = {name: [fingerprint(frame) for frame in frames] for name, frames in parts.items()}
+    twice = twins(marks)
+    kept = [frame for name, frames in parts.items() for k, frame in enumerate(frames) if k not in twice.get(name, ())]
+    return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""))
+
+
+def fingerprint(frame) -> str:
+    """Of structure and energy, to find frames that two files share."""
+    return hashlib.sha256(np.ascontiguousarray(frame.positions).tobytes() + np.float64(frame.energy).tobytes()).hexdigest()[:16]
+
+
+def twins(marks: dict[str, list[str]]) -> dict[str, set[int]]:
+    """Frames of TM23's files of all temperatures that are in the files of one temperature too, by file; the latter say more, so they stay.
+
+    Args:
+        marks: ``fingerprint`` of every frame by file name.
+    """
+    single, several = {}, {}
+    for file, own in marks.items():
+        name = parse(file)
+        (several if name.temperature is None else single).setdefault(name.element, []).append((file, own))
+    found = {}
+    for element, files_ in several.items():
+        known = {mark for _, own in single.get(element, ()) for mark in own}
+        for file, own in files_:
+            if twice := {k for k, mark in enumerate(own) if mark in known}:
+                found[file] = twice
+    return found
 
 
 def write_file(frames, path) -> None:

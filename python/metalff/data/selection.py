@@ -5,7 +5,7 @@ from dataclasses import replace
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError, nearest
 
-KEYS = ("element", "group", "temperature", "frames")
+KEYS = ("element", "group", "temperature", "split", "frames")
 
 
 def divide(spec: str) -> tuple[str, dict]:
@@ -48,8 +48,8 @@ def _slice(text: str) -> slice:
     return slice(*bounds)
 
 
-def select(dataset: Dataset, *, element=None, group=None, temperature=None, frames=None) -> Dataset:
-    """The frames with any of these elements, groups and temperatures (K), of those that the slice ``frames`` leaves.
+def select(dataset: Dataset, *, element=None, group=None, temperature=None, split=None, frames=None) -> Dataset:
+    """The frames with any of these elements, groups, temperatures (K) and splits, of those that the slice ``frames`` leaves.
 
     Raises:
         MetalffError: nothing is left.
@@ -61,7 +61,7 @@ def select(dataset: Dataset, *, element=None, group=None, temperature=None, fram
         if not kept:
             raise MetalffError(f"{dataset.name} has {len(dataset)} frames and none with {words}")
         dataset = replace(dataset, name=f"{dataset.name}[{words}]", frames=kept)
-    wanted = {"element": element, "group": group, "temperature": temperature}
+    wanted = {"element": element, "group": group, "temperature": temperature, "split": split}
     return dataset.filter(**{key: value for key, value in wanted.items() if value is not None})
 
 

@@ -1,0 +1,273 @@
+"""Imported sets: each file of a published set checked and kept as HDF5 in the data folder, so that a part of it opens at once.
+
+``<data folder>/data/<set>/<file>.h5`` and ``index.json``, which says what is in each: nothing else is read to find the files of an element.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from metalff.data import layout
+from metalff.data.archive import Member, md5, members
+from metalff.data.extxyz import frames_of
+from metalff.data.frame import Dataset, Frame
+from metalff.data.metals import metals
+from metalff.errors import MetalffError
+from metalff.paths import atomic_write, data_dir
+
+SCHEMA = 1
+"""Number of the layout of ``index.json`` and of the HDF5 files."""
+
+INDEX = "index.json"
+
+PHASE_FRAMES = 8
+"""Frames, evenly spaced, that say whether a trajectory is solid or liquid."""
+
+LARGE = 200.0
+"""A force component above this (eV/Å) is said."""
+
+PUBLISHED = {
+    "a151f12d190537d918f5621741bc8a0a": ("Metal-43", "Geng et al., npj Comput. Mater. 12, 102 (2026), doi 10.24435/materialscloud:hm-6z"),
+}
+"""md5 of archives as published: name and citation."""
+
+
+def home() -> Path:
+    return data_dir() / "data"
+
+
+def names() -> list[str]:
+    """Of the imported sets."""
+    return sorted(path.parent.name for path in home().glob(f"*/{INDEX}"))
+
+
+def set_name(path: Path) -> str:
+    """Name of a set by the name of its archive or folder."""
+    stem = re.sub(r"(?i)[-_. ]?(dataset)?(\.zip)?$", "", Path(path).resolve().name)
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", stem) or "set"
+
+
+def index(name: str) -> dict:
+    """``index.json`` of an imported set: ``source``, ``citation``, ``licence``, ``complete``, ``files``.
+
+    Raises:
+        MetalffError: damaged, or of another version.
+    """
+    path = home() / name / INDEX
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found["schema"] == SCHEMA and isinstance(found["files"], dict):
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise MetalffError(f"{path} is damaged or of another version; remove {path.parent} and import the set again")
+
+
+class Import:
+    """One import, resumable: files that are there already are kept.
+
+    Args:
+        path: folder or zip archive.
+        name: of the set; by that of ``path`` when None.
+        skip_bad: leave damaged frames out, and say so, instead of refusing them.
+    Raises:
+        MetalffError: as ``members``, a bad name, or the name is taken by a set of another source.
+    """
+
+    def __init__(self, path, name: str | None = None, skip_bad: bool = False):
+        from metalff.data.bundled import names as bundled
+
+        self.path, self.skip_bad = Path(path), skip_bad
+        self.members = members(self.path, skip_bad)
+        published, citation = PUBLISHED.get(md5(self.path) if self.path.is_file() else "", ("", ""))
+        self.name = name or published or set_name(self.path)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", self.name) or self.name in bundled():
+            raise MetalffError(f"--name {self.name}: choose another, of letters, digits and . _ + -, that no bundled set has")
+        self.folder = home() / self.name
+        said = layout.manifest(self.path) if self.path.is_dir() else {}
+        self.phases = {file: entry["phase"] for file, entry in said.get("files", {}).items() if "phase" in entry}
+        self.content = {"schema": SCHEMA, "source": str(self.path.resolve()), "citation": citation or said.get("citation", "")}
+        self.content |= {"licence": said.get("licence", ""), "complete": False, "files": {}}
+        if (self.folder / INDEX).exists():
+            before = index(self.name)
+            if before["source"] != self.content["source"]:
+                raise MetalffError(f"a set named {self.name} was imported from {before['source']}; give another --name, or remove {self.folder}")
+            self.content["files"] = before["files"]
+
+    def tasks(self) -> dict[str, tuple]:
+        """Arguments of ``import_file`` for each file that is not there yet, by file name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = {}
+        known = {member.file for member in self.members}
+        self.content["files"] = {file: found for file, found in self.content["files"].items() if file in known}
+        for member in self.members:
+            found = self.content["files"].get(member.file, {})
+            whole = found.get("stamp") == member.stamp and (self.skip_bad or not found.get("bad"))
+            if not (whole and (self.file(member.file).exists() or not found["frames"])):
+                wanted[member.file] = (member, self.file(member.file), self.phases.get(member.file), self.skip_bad)
+        return wanted
+
+    def file(self, name: str) -> Path:
+        return self.folder / (re.sub(layout.ENDING + "$", "", name) + ".h5")
+
+    def add(self, file: str, found: dict) -> None:
+        """Keep what ``import_file`` gave."""
+        self.content["files"][file] = found
+        self.write()
+
+    def write(self) -> None:
+        """``index.json``, files in their order; frames that two files of TM23 share count once."""
+        order = [member.file for member in self.members]
+        files = {file: self.content["files"][file] for file in order if file in self.content["files"]}
+        marks = {}
+        for file, found in files.items():
+            found.pop("twice", None)
+            if found["frames"] and found["element"] in {f["element"] for f in files.values() if f["temperature"] is None}:
+                marks[file] = _marks(self.folder / found["h5"])
+        for file, twice in layout.twins(marks).items():
+            files[file]["twice"] = sorted(twice)
+        self.content |= {"files": files, "complete": len(files) == len(order)}
+        with atomic_write(self.folder / INDEX) as stream:
+            json.dump(self.content, stream, indent=1)
+
+
+def import_file(member: Member, out: Path, phase: str | None, skip_bad: bool) -> dict:
+    """Read, check and keep one file.
+
+    Returns:
+        its entry in ``index.json``: what the name says, ``phase`` (solid, liquid or '' where it cannot be told), ``frames``, ``atoms`` (of a frame, or
+        [least, most]), ``force_rms`` and ``force_max`` (eV/Å), ``energy`` (mean, eV/atom), ``stress`` (whether all have it), ``bad`` (sentences). Numbers of frames that do not exist are left out.
+    Raises:
+        MetalffError: a damaged frame, without ``skip_bad``; another element than the name says; an empty file.
+    """
+    bad = []
+    name = member.name
+    frames = list(frames_of(member.lines(), str(member), member.file, (lambda error: bad.append(str(error))) if skip_bad else None))
+    found = {"h5": out.name, "stamp": member.stamp, "element": name.element, "lattice": name.lattice, "temperature": name.temperature}
+    if not frames:
+        if not bad:
+            raise MetalffError(f"{member}: the file holds no frames")
+        return found | {"group": "", "split": name.split, "phase": "", "frames": 0, "bad": bad}
+    layout.check_element(sorted({symbol for frame in frames for symbol in frame.elements}), name, member)
+    phase = phase_of(frames, name) if phase is None else phase
+    counts = sorted({len(frame) for frame in frames})
+    forces = np.concatenate([frame.forces for frame in frames])
+    found |= {"group": name.group or phase or name.lattice, "split": name.split, "phase": phase, "frames": len(frames)}
+    found |= {"atoms": counts[0] if len(counts) == 1 else [counts[0], counts[-1]], "force_rms": float(np.sqrt(np.mean(forces**2)))}
+    found |= {"force_max": float(abs(forces).max()), "energy": float(np.mean([frame.energy / len(frame) for frame in frames]))}
+    found |= {"stress": all(frame.stress is not None for frame in frames), "bad": bad}
+    write_frames(frames, out)
+    return found
+
+
+def phase_of(frames: list[Frame], name: layout.Name) -> str:
+    """``solid`` or ``liquid``, by the structure of some frames; '' where that says nothing, as in a file of several temperatures."""
+    from metalff.validate import order
+
+    crystal = name.lattice if name.lattice in order.NEIGHBOURS else metals()[name.element].crystal if name.element in metals() else None
+    chosen = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, PHASE_FRAMES).astype(int))]
+    if crystal is None or name.temperature is None or any(len(f) < 32 or not f.pbc.all() for f in chosen):
+        return ""
+    return order.phase([order.solid_fraction(f.positions, f.cell, crystal) for f in chosen])
+
+
+def write_frames(frames: list[Frame], path: Path) -> None:
+    """HDF5 of one file: atoms of all frames one after the other, in the numbers of their frames; atomic."""
+    import h5py
+
+    counts = np.array([len(frame) for frame in frames])
+    arrays = {
+        "atoms": counts.astype("i4"),
+        "numbers": np.concatenate([frame.numbers for frame in frames]).astype("u1"),
+        "positions": np.concatenate([frame.positions for frame in frames]),
+        "forces": np.concatenate([frame.forces for frame in frames]),
+        "cell": np.stack([frame.cell for frame in frames]),
+        "pbc": np.stack([frame.pbc for frame in frames]),
+        "energy": np.array([frame.energy for frame in frames]),
+        "stress": np.stack([np.full((3, 3), np.nan) if frame.stress is None else frame.stress for frame in frames]),
+        "index": np.array([frame.index for frame in frames], "i4"),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["schema"] = SCHEMA
+            for key, array in arrays.items():
+                file.create_dataset(key, data=array, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_frames(path: Path, source: str, temperature: float | None, group: str, without=()) -> Iterator[Frame]:
+    """Frames of ``write_frames``.
+
+    Raises:
+        MetalffError: missing or damaged.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            found = {key: file[key][()] for key in ("atoms", "numbers", "positions", "forces", "cell", "pbc", "energy", "stress", "index")}
+    except (OSError, KeyError):
+        raise MetalffError(f"{path} is missing or damaged; import the set again: metalff data import") from None
+    ends = np.cumsum(found["atoms"])
+    numbers, without = found["numbers"].astype(int), set(without)
+    has_stress = np.isfinite(found["stress"]).all(axis=(1, 2))
+    for k, (start, end) in enumerate(zip(ends - found["atoms"], ends)):
+        if k in without:
+            continue
+        yield Frame(
+            numbers=numbers[start:end],
+            positions=found["positions"][start:end],
+            cell=found["cell"][k],
+            pbc=found["pbc"][k],
+            energy=float(found["energy"][k]),
+            forces=found["forces"][start:end],
+            stress=found["stress"][k] if has_stress[k] else None,
+            temperature=temperature,
+            group=group,
+            source=source,
+            index=int(found["index"][k]),
+        )
+
+
+def _marks(path: Path) -> list[str]:
+    return [layout.fingerprint(frame) for frame in read_frames(path, "", None, "")]
+
+
+def stream(name: str, element=None, group=None, temperature=None, split=None) -> Iterator[Frame]:
+    """Frames of an imported set, file by file; only files with one of these elements, groups, temperatures (K) and splits are opened."""
+    asked = {"element": element, "group": group, "temperature": temperature, "split": split}
+    asked = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items() if value is not None}
+    for file, found in index(name)["files"].items():
+        if all(found[key] in values for key, values in asked.items()) and len(found.get("twice", ())) < found["frames"]:
+            source = f"{name}/{file}" + (f":{found['split']}" if found["split"] else "")
+            yield from read_frames(home() / name / found["h5"], source, found["temperature"], found["group"], found.get("twice", ()))
+
+
+def load(name: str, **wanted) -> Dataset:
+    """An imported set, or the part of it that ``stream`` gives; empty where nothing fits.
+
+    Raises:
+        MetalffError: the import was interrupted, or a file is damaged.
+    """
+    content = index(name)
+    if not content["complete"]:
+        raise MetalffError(f"the import of {name} is not complete; go on with: metalff data import {content['source']}")
+    return Dataset(name, tuple(stream(name, **wanted)), content["citation"], content["licence"])
+
+
+def remove(name: str) -> None:
+    """Remove an imported set from the data folder."""
+    shutil.rmtree(home() / name)
