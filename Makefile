@@ -41,7 +41,10 @@ test: export METALFF_HOME := $(CURDIR)/.metalff
 test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.metalff
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(WHICH)
+
+test-all: WHICH := -m "slow or not slow"
+test-all: test
 
 clean:
 	rm -rf build demo .metalff .pytest_cache $(VENV)

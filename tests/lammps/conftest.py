@@ -37,15 +37,24 @@ def angular(tmp_path_factory):
 @pytest.fixture(scope="session")
 def local_mace(tmp_path_factory):
     """A strictly local learned model: one layer of MACE with random weights, for nickel and copper."""
+    return random_mace(1, tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="session")
+def two_layer_mace(tmp_path_factory):
+    """A small MACE that passes messages, with random weights, for nickel and copper."""
+    return random_mace(2, tmp_path_factory.mktemp("small"))
+
+
+def random_mace(layers, folder):
     from metalff.deploy import mace
 
     create("mace")
-    folder = tmp_path_factory.mktemp("local")
-    worker = Path(__file__).with_name("local_mace.py")
-    command = [str(environment_python("mace")), "-P", str(worker), str(folder / "local.model")]
-    subprocess.run(command, check=True, capture_output=True)
-    mace.deploy(folder / "local.model", folder / "CuNi-local.mlff", say=lambda line: None)
-    return folder / "CuNi-local.mlff"
+    worker = Path(__file__).with_name("random_mace.py")
+    command = [environment_python("mace"), "-P", worker, layers, folder / "random.model"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    mace.deploy(folder / "random.model", folder / "CuNi-mace.mlff", say=lambda line: None)
+    return folder / "CuNi-mace.mlff"
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ class Model:
         atomic: the reference splits the energy among the atoms in the same way.
         of: the name under which the artefact and the reference are made.
         engine: keywords of ``MLFFCalculator`` and, in the same words, of pair_style mlff.
+        slow: compiles a program of a kind that another model has.
     """
 
     tolerance: Tolerance
@@ -53,6 +54,7 @@ class Model:
     atomic: bool = True
     of: str = ""
     engine: tuple[tuple[str, object], ...] = (("engine", "torch"),)
+    slow: bool = False
 
     def structure(self, name):
         atoms = STRUCTURES[name].copy()
@@ -73,11 +75,12 @@ ALL_RANKS = ("1 rank", "2 ranks", "4 ranks")
 NATIVE = (("engine", "native"), ("spline", 0))
 MODELS = {
     "EAM": Model(ROUND_OFF, ALL_RANKS),
-    "EAM, a user's module": Model(ROUND_OFF, ("1 rank", "2 ranks")),
+    "EAM, a user's module": Model(ROUND_OFF, ("1 rank", "2 ranks"), slow=True),
     "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False),
-    "MACE": Model(MACE, tuple(WAYS)),
-    "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni")),  # not in the order of the model
-    "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), of="MACE", engine=NATIVE),
+    "MACE": Model(ROUND_OFF, tuple(WAYS), ("Cu", "Ni")),  # not in the order of the model
+    "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni"), slow=True),
+    "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), ("Cu", "Ni"), of="MACE", engine=NATIVE),
+    "bundled MACE, native": Model(MACE, ("1 rank", "2 ranks"), engine=NATIVE),
     "local MACE, native": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), of="local MACE", engine=NATIVE),
     "NEP": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
     "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
@@ -87,7 +90,18 @@ MODELS = {
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
-every_model = pytest.mark.parametrize("model", MODELS)
+OTHER_KINDS = ("Stillinger-Weber", "NequIP", "Allegro", "DeePMD", "SevenNet")
+"""Whose programs in float32 are those of MACE to the engine."""
+
+ON_FOUR_RANKS = ("EAM", "MACE", "MACE, native")
+"""Models that stand for the others of their kind there: strictly local, passing messages, without torch."""
+
+
+def case(model, *others, slow=False):
+    return pytest.param(model, *others, marks=[pytest.mark.slow] if slow or MODELS[model].slow else [])
+
+
+every_model = pytest.mark.parametrize("model", [case(model) for model in MODELS])
 every_structure = pytest.mark.parametrize("name", STRUCTURES)
 
 
@@ -103,7 +117,8 @@ def artefact(model, request):
         "EAM": "oracle",
         "EAM, a user's module": "user_eam",
         "Stillinger-Weber": "angular",
-        "MACE": "bundled_model",
+        "MACE": "two_layer_mace",
+        "bundled MACE, native": "bundled_model",
         "local MACE": "local_mace",
         "NEP": "nep",
         "NequIP": "nequip",
@@ -212,13 +227,15 @@ def test_ase_agrees(model, name, calculator, reference):
 
 
 @every_structure
-@pytest.mark.parametrize("model, way", [(model, way) for model, m in MODELS.items() for way in m.ways])
+@pytest.mark.parametrize(
+    "model, way", [case(model, way, slow=way.startswith("4 ranks") and model not in ON_FOUR_RANKS) for model, m in MODELS.items() for way in m.ways]
+)
 def test_lammps_agrees(model, way, name, outcomes, reference):
     (ours,) = outcomes[name]
     agrees(model, reference[name], ours.energy, ours.forces, ours.stress, ours.energies)
 
 
-@every_model
+@pytest.mark.parametrize("model", [case(model, slow=model in OTHER_KINDS) for model in MODELS])
 def test_single_precision_stays_near_double(model, artefact, reference):
     atoms = MODELS[model].structure("bulk")
     atoms.calc = MLFFCalculator(artefact, precision="single", **dict(MODELS[model].engine))
@@ -279,7 +296,7 @@ def test_the_energy_is_invariant(model, calculator):
         np.testing.assert_allclose(turned.get_forces(), (forces @ (sign * rotation))[order], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("model", [name for name, m in MODELS.items() if len(m.elements) > 1])
+@pytest.mark.parametrize("model", [case(name) for name, m in MODELS.items() if len(m.elements) > 1])
 def test_elements_are_told_apart(model, calculator):
     atoms = MODELS[model].structure("bulk")
     atoms.calc = calculator

@@ -69,7 +69,7 @@ NULLS = {
 }
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NULLS)
 def test_types_of_one_element(name, ranks, oracle, tmp_path):
     box = crystal(types=2)
@@ -236,7 +236,7 @@ CHANGES = {  # types, commands, atoms at the end
 }
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CHANGES)
 def test_atoms_that_change(name, ranks, oracle, alloy, tmp_path):
     types, commands, atoms = CHANGES[name]

@@ -49,7 +49,7 @@ def test_heat_flux_is_the_flow_of_energy(ranks, oracle, tmp_path):
     assert np.abs(symmetric - flow).max() > 1e-3 * scale, "the test must tell the two stresses apart"
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["triclinic", "surface", "tiny box", "cluster in a corner"])
 def test_both_per_atom_stresses_sum_to_the_virial(name, ranks, oracle, tmp_path):
     lines = [*commands(Script(STRUCTURES[name])._box(), oracle), "compute c all centroid/stress/atom NULL"]

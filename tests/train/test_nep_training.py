@@ -45,6 +45,8 @@ def run(*arguments):
 
 
 def history(out: Path):
+    if not (out / "history.csv").exists():
+        return []
     with (out / "history.csv").open() as stream:
         return [(row["epoch"], row["force_rmse_valid"], row["energy_rmse_valid"]) for row in csv.DictReader(stream)]
 
@@ -64,10 +66,9 @@ def test_it_learns(trained):
 
 def test_killed_and_resumed_it_is_the_same(frames, trained, tmp_path):
     process = subprocess.Popen(command(frames, tmp_path / "cu"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        if (tmp_path / "cu" / "checkpoint.pt").exists() or process.poll() is not None:
-            break
-        time.sleep(0.02)
+    while not ((tmp_path / "cu" / "checkpoint.pt").exists() and history(tmp_path / "cu")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
     (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(worker), signal.SIGKILL)
     assert process.wait() == 1 and len(history(tmp_path / "cu")) < EPOCHS

@@ -56,6 +56,7 @@ def test_from_scratch(few, tmp_path):
     assert described["e0"] == [0.0] and described["config"]["start"] == ""
 
 
+@pytest.mark.slow
 def test_a_start_is_the_pretrained_model_but_for_its_offset(few, tmp_path):
     """Hardly trained: the errors of the pretrained model itself, whose energies are 0.7 eV/atom off before the fit."""
     described = train(configuration("sevennet", START | {"lr": 1e-12}), few, tmp_path / "cu")

@@ -14,7 +14,7 @@ from metalff.errors import MetalffError
 from metalff.validate import parity
 
 SPEC = ["--data", "zuo2020-Cu:test"]
-FILES = {"validate.json", "frames.csv", "forces.parquet", "parity.png"}
+FILES = {"validate.json", "elements.csv", "frames.csv", "forces.parquet", "parity.png"}
 
 
 def run(*arguments):

@@ -19,9 +19,9 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
-    data: Annotated[str, typer.Option(help="Bundled set such as zuo2020-Cu:test, or an extxyz or mlearn file.")],
-    out: Annotated[Path, typer.Option(help="Folder for validate.json, frames.csv, forces.parquet, parity.png.")],
+    potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`), .mlff files, or {element}/eam for one per metal.")],
+    data: Annotated[str, typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file, or a folder in the layout of Metal-43.")],
+    out: Annotated[Path, typer.Option(help="Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png.")],
     block: Annotated[
         int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
     ] = None,
@@ -31,12 +31,12 @@ def validate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from metalff.data import read
-    from metalff.potentials import resolve
+    from metalff.potentials import per_element, resolve
     from metalff.validate.compare import compare
     from metalff.validate.tables import document
 
     dataset = read(data)
-    chosen = [resolve(spec, dataset.elements) for spec in potentials]
+    chosen = [per_element(spec, dataset.elements) if "{element}" in spec else resolve(spec, dataset.elements) for spec in potentials]
     if len({potential.name for potential in chosen}) < len(chosen):
         raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
     claim(out, dataset, chosen, force)
@@ -49,6 +49,8 @@ def validate(
         )
     write(out, results, dataset, document(results, dataset, versions(*RECORDED)))
     Console().print(table(results, dataset))
+    if len(dataset.elements) > 1:
+        Console().print(by_element(results))
     typer.echo(f"results: {out}")
 
 
@@ -74,25 +76,26 @@ def claim(out: Path, dataset, potentials, force: bool) -> None:
 
 
 def write(out: Path, results, dataset, content: dict) -> None:
-    """The four files, put in place together once all are written; ``validate.json`` comes last."""
+    """The files, put in place together once all are written; ``validate.json`` comes last."""
     import pandas
     import pyarrow
     import pyarrow.parquet
 
     from metalff.validate.parity import parity_figure
-    from metalff.validate.tables import force_columns, frame_rows
+    from metalff.validate.tables import element_rows, force_columns, frame_rows
 
     with ExitStack() as stack:
-        summary, frames = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv"))
+        summary, frames, elements = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv", "elements.csv"))
         forces, parity = (
             stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png")
         )
         json.dump(content, summary, indent=1, allow_nan=False)
         summary.write("\n")
         pandas.DataFrame(frame_rows(results, dataset)).to_csv(frames, index=False)
+        pandas.DataFrame(element_rows(results)).to_csv(elements, index=False, float_format="%.6g")
         pyarrow.parquet.write_table(pyarrow.table(force_columns(results, dataset)), forces)
         parity_figure(results, dataset).savefig(parity, format="png")
-        for stream in (summary, frames, forces, parity):
+        for stream in (summary, frames, elements, forces, parity):
             stream.flush()
 
 
@@ -124,6 +127,25 @@ def table(results, dataset):
             text(overall.stress_rmse, 1000, 2),
         )
     shown.caption = "* RMSE after fitting one energy offset per element"
+    return shown
+
+
+def by_element(results):
+    """A rich table of the normalised force RMSE in percent, one line per element."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, title="force RMSE ÷ RMS force, %", caption="95% interval in brackets; per phase and temperature: elements.csv")
+    shown.add_column("metal")
+    for result in results:
+        shown.add_column(result.prediction.potential.name, justify="right", overflow="fold")
+    for element in results[0].by_element:
+        cells = []
+        for result in results:
+            found = result.by_element[element].force_rmse_normalised
+            bounds = "" if found is None or found.low is None else f" ({100 * found.low:.1f}–{100 * found.high:.1f})"
+            cells.append(text(found, 100, 1) + bounds)
+        shown.add_row(element, *cells)
     return shown
 
 

@@ -116,7 +116,7 @@ def parity(label: str, reference, predicted, colour: str, limit: float) -> str:
             xlim=(-limit, limit),
             ylim=(-limit, limit),
             aspect="equal",
-            xlabel="DFT force (eV/Å)",
+            xlabel="reference force (eV/Å)",
             ylabel="predicted force (eV/Å)",
         )
 

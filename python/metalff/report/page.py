@@ -12,7 +12,7 @@ import yaml
 from metalff import __version__
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
-from metalff.report import analysis, figures
+from metalff.report import analysis, figures, metals
 from metalff.report.results import Sweep, Validation, read_results
 
 SCHEMA = 1
@@ -61,6 +61,7 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
         potentials=potentials,
         still=STILL,
         colour=colour,
+        script=Markup((here / "metals.js").read_text("utf-8")) if any(metals.table(v.document) for v in validations) else "",
         findings=[finding for validation in validations if (finding := _finding(validation))],
         validations=[_validation(validation, potentials, colour, sweeps, numbers, base) for validation in validations],
         sweeps=[_sweep(sweep, found, potentials, colour, base) for sweep, found in zip(sweeps, numbers, strict=True)],
@@ -113,7 +114,7 @@ def _finding(validation) -> str:
     value = lead["overall"]["force_rmse"]["value"]
     share = lead["overall"]["force_rmse_normalised"]
     dataset = validation.document["dataset"]
-    text = f"On the {dataset['frames']} DFT frames of {dataset['name']}, {lead['label']} has a force RMSE of {digits(value)} eV/Å"
+    text = f"On the {dataset['frames']} frames of {dataset['name']}, {lead['label']} has a force RMSE of {digits(value)} eV/Å"
     text += f" ({digits(100 * share['value'], 2)} % of the RMS force)" if share else ""
     if model and reference:
         other = reference["overall"]["force_rmse"]["value"]
@@ -125,7 +126,10 @@ def _finding(validation) -> str:
 def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
     documents = sorted(validation.document["potentials"], key=lambda p: list(potentials).index(p["name"]))
     limit = 1.05 * max(np.abs(reference).max() for reference, _ in validation.forces.values())
+    by_metal = metals.table(validation.document)
     return {
+        "metals": by_metal,
+        "metals_json": json.dumps(by_metal, ensure_ascii=False).replace("<", "\\u003c"),
         "document": validation.document,
         "rows": [{"potential": p, "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
         "parity": [
@@ -159,7 +163,7 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
             for row in _table(documents, key)
             if row["rms"] < STILL
         ],
-        "links": _links(validation.folder, base, ("validate.json", "frames.csv", "forces.parquet")),
+        "links": _links(validation.folder, base, [name for name in ("validate.json", "elements.csv", "frames.csv", "forces.parquet") if (validation.folder / name).exists()]),
     }
 
 

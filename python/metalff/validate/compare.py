@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
@@ -32,9 +33,23 @@ class Prediction:
     stress: tuple[np.ndarray | None, ...]
 
 
+class Condition(NamedTuple):
+    """Frames of one element, group (a phase, or a kind of structure; '' where unknown) and temperature (K; None where unknown)."""
+
+    element: str
+    group: str
+    temperature: float | None
+
+
+def condition_of(frame) -> Condition:
+    return Condition("-".join(frame.elements), frame.group, frame.temperature)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Errors of one potential: over all frames, per temperature (``"300"``, in K) and per group.
+    """Errors of one potential: over all frames, per temperature (``"300"``, in K), per group, per element, and per ``Condition``.
+
+    The element of a frame with several is such as ``Cu-Ni``.
 
     ``energy_offset`` holds eV per atom of each element, added to the energies for the metrics named ``…_offset``.
     """
@@ -44,6 +59,8 @@ class Result:
     overall: Metrics
     by_temperature: dict[str, Metrics]
     by_group: dict[str, Metrics]
+    by_element: dict[str, Metrics]
+    by_condition: dict[Condition, Metrics]
 
 
 def compare(
@@ -133,7 +150,10 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
         for k, frame in enumerate(frames):
             if (value := key(frame)) not in (None, ""):
                 chosen.setdefault(value, []).append(k)
-        return {f"{value:g}" if isinstance(value, float) else value: over(chosen[value]) for value in sorted(chosen)}
+        return {f"{value:g}" if isinstance(value, float) else value: over(chosen[value]) for value in sorted(chosen, key=order)}
+
+    def order(value):
+        return (atomic_numbers.get(value.element, 200), *(0 if v is None else v for v in value)) if isinstance(value, Condition) else value
 
     return Result(
         prediction=prediction,
@@ -141,4 +161,6 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
         overall=over(list(range(len(frames)))),
         by_temperature=split(lambda frame: frame.temperature),
         by_group=split(lambda frame: frame.group),
+        by_element=dict(sorted(split(lambda frame: condition_of(frame).element).items(), key=lambda item: atomic_numbers.get(item[0], 200))),
+        by_condition=split(condition_of),
     )

@@ -68,7 +68,7 @@ def bootstrap_indices(trajectories, block: int | None = None, resamples: int = R
     for own, length in zip(members, lengths, strict=True):
         starts = rng.integers(len(own), size=(resamples, -(-len(own) // length)))
         chosen = ((starts[:, :, None] + np.arange(length)) % len(own)).reshape(resamples, -1)[:, : len(own)]
-        parts.append(own[chosen])
+        parts.append(own[chosen].astype(np.int32))
     return np.concatenate(parts, axis=1)
 
 
@@ -84,8 +84,9 @@ def estimate(numerator, denominator, indices=None, *, root: bool = False) -> Est
     value = float(finish(numerator.sum() / denominator.sum()))
     if indices is None or len(numerator) < 2:
         return Estimate(value)
-    totals = denominator[indices].sum(axis=1)
-    samples = finish(numerator[indices].sum(axis=1)[totals > 0] / totals[totals > 0])
+    several = np.array_split(indices, max(1, indices.size // 10**7))  # for memory
+    totals, sums = (np.concatenate([values[part].sum(axis=1) for part in several]) for values in (denominator, numerator))
+    samples = finish(sums[totals > 0] / totals[totals > 0])
     low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
 

@@ -3,6 +3,10 @@
 import numpy as np
 
 
+DRAWN = 100_000
+"""Atoms of a set whose forces are all drawn; of a larger one, those of evenly spaced frames."""
+
+
 def parity_figure(results, dataset):
     """A matplotlib Figure with one panel per result of ``compare``; forces in eV/Å."""
     from matplotlib.figure import Figure
@@ -10,8 +14,9 @@ def parity_figure(results, dataset):
     columns = min(len(results), 3)
     rows = -(-len(results) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.7 * rows), dpi=140, layout="constrained")
-    reference = np.concatenate([frame.forces.ravel() for frame in dataset.frames])
-    predicted = [np.concatenate([f.ravel() for f in result.prediction.forces]) for result in results]
+    drawn = range(0, len(dataset), -(-sum(map(len, dataset.frames)) // DRAWN))
+    reference = np.concatenate([dataset.frames[k].forces.ravel() for k in drawn])
+    predicted = [np.concatenate([result.prediction.forces[k].ravel() for k in drawn]) for result in results]
     limit = 1.05 * max(np.abs(reference).max(), 1e-3)
     for number, (result, values) in enumerate(zip(results, predicted, strict=True), 1):
         axes = figure.add_subplot(rows, columns, number)
@@ -21,7 +26,7 @@ def parity_figure(results, dataset):
         outside = np.count_nonzero(np.abs(values) > limit)
         note = f"RMSE {result.overall.force_rmse.value:.3f} eV/Å" + (f", {outside} outside" if outside else "")
         axes.set_title(f"{result.prediction.potential.label}\n{note}", fontsize=9)
-        axes.set_xlabel("DFT force (eV/Å)", fontsize=8)
+        axes.set_xlabel("reference force (eV/Å)", fontsize=8)
         axes.set_ylabel("predicted force (eV/Å)", fontsize=8)
         axes.tick_params(labelsize=7)
     return figure

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from metalff.validate.compare import Condition
 from metalff.validate.metrics import LEVEL, RESAMPLES
 
 SCHEMA = 1
@@ -32,6 +33,8 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
                 "overall": asdict(result.overall),
                 "by_temperature": {key: asdict(value) for key, value in result.by_temperature.items()},
                 "by_group": {key: asdict(value) for key, value in result.by_group.items()},
+                "by_element": {key: asdict(value) for key, value in result.by_element.items()},
+                "by_condition": [condition._asdict() | asdict(value) for condition, value in result.by_condition.items()],
             }
             for result in results
         ],
@@ -73,16 +76,53 @@ def stress_error(reference, predicted) -> float | None:
     return float(np.sqrt(np.mean((predicted - reference)[np.triu_indices(3)] ** 2)))
 
 
-def force_columns(results, dataset) -> dict[str, list]:
-    """Columns of ``forces.parquet``: one row per potential × frame × atom, forces in eV/Å."""
-    columns = {"potential": [], "frame": [], "atom": []}
+def element_rows(results):
+    """One dict per potential × element, and × group × temperature: what ``elements.csv`` holds; energies after the fitted constants, in eV/atom."""
     for result in results:
-        for k, frame in enumerate(dataset.frames):
-            columns["potential"] += [result.prediction.potential.name] * len(frame)
-            columns["frame"] += [k] * len(frame)
-            columns["atom"] += range(len(frame))
-    reference = np.concatenate([frame.forces for _ in results for frame in dataset.frames])
-    predicted = np.concatenate([forces for result in results for forces in result.prediction.forces])
+        rows = [(Condition(element, "", None), found) for element, found in result.by_element.items()]
+        rows += [(condition, found) for condition, found in result.by_condition.items() if condition[1:] != ("", None)]
+        for condition, found in rows:
+            share = found.force_rmse_normalised
+            yield {
+                "potential": result.prediction.potential.name,
+                **condition._asdict(),
+                "frames": found.frames,
+                "force_rms_reference": found.force_rms_reference,
+                **spread("force_rmse", found.force_rmse),
+                **spread("normalised", share),
+                "force_mae": found.force_mae.value,
+                **spread("energy_rmse_offset", found.energy_rmse_offset),
+                "stress_rmse": found.stress_rmse and found.stress_rmse.value,
+            }
+
+
+def spread(name: str, estimate) -> dict:
+    """The value and its interval; None where there is none."""
+    values = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values))
+
+
+ATOMS = 1_000_000
+"""Of a set whose forces are all written; of a larger one, those of evenly spaced frames."""
+
+
+def written_frames(dataset) -> list[int]:
+    """Numbers of the frames that ``forces.parquet`` holds."""
+    return list(range(0, len(dataset), -(-sum(map(len, dataset.frames)) // ATOMS)))
+
+
+def force_columns(results, dataset) -> dict:
+    """Columns of ``forces.parquet``: one row per potential × frame × atom, forces in eV/Å; frames by ``written_frames``."""
+    chosen = written_frames(dataset)
+    sizes = np.array([len(dataset.frames[k]) for k in chosen])
+    names = np.array([result.prediction.potential.name for result in results], object)
+    columns = {
+        "potential": np.repeat(names, sizes.sum()),
+        "frame": np.tile(np.repeat(chosen, sizes), len(results)),
+        "atom": np.tile(np.concatenate([np.arange(size) for size in sizes]), len(results)),
+    }
+    reference = np.tile(np.concatenate([dataset.frames[k].forces for k in chosen]), (len(results), 1))
+    predicted = np.concatenate([result.prediction.forces[k] for result in results for k in chosen])
     for axis, letter in enumerate("xyz"):
         columns[f"reference_f{letter}"] = reference[:, axis]
         columns[f"predicted_f{letter}"] = predicted[:, axis]

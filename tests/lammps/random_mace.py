@@ -1,6 +1,6 @@
-"""A one-layer MACE of nickel and copper with random weights; runs inside MACE's environment: ``python -P local_mace.py FILE``.
+"""A small MACE of nickel and copper with random weights; runs inside MACE's environment: ``python -P random_mace.py LAYERS FILE``.
 
-Strictly local, with a pair repulsion; scaled so that the forces in a rattled crystal are about 1 eV/Å.
+One layer is strictly local; two pass scalars and vectors. With a pair repulsion; scaled so that the forces in a rattled crystal are about 1 eV/Å.
 """
 
 import sys
@@ -14,18 +14,18 @@ from mace.modules import blocks
 from e3nn import o3
 
 
-def build(scale):
+def build(layers, scale):
     torch.manual_seed(5)
     return modules.ScaleShiftMACE(
         r_max=4.0,
         num_bessel=6,
         num_polynomial_cutoff=5,
-        max_ell=2,
+        max_ell=2 if layers == 1 else 1,
         interaction_cls=blocks.RealAgnosticResidualInteractionBlock,
         interaction_cls_first=blocks.RealAgnosticResidualInteractionBlock,
-        num_interactions=1,
+        num_interactions=layers,
         num_elements=2,
-        hidden_irreps=o3.Irreps("8x0e"),
+        hidden_irreps=o3.Irreps("8x0e" if layers == 1 else "4x0e + 4x1o"),
         MLP_irreps=o3.Irreps("1x0e"),
         gate=None,
         atomic_energies=np.array([-1.3, -0.7]),
@@ -40,13 +40,14 @@ def build(scale):
 
 
 def main():
+    layers = int(sys.argv[1])
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     atoms = ase.build.bulk("Cu", "fcc", a=3.6, cubic=True).repeat(2)
     atoms.symbols[::3] = "Ni"
     atoms.rattle(0.08, seed=1)
-    atoms.calc = MACECalculator(models=[build(1.0)], device="cpu", default_dtype="float64")
-    torch.save(build(1.0 / float(np.sqrt((atoms.get_forces() ** 2).mean()))), sys.argv[1])
+    atoms.calc = MACECalculator(models=[build(layers, 1.0)], device="cpu", default_dtype="float64")
+    torch.save(build(layers, 1.0 / float(np.sqrt((atoms.get_forces() ** 2).mean()))), sys.argv[2])
 
 
 if __name__ == "__main__":
