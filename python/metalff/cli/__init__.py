@@ -11,6 +11,7 @@ COMMANDS = [
     "check",
     "sweep",
     "validate",
+    "compare",
     "benchmark",
     "study",
     "report",

@@ -1,0 +1,77 @@
+"""``metalff compare``: a model's own molecular dynamics beside that of a reference."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metalff.errors import MetalffError
+
+
+def register(app: typer.Typer) -> None:
+    app.command("compare", help="Put a model's own trajectories beside a reference's: forces, displacements, g(r), bond angles.")(compare)
+
+
+def compare(
+    trajectories: Annotated[list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")],
+    reference: Annotated[str, typer.Option(help="Set with trajectories of the same metals, such as 'li2020-W[group=aimd]' or an imported set.")],
+    out: Annotated[Path, typer.Option(help="Folder for compare.json, compare.csv and a picture for each temperature.")] = Path("compare"),
+) -> None:
+    import json
+
+    import pandas
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from metalff.benchmark.progress import Bar
+    from metalff.data import read
+    from metalff.paths import atomic_write
+    from metalff.validate import ensembles
+    from metalff.versions import versions
+
+    if out.exists() and not out.is_dir():
+        raise MetalffError(f"{out} is not a folder; choose another --out")
+    models = [ensemble for spec in trajectories for ensemble in ensembles.of_path(spec)]
+    dataset = read(reference)
+    references = ensembles.of_dataset(dataset)
+    found, skipped = [], []
+    with Bar() as bar:
+        for number, model in enumerate(models):
+            bar.update(f"{model.name}, {model.temperature:g} K", number, len(models), None)
+            try:
+                found.append(ensembles.pair(model, references))
+            except MetalffError as error:
+                skipped.append(str(error))
+                bar.line(f"left out: {model.name} at {model.temperature:g} K: {error}")
+        bar.update("", len(models), len(models), None)
+    if not found:
+        raise MetalffError(f"nothing to compare: {skipped[0]}")
+    rows = [pair.row() for pair in found]
+    for pair in found:
+        side = pair.model.ensemble
+        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in side.name)
+        with atomic_write(out / f"{name}-{side.element}-{side.temperature:g}K.png", "wb") as stream:
+            ensembles.figure(pair).savefig(stream, format="png")
+    with atomic_write(out / "compare.csv") as stream:
+        pandas.DataFrame(rows).to_csv(stream, index=False, float_format="%.6g")
+    content = {"schema": 1, "reference": {"name": dataset.name, "sha256": dataset.sha256}, "left_out": skipped, "rows": rows}
+    with atomic_write(out / "compare.json") as stream:
+        json.dump(content | {"versions": versions("numpy", "freud-analysis")}, stream, indent=1)
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"distances from {dataset.name}")
+    for heading in ("K", "model", "phase", "forces\neV/Å", "moves\nÅ", "g(r)", "angles", "Å³/atom"):
+        shown.add_column(heading, justify="left" if heading in ("model", "phase") else "right", overflow="fold")
+    shown.caption = "moves: displacements from mean positions; halves: of the reference in time, what its length leaves uncertain"
+    keys, said = ("forces", "displacements", "g", "angles"), None
+    for row in sorted(rows, key=lambda row: (row["element"], row["temperature"])):
+        kelvin = f"{row['element']} {row['temperature']:g}"
+        if said != kelvin:
+            said, floors = kelvin, [words(row[f"{key}_floor"]) for key in keys]
+            shown.add_row(kelvin, "halves", row["reference_phase"], *floors, f"{row['reference_volume']:.2f}")
+        shown.add_row("", row["model"], row["phase"], *(words(row[f"{key}_distance"]) for key in keys), f"{row['volume']:.2f}")
+    Console().print(shown)
+    typer.echo(f"results: {out}")
+
+
+def words(value) -> str:
+    return "–" if value is None else f"{value:.2g}"
