@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metalff.cli import build_app
+from metalff.cli.compare import ensembles_of
 from metalff.data import Frame, layout
 from metalff.data.metals import metal
 from metalff.errors import MetalffError
@@ -95,7 +96,7 @@ def test_compared_on_the_command_line(sets, tmp_path):
 def test_a_liquid_has_no_mean_positions(sets):
     atoms = metal("Cu").supercell()
     gas = ensembles.Ensemble("gas", "Cu", 1358.0, RNG.random((6, 108, 3)) @ atoms.cell.array, np.stack([atoms.cell.array] * 6), np.ones((6, 108, 3)))
-    references = ensembles.of_path(str(sets / "reference"))
+    references = ensembles_of(str(sets / "reference"))
     found = ensembles.pair(gas, references)
     assert (found.model.phase, found.reference.phase) == ("liquid", "solid") and found.distance["displacements"] is None
     assert ensembles.figure(found).axes
@@ -115,4 +116,4 @@ def test_what_has_no_reference_is_left_out(model, sentence, sets, tmp_path):
 @pytest.mark.parametrize("spec, sentence", [("zuo2020-Cu", "has no temperature"), ("li2020-W[frames=0:1]", "holds no trajectory")])
 def test_references_that_are_no_trajectories(spec, sentence, sets):
     with pytest.raises(MetalffError, match=sentence):
-        ensembles.of_path(spec)
+        ensembles_of(spec)

@@ -32,7 +32,7 @@ def compare(
 
     if out.exists() and not out.is_dir():
         raise MetalffError(f"{out} is not a folder; choose another --out")
-    models = [ensemble for spec in trajectories for ensemble in ensembles.of_path(spec)]
+    models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec)]
     dataset = read(reference)
     references = ensembles.of_dataset(dataset)
     found, skipped = [], []
@@ -71,6 +71,30 @@ def compare(
         shown.add_row("", row["model"], row["phase"], *(words(row[f"{key}_distance"]) for key in keys), f"{row['volume']:.2f}")
     Console().print(shown)
     typer.echo(f"results: {out}")
+
+
+def ensembles_of(spec: str) -> list:
+    """Ensembles of a folder of ``metalff sweep`` (every finished job), a ``trajectory.h5``, or what ``data.read`` takes.
+
+    Raises:
+        MetalffError: damaged, unfinished, or as ``ensembles.of_dataset``.
+    """
+    from metalff.data import read
+    from metalff.report.results import read_results
+    from metalff.sweep.trajectory import read_trajectory
+    from metalff.validate.ensembles import Ensemble, of_dataset
+
+    path = Path(spec)
+    if (path / "sweep.json").is_file():
+        ((sweep,), _) = read_results([path])
+        if not sweep.runs:
+            raise MetalffError(f"{path}: no job of the sweep is finished")
+        trajectories = [run.trajectory for run in sweep.runs]
+    elif path.suffix == ".h5" and path.is_file():
+        trajectories = [read_trajectory(path)]
+    else:
+        return of_dataset(read(spec))
+    return [Ensemble(t.potential, t.element, t.target_temperature, t.positions, t.cell, t.forces) for t in trajectories]
 
 
 def words(value) -> str:

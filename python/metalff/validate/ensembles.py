@@ -4,11 +4,10 @@ Errors on reference structures do not say where a model's own dynamics goes; the
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from metalff.data import Dataset, read
+from metalff.data import Dataset
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.validate import distributions, order
@@ -79,28 +78,6 @@ def of_dataset(dataset: Dataset) -> list[Ensemble]:
     if not found:
         raise MetalffError(f"{dataset.name} holds no trajectory: no two of its frames have the same source, temperature and cell")
     return found
-
-
-def of_path(spec: str) -> list[Ensemble]:
-    """Of a folder of ``metalff sweep`` (every finished job), a ``trajectory.h5``, or what ``data.read`` takes.
-
-    Raises:
-        MetalffError: damaged, unfinished, or as ``of_dataset``.
-    """
-    from metalff.report.results import read_results
-    from metalff.sweep.trajectory import read_trajectory
-
-    path = Path(spec)
-    if (path / "sweep.json").is_file():
-        ((sweep,), _) = read_results([path])
-        if not sweep.runs:
-            raise MetalffError(f"{path}: no job of the sweep is finished")
-        trajectories = [run.trajectory for run in sweep.runs]
-    elif path.suffix == ".h5" and path.is_file():
-        trajectories = [read_trajectory(path)]
-    else:
-        return of_dataset(read(spec))
-    return [Ensemble(t.potential, t.element, t.target_temperature, t.positions, t.cell, t.forces) for t in trajectories]
 
 
 @dataclass(frozen=True, eq=False)
