@@ -10,6 +10,7 @@ from metalff.data.metals import metal, metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.pool import side_by_side
+from metalff.potentials import zhou
 from metalff.potentials.registry import entries, resolve
 from metalff.potentials.verify import verify
 from metalff.versions import versions
@@ -37,7 +38,8 @@ def _plain(value):
 
 def checkable() -> list[str]:
     """EAM and MEAM potentials of metals in the table."""
-    return [name for name, entry in entries().items() if entry.kind in ("eam", "meam") and name.partition("/")[0] in metals()]
+    registered = [name for name, entry in entries().items() if entry.kind in ("eam", "meam") and name.partition("/")[0] in metals()]
+    return sorted([*registered, *zhou.names()])
 
 
 def check_all(path: Path, jobs: int, progress=lambda name, found, done, total: None) -> dict[str, dict]:

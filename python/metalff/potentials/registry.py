@@ -14,6 +14,7 @@ from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
 from metalff.lammps import potentials_dir
 from metalff.paths import shared
+from metalff.potentials import zhou
 from metalff.potentials.potential import Potential, sha256_of
 from metalff.potentials.universal import UNIVERSAL
 
@@ -42,6 +43,9 @@ class Entry(BaseModel):
 SCALED = re.compile(r"(?P<name>[^\[]+)\[t=(?P<factor>\d+(?:\.\d+)?)\]")
 """MEAM with its angular weights scaled."""
 
+ALLOY = re.compile(r"(?P<metals>(?:[A-Z][a-z]?)+)/zhou")
+"""Metals of Zhou, Johnson and Wadley."""
+
 REGISTRIES = ("registry.yaml", "openkim.yaml")
 
 
@@ -62,7 +66,7 @@ def bundled_models() -> dict[str, Path]:
 
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
-    return sorted([*entries(), *bundled_models(), *UNIVERSAL])
+    return sorted([*entries(), *bundled_models(), *zhou.names(), *UNIVERSAL])
 
 
 @lru_cache
@@ -80,8 +84,8 @@ def resolve(spec, elements=None) -> Potential:
     """The potential that ``spec`` names, for atom types of these elements.
 
     Args:
-        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, or the path of a
-            ``.mlff`` file.
+        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``CuNi/zhou`` for an
+            alloy of Zhou's metals, or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
@@ -100,6 +104,9 @@ def resolve(spec, elements=None) -> Potential:
         return _from_files(spec, entries()[spec], elements)
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)
+    if alloy := ALLOY.fullmatch(spec):
+        available = re.findall("[A-Z][a-z]?", alloy["metals"])
+        return zhou.potential(spec, available, _chosen(spec, available, elements))
     if spec in UNIVERSAL:
         return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
