@@ -43,8 +43,8 @@ def list_all(
         shown += 1
         mark = "fails its check; " if checks().get(name, {}).get("failed") else ""
         entry = resolve(name) if name in zhou.names() else entry
-        detail = f"{entry.label:<28}{mark}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
-        typer.echo(f"{name:<16}{detail}")
+        detail = f"{entry.label:<29}{mark}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
+        typer.echo(f"{name:<22} {detail}")
     if not shown:
         known = sorted({name.partition("/")[0] for name in names() if "/" in name})
         raise MetalffError(f"nothing of {elements}{f' with style {style}' if style else ''}; there are potentials of {' '.join(known)}")

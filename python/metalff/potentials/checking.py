@@ -98,7 +98,7 @@ def table(found: dict[str, dict]) -> str:
     head = "| potential | paper | cutoff (Å) | a, c (Å) | E_coh (eV) | C11 C12 C44 (C13 C33) (GPa) | E_vac (eV) | MD | verdict |"
     rows = [head, "|" + "---|" * 9]
     for name, row in found.items():
-        entry = entries()[name]
+        entry = entries().get(name) or resolve(name)
         paper = f"[{entry.label}](https://doi.org/{entry.doi})" if entry.doi else entry.label
         verdict = "**fails**: " + "; ".join(row["failed"]) if row["failed"] else "passes"
         if "a" not in row:

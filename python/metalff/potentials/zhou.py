@@ -158,7 +158,7 @@ def potential(name: str, available, elements) -> Potential:
     return Potential(
         name=name,
         kind="eam",
-        label="EAM (Zhou 2004, closed form)",
+        label="EAM closed form (Zhou 2004)",
         elements=tuple(elements),
         files=(path,),
         sha256=sha256_of(path),
