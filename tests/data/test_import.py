@@ -113,7 +113,7 @@ def test_tm23(frames, tmp_path):
     found = data.read("tm23")
     assert found.sha256 == data.read(out).sha256 and len(found) == 9
     assert {(f.group, f.temperature) for f in found} == {("cold", 340.0), ("melt", 1698.0), ("cwm", None)}
-    assert len(data.read("tm23[split=test]")) == 2 and len(data.read("tm23[group=melt,split=train]")) == 3
+    assert len(data.read("tm23[split=test]")) == len(data.read("tm23:test")) == 2 and len(data.read("tm23[group=melt,split=train]")) == 3
 
 
 def damaged(folder, lines):

@@ -31,6 +31,7 @@ NEQUIP = {
     "builder": "NequIPGNNModel",
     "per_type_energy_scales": {"Ni": 300.0, "Cu": 250.0},
     "parity": True,
+    "l_max": 1,
     "num_features": 4,
     "per_edge_type_cutoff": {"Ni": {"Cu": 3.7}},
 }

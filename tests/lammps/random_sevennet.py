@@ -15,7 +15,7 @@ CONFIG = {
     "elements": ["Ni", "Cu"],
     "cutoff": 4.0,
     "channel": 4,
-    "lmax": 2,
+    "lmax": 1,
     "is_parity": True,
     "num_convolution_layer": 2,
     "self_connection_type": ["nequip", "linear"],

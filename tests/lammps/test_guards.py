@@ -215,10 +215,10 @@ def predicted_over_taken(folder, lines):
     return predicted, predicted / (int(re.search(r"VmHWM:\s+(\d+) kB", completed.stdout)[1]) * 1024 / 1e6)
 
 
-def test_predicted_memory(two_layer_mace, tmp_path):
+def test_predicted_memory(oracle, tmp_path):
     """What was predicted is what the process took at most, and a chunk of all atoms takes far more."""
-    small, _ = predicted_over_taken(tmp_path, many_atoms(two_layer_mace, "engine torch", 12))
-    large, ratio = predicted_over_taken(tmp_path, many_atoms(two_layer_mace, "engine torch chunk 1000000", 12))
+    small, _ = predicted_over_taken(tmp_path, many_atoms(oracle, "engine torch", 24))
+    large, ratio = predicted_over_taken(tmp_path, many_atoms(oracle, "engine torch chunk 1000000", 24))
     assert large > small + 100
     assert 0.9 < ratio < 1.5
 
@@ -230,9 +230,9 @@ def test_predicted_memory_of_the_native_engine(bundled_model, tmp_path):
     assert 0.9 < ratio < 1.3
 
 
-def test_memory_that_does_not_suffice(two_layer_mace, tmp_path):
+def test_memory_that_does_not_suffice(oracle, tmp_path):
     """The limit of the address space; a limit of the machine cannot be set here."""
-    (tmp_path / "in.test").write_text("\n".join(many_atoms(two_layer_mace, "engine torch chunk 1000000", 32)) + "\n")
+    (tmp_path / "in.test").write_text("\n".join(many_atoms(oracle, "engine torch chunk 1000000", 44)) + "\n")
     command = f"ulimit -v 4000000; exec {lmp_executable()} -in in.test -log none -nocite"
     completed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment())
     assert completed.returncode != 0

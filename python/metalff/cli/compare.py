@@ -32,6 +32,8 @@ def compare(
 
     if out.exists() and not out.is_dir():
         raise MetalffError(f"{out} is not a folder; choose another --out")
+    if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
+        raise MetalffError(f"{out} is not empty and holds no compare.json; choose another --out")
     models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec)]
     dataset = read(reference)
     references = ensembles.of_dataset(dataset)
@@ -47,12 +49,13 @@ def compare(
         bar.update("", len(models), len(models), None)
     if not found:
         raise MetalffError(f"nothing to compare: {skipped[0]}")
-    rows = [pair.row() for pair in found]
+    rows, pictures = [pair.row() for pair in found], {}
     for pair in found:
-        side = pair.model.ensemble
-        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in side.name)
-        with atomic_write(out / f"{name}-{side.element}-{side.temperature:g}K.png", "wb") as stream:
-            ensembles.figure(pair).savefig(stream, format="png")
+        pictures.setdefault(picture(pair.model.ensemble), []).append(pair)
+    for name, pairs in pictures.items():
+        for number, pair in enumerate(pairs, 1):
+            with atomic_write(out / f"{name}{f'-{number}' if len(pairs) > 1 else ''}.png", "wb") as stream:
+                ensembles.figure(pair).savefig(stream, format="png")
     with atomic_write(out / "compare.csv") as stream:
         pandas.DataFrame(rows).to_csv(stream, index=False, float_format="%.6g")
     content = {"schema": 1, "reference": {"name": dataset.name, "sha256": dataset.sha256}, "left_out": skipped, "rows": rows}
@@ -95,6 +98,12 @@ def ensembles_of(spec: str) -> list:
     else:
         return of_dataset(read(spec))
     return [Ensemble(t.potential, t.element, t.target_temperature, t.positions, t.cell, t.forces) for t in trajectories]
+
+
+def picture(ensemble) -> str:
+    """Name of a file, without its ending."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in ensemble.name)
+    return f"{name}-{ensemble.element}-{ensemble.temperature:g}K"
 
 
 def words(value) -> str:

@@ -32,7 +32,7 @@ def read(spec) -> Dataset:
     """Read a bundled set or a file, or a part of it.
 
     Args:
-        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, the name of an imported set (``metalff data import``), a path ending in ``.xyz``, ``.extxyz`` or
+        spec: ``zuo2020-Cu``, ``zuo2020-Cu:test``, the name of an imported set (``metalff data import``; ``TM23:test``), a path ending in ``.xyz``, ``.extxyz`` or
             ``.json``, with or without .gz, or a folder in the layout of Metal-43 or TM23; any of them with a selection in brackets, such as
             ``[temperature=300|1000,group=aimd]`` or ``[frames=0:100]``.
 
@@ -40,10 +40,12 @@ def read(spec) -> Dataset:
         MetalffError: neither a set nor a file, an unknown ending, a bad file, or a selection that cannot be read or leaves nothing.
     """
     whole, wanted = (str(spec), {}) if Path(spec).exists() else divide(str(spec))
-    if whole in store.names() and whole not in names():
+    name, _, split = whole.partition(":")
+    if name in store.names():
+        wanted |= {"split": (split,)} if split else {}
         # only the files that are asked for are opened; a range of frames counts in the whole set
-        found = store.load(whole, **({} if "frames" in wanted else wanted))
-        found = found if len(found) else store.load(whole)
+        found = store.load(name, **({} if "frames" in wanted else wanted))
+        found = found if len(found) else store.load(name)
     else:
         found = _read(whole)
     return select(found, **wanted) if wanted else found

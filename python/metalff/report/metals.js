@@ -2,7 +2,7 @@
 for (const root of document.querySelectorAll(".metals")) {
   const data = JSON.parse(root.querySelector("script").textContent);
   const [potential, temperature, metric] = ["potential", "temperature", "metric"].map((name) => root.querySelector(`[name=${name}]`));
-  const digits = (x) => (x >= 100 ? x.toFixed(0) : x >= 1 ? x.toPrecision(3) : x >= 1e-3 ? x.toPrecision(2) : x.toExponential(0));
+  const digits = (x) => (x === 0 ? "0" : x >= 100 ? x.toFixed(0) : x >= 1 ? x.toPrecision(3) : x >= 1e-3 ? x.toPrecision(2) : x.toExponential(0));
   const ramp = [[255, 247, 214], [254, 204, 112], [250, 141, 62], [214, 54, 50], [128, 14, 44]];
   const colour = (t) => {
     const at = Math.min(Math.max(t, 0), 0.9999) * (ramp.length - 1), k = Math.floor(at);
