@@ -45,6 +45,24 @@ def test_angles_act_on_distorted_structures_only(rattled):
     assert abs(forces[2] - forces[0]).max() > 2e-2 and abs(forces[1] - forces[0]).max() > 1e-2
 
 
+def test_width_of_the_cutoff():
+    """0.1 Å is LAMMPS' own; a wide one moves sodium, whose second shell lies near the cutoff; a library without parameters gets some."""
+    atoms = bulk("Na", cubic=True, a=4.29) * 3
+    atoms.rattle(0.2, seed=3)
+    energy, forces = energy_and_forces("Na/meam", atoms)
+    same, same_forces = energy_and_forces("Na/meam[delr=0.1]", atoms)
+    assert same == pytest.approx(energy, abs=1e-10)
+    np.testing.assert_allclose(same_forces, forces, atol=1e-10)
+    assert abs(energy_and_forces("Na/meam[delr=1]", atoms)[1] - forces).max() > 0.05
+    assert resolve("Au/meam[delr=1]").pair_coeff[0].split()[-2] != "NULL"
+
+
+@pytest.mark.parametrize("name, sentence", [("Cu/eam[delr=1]", "only MEAM has a width"), ("Na/meam[delr=5]", "above 0 and below the cutoff of 4.8 Å")])
+def test_widths_that_make_no_sense(name, sentence):
+    with pytest.raises(MetalffError, match=sentence):
+        resolve(name)
+
+
 def test_only_meam_has_angular_weights():
     with pytest.raises(MetalffError, match="only MEAM has angular weights"):
         resolve("Cu/eam[t=0.5]")

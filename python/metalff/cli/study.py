@@ -70,7 +70,7 @@ def learnability(
     metals: Annotated[str, typer.Option(help="Such as Al,Cu,Ti; default: all with an EAM and a MEAM that pass their checks.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for results.json, tables and figures; data lie in data/ inside.")] = Path("studies/learnability"),
     frames: Annotated[int, typer.Option(min=10, help="Of each of the eight trajectories of a metal.")] = 40,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training with all frames.")] = 24,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each training with all frames.")] = 96,
     jobs: Jobs = None,
     budget: Budget = None,
 ) -> None:

@@ -5,6 +5,8 @@ and t3 (Baskes, Phys. Rev. B 46, 2727 (1992)): with all three zero nothing of th
 """
 
 import hashlib
+import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,12 +93,7 @@ def scale_angular(potential, factor: float):
     chosen = [entries[name] for name in dict.fromkeys(listed)]
     text = f"# {library.name} with t1, t2, t3 of {' '.join(sorted(own))} times {factor:g}\n"
     text += "\n".join(str(entry.scaled(factor) if entry.name in own else entry) for entry in chosen) + "\n"
-    digest = hashlib.sha256(text.encode() + potential.sha256.encode()).hexdigest()
-    path = cache_dir() / "meam" / f"{digest[:16]}.library.meam"
-    if not path.exists() or path.read_text("utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as stream:
-            stream.write(text)
+    path, digest = cached(potential, text, "library.meam")
     return replace(
         potential,
         name=f"{potential.name}[t={factor:g}]",
@@ -104,4 +101,43 @@ def scale_angular(potential, factor: float):
         files=(path, *potential.files[1:]),
         sha256=digest,
         pair_coeff=tuple(coeff.replace(str(library), str(path)) for coeff in potential.pair_coeff),
+    )
+
+
+def cached(potential, text: str, ending: str) -> tuple[Path, str]:
+    """A file with this text in the cache, and the hash of the potential that has it in the place of its own."""
+    digest = hashlib.sha256(text.encode() + potential.sha256.encode()).hexdigest()
+    path = cache_dir() / "meam" / f"{digest[:16]}.{ending}"
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as stream:
+            stream.write(text)
+    return path, digest
+
+
+def widen_cutoff(potential, delr: float):
+    """The potential with its densities and pair terms cut off smoothly over ``delr`` (Å) below its cutoff; most are cut within 0.1 Å.
+
+    Args:
+        potential: a ``metalff.potentials.Potential`` of kind meam.
+    Raises:
+        MetalffError: not MEAM, or ``delr`` is not above zero and below the cutoff.
+    """
+    if potential.kind != "meam":
+        raise MetalffError(f"{potential.name} is not MEAM: only MEAM has a width delr of its cutoff")
+    if not 0 < delr < (potential.cutoff or delr + 1):
+        raise MetalffError(f"{potential.name}[delr={delr:g}]: delr must be above 0 and below the cutoff of {potential.cutoff:g} Å")
+    words = shlex.split(potential.pair_coeff[0])
+    at = len(words) - len(potential.elements) - 1
+    own = "" if words[at] == "NULL" else Path(words[at]).read_text("utf-8", errors="replace")
+    kept = [line for line in own.splitlines() if not re.match(r"\s*delr\s*=", line)]
+    path, digest = cached(potential, "\n".join([*kept, f"delr = {delr:g}"]) + "\n", "meam")
+    words[at] = str(path)
+    return replace(
+        potential,
+        name=f"{potential.name}[delr={delr:g}]",
+        label=f"{potential.label}, delr {delr:g} Å",
+        files=(potential.files[0], path),
+        sha256=digest,
+        pair_coeff=(" ".join(f'"{word}"' if " " in word else word for word in words),),
     )

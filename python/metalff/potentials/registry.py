@@ -14,7 +14,7 @@ from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
 from metalff.lammps import potentials_dir
 from metalff.paths import shared
-from metalff.potentials import zhou
+from metalff.potentials import meam, zhou
 from metalff.potentials.potential import Potential, sha256_of
 from metalff.potentials.universal import UNIVERSAL
 
@@ -40,8 +40,8 @@ class Entry(BaseModel):
     licence: str
 
 
-SCALED = re.compile(r"(?P<name>[^\[]+)\[t=(?P<factor>\d+(?:\.\d+)?)\]")
-"""MEAM with its angular weights scaled."""
+CHANGED = re.compile(r"(?P<name>[^\[]+)\[(?P<key>t|delr)=(?P<value>\d+(?:\.\d+)?)\]")
+"""MEAM with its angular weights scaled, or its cutoff widened."""
 
 ALLOY = re.compile(r"(?P<metals>(?:[A-Z][a-z]?)+)/zhou")
 """Metals of Zhou, Johnson and Wadley."""
@@ -84,7 +84,8 @@ def resolve(spec, elements=None) -> Potential:
     """The potential that ``spec`` names, for atom types of these elements.
 
     Args:
-        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``CuNi/zhou`` for an
+        spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``Ti/meam[delr=1]`` for MEAM
+            cut off over 1 Å, ``CuNi/zhou`` for an
             alloy of Zhou's metals, or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
@@ -94,10 +95,9 @@ def resolve(spec, elements=None) -> Potential:
     A potential that fails its check (``checks``) is given with a warning that says so.
     """
     spec = str(spec)
-    if scaled := SCALED.fullmatch(spec):
-        from metalff.potentials.meam import scale_angular
-
-        return scale_angular(resolve(scaled["name"], elements), float(scaled["factor"]))
+    if changed := CHANGED.fullmatch(spec):
+        change = {"t": meam.scale_angular, "delr": meam.widen_cutoff}[changed["key"]]
+        return change(resolve(changed["name"], elements), float(changed["value"]))
     if spec in entries():
         if failed := checks().get(spec, {}).get("failed"):
             warnings.warn(f"{spec} fails its check: {'; '.join(failed)} (metalff potentials check {spec})", stacklevel=2)

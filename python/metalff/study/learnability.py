@@ -33,6 +33,12 @@ DOSE = (0.0, 0.25, 0.5, 1.5)
 DOSED = ("Al", "Cu", "Ti", "Nb", "W")
 """Metals of the dose–response, of the angular resolution and of the learning curves."""
 
+WIDE = "meam[delr=1]"
+"""MEAM cut off over 1 Å instead of 0.1 Å."""
+
+WIDENED = ("Na", "Al", "Ti", "Cu", "Nb", "Pd", "Ta", "W", "Au")
+"""Metals that are learnt with it: those of the dose–response, and those whose MEAM is the hardest."""
+
 SEEDED = ("Al", "Mg", "Ti", "V", "Nb", "Cu", "W")
 """Metals with three seeds, about a third of all."""
 
@@ -45,7 +51,7 @@ FAR = 40.0
 TRAIN, GAP = 2 / 3, 1
 """Part of each trajectory that is for training, and frames that are left out between the parts."""
 
-EPOCHS = 24
+EPOCHS = 96
 """Epochs of each training; those with fewer frames have more, for the same number of steps."""
 
 
@@ -97,7 +103,7 @@ def label_name(kind: str, factor: float = 1.0) -> str:
 
 def labels_of(symbol: str) -> list[str]:
     """All labels of a metal's configurations."""
-    return [*BASE, *(label_name("meam", factor) for factor in DOSE if symbol in DOSED)]
+    return [*BASE, *(label_name("meam", factor) for factor in DOSE if symbol in DOSED), *([WIDE] if symbol in WIDENED else [])]
 
 
 def data_file(out: Path, symbol: str, label: str, part: str) -> Path:
@@ -198,6 +204,11 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
             for factor in (*DOSE, 1.0):
                 add("dose", symbol, family, label_name("meam", factor), factor=factor)
 
+    def smooth(family):
+        for symbol in metals:
+            if symbol in WIDENED:
+                add("smooth", symbol, family, WIDE)
+
     def angular(family):
         for l_max in (0, 1, 2, 3):
             for symbol in dosed:
@@ -219,9 +230,10 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     first, *others = FAMILIES
     in_metals(first)
     dose(first)
+    smooth(first)
     for family in others:
         in_metals(family)
     for family in FAMILIES:
-        for part in (angular, seeds, by_frames) if family == first else (dose, angular, seeds):
+        for part in (angular, seeds, by_frames) if family == first else (smooth, dose, angular, seeds):
             part(family)
     return found

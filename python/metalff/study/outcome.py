@@ -192,7 +192,11 @@ def statements(rows) -> list[str]:
             if len(doses) > 2:
                 words.append(f"{metal} {', '.join(_dose(row) for row in doses)}")
         if words:
+            without = _beside(chosen(rows, section="dose", family=family, t=0.0), values)
+            said.append(f"{name}, EAM / MEAM without angular weights (t = 0) / MEAM: {without}.")
             said.append(f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}.")
+        if smooth := _beside(chosen(rows, section="smooth", family=family), values):
+            said.append(f"{name}, EAM / MEAM cut off over 1 Å (delr = 1) / MEAM: {smooth}.")
         words = []
         for metal, labels in series(rows, "angular", family, "l_max").items():
             shown = [f"{label.upper()} {', '.join(f'{x:g}: {100 * v:.1f}%' for x, v in p[:, :2])}" for label, p in labels.items() if len(p) > 1]
@@ -200,6 +204,12 @@ def statements(rows) -> list[str]:
         if words:
             said.append(f"{name}, angular resolution l_max: normalised error: {'. '.join(words)}.")
     return said
+
+
+def _beside(rows, values: dict) -> str:
+    """Normalised errors of these rows between those of EAM and MEAM of the same metals."""
+    known = [(row["labels"]["metal"], 100 * normalised(row)[0]) for row in rows if row["labels"]["metal"] in values]
+    return ", ".join(f"{metal} {100 * values[metal]['eam']:.1f} / {error:.1f} / {100 * values[metal]['meam']:.1f}%" for metal, error in known)
 
 
 def _dose(row) -> str:
