@@ -40,7 +40,13 @@ def main():
             symbol = list(metals())[k % len(metals())]
             layout.write_file([frame(0)], folder / "many" / layout.file_name(symbol, "fcc", 300 + k))
         task = store.Import(folder / "one")
-        imported = clock(lambda: [task.add(name, store.import_file(*arguments)) for name, arguments in task.tasks().items()])
+
+        def imports():
+            for name, arguments in task.tasks().items():
+                task.add(name, store.import_file(*arguments))
+            task.finish()
+
+        imported = clock(imports)
         times = {
             "ase.io.read": clock(lambda: ase.io.read(file, ":")),
             "text, MetalFF": clock(lambda: layout.read_file(file)),

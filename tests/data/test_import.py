@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from metalff import data
 from metalff.cli import build_app
 from metalff.data import layout, store
+from metalff.data.extxyz import frames_of
 
 
 def metalff(*words):
@@ -175,6 +176,22 @@ def test_archive_that_is_cut_short(streamed, archive, folder, tmp_path):
     assert [entry["frames"] for entry in found.values()][:2] == [4, 4] and 0 < found["Ni_fcc_1358.extxyz" if "1358" in third.filename else "Ni_fcc_300.extxyz"]["frames"] < 4
     whole = data.read(folder)
     assert all(any(np.array_equal(f.positions, g.positions) for g in whole) for f in data.read("Metals"))
+
+
+def test_archive_that_ends_while_a_damaged_frame_is_passed(frames, tmp_path):
+    """The second damage comes while the reader looks for the end of the first."""
+    layout.write_file(frames["Cu"][:3], tmp_path / "Cu_fcc_300.extxyz")
+    text = (tmp_path / "Cu_fcc_300.extxyz").read_text().splitlines()
+
+    def lines():
+        size = int(text[0]) + 2
+        yield from text[:size]
+        yield from ("not a count", *text[size + 1 : size + 9])
+        raise data.MetalffError("the packed data are damaged")
+
+    bad = []
+    assert len(list(frames_of(lines(), "file", "file", bad.append))) == 1
+    assert len(bad) == 2 and "frame 1" in str(bad[0]) and "packed" in str(bad[1])
 
 
 def test_flipped_bit_in_an_archive(archive):

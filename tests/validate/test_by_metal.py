@@ -85,7 +85,7 @@ def test_periodic_table_of_the_report(validated, tmp_path):
 
 @pytest.mark.parametrize(
     "element, temperature, name",
-    [("Al", 300, "300 K"), ("Rb", 312, "300 K"), ("Al", 467, "0.5 Tm"), ("Al", 933, "Tm"), ("Ru", 3218, "1.2 Tm"), ("Cu", 1698, "1.2 Tm"), ("Cu", 600, "0.5 Tm"), ("Al", None, "")],
+    [("Al", 300, "300 K"), ("Rb", 312, "Tm"), ("Tl", 288, "0.5 Tm"), ("Al", 467, "0.5 Tm"), ("Al", 933, "Tm"), ("Ru", 3218, "1.2 Tm"), ("Cu", 1698, "1.2 Tm"), ("Cu", 600, "0.5 Tm"), ("Al", None, "")],
 )
 def test_temperatures_of_different_metals_beside_each_other(element, temperature, name):
     assert metals.temperature_class(element, temperature) == name

@@ -121,7 +121,7 @@ def import_set(
             if found.get("force_max", 0) > store.LARGE:
                 bar.line(f"note: {file} has a force of {found['force_max']:.0f} eV/Å")
         tick([])
-    task.write()
+    task.finish()
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
         raise MetalffError(f"{refused[0]}{more}; --skip-bad leaves damaged frames out" if not skip_bad else refused[0] + more)

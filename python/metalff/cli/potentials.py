@@ -26,8 +26,8 @@ def list_all(
 ) -> None:
     from metalff.data import mptrj
     from metalff.errors import MetalffError, nearest
-    from metalff.potentials import bundled_models, checks, entries, names, resolve, zhou
-    from metalff.potentials.universal import UNIVERSAL
+    from metalff.potentials import bundled_models, checks, entries, names
+    from metalff.potentials.registry import listed
 
     kinds = sorted({entry.kind for entry in entries().values()} | {"mlff", "universal"})
     if style and style not in kinds:
@@ -35,14 +35,13 @@ def list_all(
     wanted = set(re.split(r"[,\s]+", elements.strip())) if elements else None
     shown = 0
     for name in names():
-        entry = entries().get(name) or UNIVERSAL.get(name)
-        kind = "mlff" if name in bundled_models() else "eam" if name in zhou.names() else getattr(entry, "kind", "universal")
+        entry = listed(name)
+        kind = "mlff" if name in bundled_models() else getattr(entry, "kind", "universal")
         has = set(re.findall("[A-Z][a-z]?", name.partition("/")[0])) if kind != "universal" else set(mptrj.ELEMENTS)
         if (style and kind != style) or (wanted and not wanted & has):
             continue
         shown += 1
         mark = "fails its check; " if checks().get(name, {}).get("failed") else ""
-        entry = resolve(name) if name in zhou.names() else entry
         detail = f"{entry.label:<29}{mark}{entry.citation} doi:{entry.doi}" if entry else "bundled model (metalff inspect shows it)"
         typer.echo(f"{name:<22} {detail}")
     if not shown:

@@ -53,14 +53,17 @@ def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[Meta
     Raises:
         MetalffError: as ``read_extxyz``.
     """
-    reader, number = _Lines(lines), 0
+    reader, number, lost = _Lines(lines), 0, []
     while True:
-        taken = []
         where = f"{name}: frame {number} (line {reader.number + 1})"
         try:
+            if lost:
+                reader.to_next_frame(lost)
+                where = f"{name}: frame {number} (line {reader.number + 1})"
+            lost = []
             if (line := reader.take()) is None:
                 return
-            taken.append(line)
+            lost.append(line)
             if not line.strip():
                 if reader.rest_is_empty():
                     return
@@ -69,18 +72,16 @@ def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[Meta
                 atoms = int(line)
             except ValueError:
                 raise MetalffError(f"{where}: expected a number of atoms, found {line.strip()[:40]!r}; is this extxyz?") from None
-            while len(taken) < atoms + 2 and (line := reader.take()) is not None:
-                taken.append(line)
-            if atoms < 1 or len(taken) < atoms + 2:
-                raise MetalffError(f"{where}: the file ends after {max(len(taken) - 2, 0)} of {atoms} atoms; it is truncated")
-            frame = _frame(where, taken[1], taken[2:], source, number)
+            while len(lost) < atoms + 2 and (line := reader.take()) is not None:
+                lost.append(line)
+            if atoms < 1 or len(lost) < atoms + 2:
+                raise MetalffError(f"{where}: the file ends after {max(len(lost) - 2, 0)} of {atoms} atoms; it is truncated")
+            yield _frame(where, lost[1], lost[2:], source, number)
+            lost = []
         except MetalffError as error:
             if skip is None:
                 raise
-            skip(error if str(error).startswith(name) else MetalffError(f"{where}: {error}"))
-            reader.to_next_frame(taken)
-        else:
-            yield frame
+            skip(error)
         number += 1
 
 
@@ -108,17 +109,11 @@ class _Lines:
                 return False
         return True
 
-    def to_next_frame(self, taken: list[str]) -> None:
-        """After a damaged frame that began with ``taken``: go to where the next one begins, one line before its header."""
-        for k in range(2, len(taken)):
-            if taken[k].strip().isdigit() or _is_header(taken[k]):  # lines are missing, and it has begun already
-                self.put_back(taken[k if taken[k].strip().isdigit() else k - 1 :])
-                return
-        if len(taken) > 2:
-            return
-        self.put_back(taken[1:])
+    def to_next_frame(self, lost: list[str]) -> None:
+        """After a damaged frame that began with the lines ``lost``: go to one line before the next header, which may be among them."""
+        self.put_back(lost[1:])
         before = self.take()
-        if before is not None and _is_header(before):
+        if before is not None and _is_header(before):  # of the damaged frame itself
             before = self.take()
         while before is not None and (line := self.take()) is not None:
             if _is_header(line):
@@ -211,19 +206,21 @@ def _columns(properties: str, body: list[str]) -> dict[str, np.ndarray]:
     """Columns that are needed: atomic ``numbers`` [N], ``pos`` [N,3] and forces [N,3]."""
     fields = properties.split(":")
     words = [line.split() for line in body]
-    starts = dict(zip(fields[::3], np.cumsum([0, *map(int, fields[2::3])]).tolist()))
-    widths = dict(zip(fields[::3], map(int, fields[2::3]), strict=True))
-    if any(len(row) != sum(widths.values()) for row in words):
+    places, end = {}, 0
+    for name, width in zip(fields[::3], map(int, fields[2::3]), strict=True):
+        places[name] = slice(end, end + width)
+        end += width
+    if any(len(row) != end for row in words):
         raise ValueError("columns")
-    wanted = {}
-    for name in ("pos", *FORCE_KEYS):
-        if name in widths:
-            start = starts[name]
-            wanted[name] = np.array([float(word) for row in words for word in row[start : start + widths[name]]]).reshape(-1, 3)
-    if "species" in widths:
-        wanted["numbers"] = np.array([atomic_numbers[row[starts["species"]]] for row in words])
+
+    def numbers(name):
+        return np.array([float(word) for row in words for word in row[places[name]]]).reshape(-1, 3)
+
+    wanted = {name: numbers(name) for name in ("pos", *FORCE_KEYS) if name in places}
+    if "species" in places:
+        wanted["numbers"] = np.array([atomic_numbers[row[places["species"].start]] for row in words])
     else:
-        wanted["numbers"] = np.array([int(row[starts["Z"]]) for row in words])
+        wanted["numbers"] = np.array([int(row[places["Z"].start]) for row in words])
     wanted["pos"]
     return wanted
 

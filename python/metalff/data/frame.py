@@ -80,6 +80,10 @@ class Dataset:
             chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})
         ]
 
+    def spread(self, atoms: int) -> range:
+        """Numbers of evenly spaced frames with about this many atoms in all; every frame where there are fewer."""
+        return range(0, len(self), max(1, -(-sum(map(len, self.frames)) // atoms)))
+
     @cached_property
     def sha256(self) -> str:
         """Hash of structures and reference values in order, whatever file they came from."""

@@ -137,8 +137,7 @@ def read_folder(folder) -> Dataset:
     said = manifest(folder)
     entries = said.get("files", {})
     parts = {path.name: list(read_file(path, entries.get(path.name, {}).get("phase", ""))) for path in found}
-    marks = {name: [fingerprint(frame) for frame in frames] for name, frames in parts.items()}
-    twice = twins(marks)
+    twice = twins(parts, parts.get)
     kept = [frame for name, frames in parts.items() for k, frame in enumerate(frames) if k not in twice.get(name, ())]
     return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""))
 
@@ -148,21 +147,21 @@ def fingerprint(frame) -> str:
     return hashlib.sha256(np.ascontiguousarray(frame.positions).tobytes() + np.float64(frame.energy).tobytes()).hexdigest()[:16]
 
 
-def twins(marks: dict[str, list[str]]) -> dict[str, set[int]]:
+def twins(files, frames_of) -> dict[str, set[int]]:
     """Frames of TM23's files of all temperatures that are in the files of one temperature too, by file; the latter say more, so they stay.
 
     Args:
-        marks: ``fingerprint`` of every frame by file name.
+        files: their names.
+        frames_of: gives the frames of one; called only for metals with a file of all temperatures.
     """
-    single, several = {}, {}
-    for file, own in marks.items():
-        name = parse(file)
-        (several if name.temperature is None else single).setdefault(name.element, []).append((file, own))
+    names = {file: parse(file) for file in files}
     found = {}
-    for element, files_ in several.items():
-        known = {mark for _, own in single.get(element, ()) for mark in own}
-        for file, own in files_:
-            if twice := {k for k, mark in enumerate(own) if mark in known}:
+    for element in {name.element for name in names.values() if name.temperature is None}:
+        own = [file for file, name in names.items() if name.element == element]
+        known = {fingerprint(frame) for file in own if names[file].temperature is not None for frame in frames_of(file)}
+        for file in own:
+            twice = {k for k, frame in enumerate(frames_of(file)) if fingerprint(frame) in known} if names[file].temperature is None else ()
+            if twice:
                 found[file] = twice
     return found
 

@@ -115,22 +115,24 @@ class Import:
         return self.folder / (re.sub(layout.ENDING + "$", "", name) + ".h5")
 
     def add(self, file: str, found: dict) -> None:
-        """Keep what ``import_file`` gave."""
+        """Keep what ``import_file`` gave; the set is not complete before ``finish``."""
         self.content["files"][file] = found
-        self.write()
+        self._write(complete=False)
 
-    def write(self) -> None:
-        """``index.json``, files in their order; frames that two files of TM23 share count once."""
-        order = [member.file for member in self.members]
-        files = {file: self.content["files"][file] for file in order if file in self.content["files"]}
-        marks = {}
-        for file, found in files.items():
+    def finish(self) -> None:
+        """The set is complete if no file is missing; frames that two files of TM23 share count once."""
+        files = self.content["files"]
+        for found in files.values():
             found.pop("twice", None)
-            if found["frames"] and found["element"] in {f["element"] for f in files.values() if f["temperature"] is None}:
-                marks[file] = _marks(self.folder / found["h5"])
-        for file, twice in layout.twins(marks).items():
+        whole = [file for file, found in files.items() if found["frames"]]
+        for file, twice in layout.twins(whole, lambda file: read_frames(self.folder / files[file]["h5"], "", None, "")).items():
             files[file]["twice"] = sorted(twice)
-        self.content |= {"files": files, "complete": len(files) == len(order)}
+        self._write(complete=len(files) == len(self.members))
+
+    def _write(self, complete: bool) -> None:
+        files = self.content["files"]
+        ordered = {member.file: files[member.file] for member in self.members if member.file in files}
+        self.content |= {"files": ordered, "complete": complete}
         with atomic_write(self.folder / INDEX) as stream:
             json.dump(self.content, stream, indent=1)
 
@@ -142,16 +144,16 @@ def import_file(member: Member, out: Path, phase: str | None, skip_bad: bool) ->
         its entry in ``index.json``: what the name says, ``phase`` (solid, liquid or '' where it cannot be told), ``frames``, ``atoms`` (of a frame, or
         [least, most]), ``force_rms`` and ``force_max`` (eV/Å), ``energy`` (mean, eV/atom), ``stress`` (whether all have it), ``bad`` (sentences). Numbers of frames that do not exist are left out.
     Raises:
-        MetalffError: a damaged frame, without ``skip_bad``; another element than the name says; an empty file.
+        MetalffError: a damaged frame, without ``skip_bad``; another element than the name says; an empty file, without ``skip_bad``.
     """
     bad = []
     name = member.name
     frames = list(frames_of(member.lines(), str(member), member.file, (lambda error: bad.append(str(error))) if skip_bad else None))
     found = {"h5": out.name, "stamp": member.stamp, "element": name.element, "lattice": name.lattice, "temperature": name.temperature}
     if not frames:
-        if not bad:
+        if not skip_bad:
             raise MetalffError(f"{member}: the file holds no frames")
-        return found | {"group": "", "split": name.split, "phase": "", "frames": 0, "bad": bad}
+        return found | {"group": "", "split": name.split, "phase": "", "frames": 0, "bad": bad or [f"{member}: the file holds no frames"]}
     layout.check_element(sorted({symbol for frame in frames for symbol in frame.elements}), name, member)
     phase = phase_of(frames, name) if phase is None else phase
     counts = sorted({len(frame) for frame in frames})
@@ -230,10 +232,6 @@ def read_frames(path: Path, source: str, temperature: float | None, group: str, 
             source=source,
             index=int(found["index"][k]),
         )
-
-
-def _marks(path: Path) -> list[str]:
-    return [layout.fingerprint(frame) for frame in read_frames(path, "", None, "")]
 
 
 def stream(name: str, element=None, group=None, temperature=None, split=None) -> Iterator[Frame]:

@@ -11,7 +11,7 @@ from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.pool import side_by_side
 from metalff.potentials import zhou
-from metalff.potentials.registry import entries, resolve
+from metalff.potentials.registry import entries, listed, resolve
 from metalff.potentials.verify import verify
 from metalff.versions import versions
 
@@ -39,7 +39,7 @@ def _plain(value):
 def checkable() -> list[str]:
     """EAM and MEAM potentials of metals in the table."""
     registered = [name for name, entry in entries().items() if entry.kind in ("eam", "meam") and name.partition("/")[0] in metals()]
-    return sorted([*registered, *zhou.names()])
+    return sorted([*registered, *zhou.listed()])
 
 
 def check_all(path: Path, jobs: int, progress=lambda name, found, done, total: None) -> dict[str, dict]:
@@ -98,7 +98,7 @@ def table(found: dict[str, dict]) -> str:
     head = "| potential | paper | cutoff (Å) | a, c (Å) | E_coh (eV) | C11 C12 C44 (C13 C33) (GPa) | E_vac (eV) | MD | verdict |"
     rows = [head, "|" + "---|" * 9]
     for name, row in found.items():
-        entry = entries().get(name) or resolve(name)
+        entry = listed(name)
         paper = f"[{entry.label}](https://doi.org/{entry.doi})" if entry.doi else entry.label
         verdict = "**fails**: " + "; ".join(row["failed"]) if row["failed"] else "passes"
         if "a" not in row:

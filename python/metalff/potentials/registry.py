@@ -66,7 +66,12 @@ def bundled_models() -> dict[str, Path]:
 
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
-    return sorted([*entries(), *bundled_models(), *zhou.names(), *UNIVERSAL])
+    return sorted([*entries(), *bundled_models(), *zhou.listed(), *UNIVERSAL])
+
+
+def listed(name: str):
+    """Label, kind, citation and doi of a potential that is no model of ours, by attribute; None for a model."""
+    return entries().get(name) or zhou.listed().get(name) or UNIVERSAL.get(name)
 
 
 @lru_cache

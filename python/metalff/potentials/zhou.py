@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -23,6 +24,7 @@ from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write, cache_dir
 from metalff.potentials.potential import Potential, sha256_of
 
+LABEL = "EAM closed form (Zhou 2004)"
 CITATION = "X. W. Zhou, R. A. Johnson, H. N. G. Wadley, Phys. Rev. B 69, 144113 (2004)"
 DOI = "10.1103/PhysRevB.69.144113"
 
@@ -90,9 +92,20 @@ def parameters() -> dict[str, Zhou]:
     return {symbol: Zhou(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for symbol, row in table.items()}
 
 
-def names() -> list[str]:
-    """``Cu/zhou`` and so on."""
-    return [f"{symbol}/zhou" for symbol in sorted(parameters())]
+class Listed(NamedTuple):
+    """What a list of potentials says."""
+
+    cutoff: float
+    label: str = LABEL
+    kind: str = "eam"
+    citation: str = CITATION
+    doi: str = DOI
+
+
+@lru_cache
+def listed() -> dict[str, Listed]:
+    """Of each metal alone, by name: ``Cu/zhou`` and so on."""
+    return {f"{symbol}/zhou": Listed(CUTOFF * p.re) for symbol, p in sorted(parameters().items())}
 
 
 def between(a: Zhou, b: Zhou, r):
@@ -158,7 +171,7 @@ def potential(name: str, available, elements) -> Potential:
     return Potential(
         name=name,
         kind="eam",
-        label="EAM closed form (Zhou 2004)",
+        label=LABEL,
         elements=tuple(elements),
         files=(path,),
         sha256=sha256_of(path),

@@ -9,8 +9,8 @@ from metalff.report.periodic_table import LAST, place
 AT_LEAST = 3
 """Metals from which on a table is drawn."""
 
-ROOM = 300.0, 35.0
-"""K: a temperature, and how far from it another still counts as it; such as 288 or 312 K where a metal melts there."""
+ROOM = 300.0, 5.0
+"""K: a temperature, and how far from it another still counts as it."""
 
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.2)
 """Of the melting temperature; a temperature belongs to the nearest, within a tenth."""

@@ -14,7 +14,7 @@ def parity_figure(results, dataset):
     columns = min(len(results), 3)
     rows = -(-len(results) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.7 * rows), dpi=140, layout="constrained")
-    drawn = range(0, len(dataset), -(-sum(map(len, dataset.frames)) // DRAWN))
+    drawn = dataset.spread(DRAWN)
     reference = np.concatenate([dataset.frames[k].forces.ravel() for k in drawn])
     predicted = [np.concatenate([result.prediction.forces[k].ravel() for k in drawn]) for result in results]
     limit = 1.05 * max(np.abs(reference).max(), 1e-3)

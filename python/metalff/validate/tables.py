@@ -106,14 +106,9 @@ ATOMS = 1_000_000
 """Of a set whose forces are all written; of a larger one, those of evenly spaced frames."""
 
 
-def written_frames(dataset) -> list[int]:
-    """Numbers of the frames that ``forces.parquet`` holds."""
-    return list(range(0, len(dataset), -(-sum(map(len, dataset.frames)) // ATOMS)))
-
-
 def force_columns(results, dataset) -> dict:
-    """Columns of ``forces.parquet``: one row per potential × frame × atom, forces in eV/Å; frames by ``written_frames``."""
-    chosen = written_frames(dataset)
+    """Columns of ``forces.parquet``: one row per potential × frame × atom, forces in eV/Å; of a set above ``ATOMS`` those of ``Dataset.spread``."""
+    chosen = dataset.spread(ATOMS)
     sizes = np.array([len(dataset.frames[k]) for k in chosen])
     names = np.array([result.prediction.potential.name for result in results], object)
     columns = {
