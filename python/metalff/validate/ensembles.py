@@ -68,7 +68,7 @@ def of_dataset(dataset: Dataset) -> list[Ensemble]:
     for number, frame in zip(trajectories_of(dataset.frames), dataset):
         if len(frame.elements) > 1 or frame.temperature is None or not frame.pbc.all():
             what = "several elements" if len(frame.elements) > 1 else "no temperature" if frame.temperature is None else "a cell that is not periodic"
-            raise MetalffError(f"frame {frame.index} of {frame.source} has {what}; select trajectories of one metal, such as SET[group=aimd]")
+            raise MetalffError(f"frame {frame.index} of {frame.source} has {what}; select trajectories of one metal at known temperatures, such as SET[temperature=300]")
         groups.setdefault(number, []).append(frame)
     found = []
     for frames in groups.values():
