@@ -57,8 +57,58 @@ def test_width_of_the_cutoff():
     assert resolve("Au/meam[delr=1]").pair_coeff[0].split()[-2] != "NULL"
 
 
-@pytest.mark.parametrize("name, sentence", [("Cu/eam[delr=1]", "only MEAM has a width"), ("Na/meam[delr=5]", "above 0 and below the cutoff of 4.8 Å")])
-def test_widths_that_make_no_sense(name, sentence):
+@pytest.mark.parametrize("name", ["Cu/meam", "Ti/meam", "Ta/meam"])
+def test_without_screening(name):
+    """Screening leaves the second shell out of a perfect fcc crystal; without it forces are still derivatives of the energy."""
+    own, unscreened = f"{name}[screen=1]", f"{name}[screen=0]"
+    metal = name.partition("/")[0]
+    atoms = bulk(metal, cubic=metal != "Ti") * 3
+    assert energy_and_forces(own, atoms)[0] == pytest.approx(energy_and_forces(name, atoms)[0], abs=1e-10)
+    assert abs(energy_and_forces(unscreened, atoms)[0] - energy_and_forces(name, atoms)[0]) > 0.01 * len(atoms)
+    atoms.rattle(0.15, seed=2)
+    step, energies = 1e-4, []
+    for shift in (-step, step):
+        moved = atoms.copy()
+        moved.positions[0, 1] += shift
+        energies.append(energy_and_forces(unscreened, moved)[0])
+    assert energy_and_forces(unscreened, atoms)[1][0, 1] == pytest.approx((energies[0] - energies[1]) / (2 * step), abs=1e-5)
+
+
+def test_nothing_but_distances_without_screening_and_angular_weights():
+    """Four atoms around a fifth, farther from each other than the cutoff: the angles between them do not matter, with t they do."""
+    from ase import Atoms
+
+    def of_directions(name, directions):
+        ring = 3.9 * np.array(directions, float) / np.linalg.norm(directions, axis=1)[:, None]
+        atoms = Atoms("Cu5", np.vstack([[0, 0, 0], ring]) + 15, cell=[30, 30, 30], pbc=True)
+        return energy_and_forces(name, atoms)[0]
+
+    tetrahedron, cross = [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]]
+    plain = [of_directions("Cu/meam[t=0,screen=0]", d) for d in (tetrahedron, cross)]
+    assert plain[0] == pytest.approx(plain[1], abs=1e-10)
+    angular = [of_directions("Cu/meam[screen=0]", d) for d in (tetrahedron, cross)]
+    assert abs(angular[0] - angular[1]) > 1e-7
+
+
+def test_changes_go_together_in_any_order():
+    both, turned = resolve("Ti/meam[t=0.5,delr=1]"), resolve("Ti/meam[delr=1,t=0.5]")
+    assert both.name == "Ti/meam[t=0.5,delr=1]" and both.label.endswith("t × 0.5, delr 1 Å")
+    atoms = bulk("Ti") * 3
+    atoms.rattle(0.1, seed=1)
+    np.testing.assert_allclose(energy_and_forces(both.name, atoms)[1], energy_and_forces(turned.name, atoms)[1], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("Cu/eam[delr=1]", "only MEAM has a width"),
+        ("Na/meam[delr=5]", "above 0 and below the cutoff of 4.8 Å"),
+        ("Cu/eam[screen=0]", "only MEAM has a screening"),
+        ("Cu/meam[screen=0.5]", "screening is 0 .none. or 1"),
+        ("Cu/meam[t=0,width=1]", "no potential"),
+    ],
+)
+def test_changes_that_make_no_sense(name, sentence):
     with pytest.raises(MetalffError, match=sentence):
         resolve(name)
 

@@ -91,6 +91,9 @@ def test_controls_stand_between_eam_and_meam():
     rows = [row("Cu", label, "nep", 1, value) for label, value in (("eam", 0.02), ("meam", 0.06))]
     rows.append(row("Cu", learnability.WIDE, "nep", 1, 0.05, "smooth"))
     assert "NEP, EAM / MEAM cut off over 1 Å (delr = 1) / MEAM: Cu 2.0 / 5.0 / 6.0%." in outcome.statements(rows)
+    assert not any("step by step" in sentence for sentence in outcome.statements(rows))
+    rows += [row("Cu", label, "nep", 1, value, "screen") for label, value in zip(learnability.UNSCREENED, (0.03, 0.04))]
+    assert any(sentence.endswith("Cu 2.0 / 3.0 / 4.0 / 5.0 / 6.0%.") for sentence in outcome.statements(rows))
 
 
 def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch):

@@ -1,4 +1,4 @@
-"""MEAM libraries: entries of elements, and the same potential with its angular weights scaled.
+"""MEAM libraries: entries of elements, and the same potential with its angular weights scaled, its cutoff widened or its screening off.
 
 The partial electron densities of MEAM are ρ⁽⁰⁾, without angles, and ρ⁽¹⁾, ρ⁽²⁾, ρ⁽³⁾, of angular momentum 1 to 3. They are weighted by t1, t2
 and t3 (Baskes, Phys. Rev. B 46, 2727 (1992)): with all three zero nothing of the electron density depends on angles but the screening.
@@ -96,7 +96,7 @@ def scale_angular(potential, factor: float):
     path, digest = cached(potential, text, "library.meam")
     return replace(
         potential,
-        name=f"{potential.name}[t={factor:g}]",
+        name=changed_name(potential.name, f"t={factor:g}"),
         label=f"{potential.label}, t × {factor:g}",
         files=(path, *potential.files[1:]),
         sha256=digest,
@@ -127,17 +127,60 @@ def widen_cutoff(potential, delr: float):
         raise MetalffError(f"{potential.name} is not MEAM: only MEAM has a width delr of its cutoff")
     if not 0 < delr < (potential.cutoff or delr + 1):
         raise MetalffError(f"{potential.name}[delr={delr:g}]: delr must be above 0 and below the cutoff of {potential.cutoff:g} Å")
+    return _with_parameters(potential, f"delr={delr:g}", f"delr {delr:g} Å", "delr", [f"delr = {delr:g}"])
+
+
+def screen(potential, factor: float):
+    """The potential without many-body screening: every neighbour within the cutoff counts in full, whatever stands between.
+
+    A third atom screens a pair by its C, which is 0 on the line between them and grows away from it (Baskes, Mater. Chem. Phys. 50, 152 (1997)): fully
+    below Cmin, not above Cmax. Here both lie below all C.
+
+    Args:
+        potential: a ``metalff.potentials.Potential`` of kind meam.
+        factor: 0 for none, 1 for its own.
+    Raises:
+        MetalffError: not MEAM, or another factor: screening cannot be scaled.
+    """
+    if potential.kind != "meam":
+        raise MetalffError(f"{potential.name} is not MEAM: only MEAM has a screening")
+    if factor not in (0, 1):
+        raise MetalffError(f"{potential.name}[screen={factor:g}]: screening is 0 (none) or 1 (its own)")
+    if factor == 1:
+        return potential
+    types = range(1, len(_listed(potential)) + 1)
+    lines = [f"C{end}({i},{j},{k}) = {value}" for end, value in (("min", -2), ("max", -1)) for i in types for j in types for k in types]
+    return _with_parameters(potential, "screen=0", "unscreened", "C(min|max)", lines)
+
+
+def _listed(potential) -> list[str]:
+    """Names of library entries, in the order of the indices of the parameter file."""
+    words = shlex.split(potential.pair_coeff[0])
+    return words[3 : len(words) - len(potential.elements) - 1]
+
+
+def _with_parameters(potential, change: str, said: str, old: str, lines: list[str]):
+    """The potential with ``lines`` in its parameter file in place of those whose key matches ``old``."""
     words = shlex.split(potential.pair_coeff[0])
     at = len(words) - len(potential.elements) - 1
     own = "" if words[at] == "NULL" else Path(words[at]).read_text("utf-8", errors="replace")
-    kept = [line for line in own.splitlines() if not re.match(r"\s*delr\s*=", line)]
-    path, digest = cached(potential, "\n".join([*kept, f"delr = {delr:g}"]) + "\n", "meam")
+    kept = [line for line in own.splitlines() if not re.match(rf"\s*{old}\s*(\(|=)", line)]
+    path, digest = cached(potential, "\n".join([*kept, *lines]) + "\n", "meam")
     words[at] = str(path)
     return replace(
         potential,
-        name=f"{potential.name}[delr={delr:g}]",
-        label=f"{potential.label}, delr {delr:g} Å",
+        name=changed_name(potential.name, change),
+        label=f"{potential.label}, {said}",
         files=(potential.files[0], path),
         sha256=digest,
         pair_coeff=(" ".join(f'"{word}"' if " " in word else word for word in words),),
     )
+
+
+def changed_name(name: str, change: str) -> str:
+    """``Ti/meam`` → ``Ti/meam[t=0]`` → ``Ti/meam[t=0,screen=0]``."""
+    return f"{name[:-1]},{change}]" if name.endswith("]") else f"{name}[{change}]"
+
+
+CHANGES = {"t": scale_angular, "delr": widen_cutoff, "screen": screen}
+"""What can stand in the brackets of a name."""

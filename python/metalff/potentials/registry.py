@@ -40,8 +40,10 @@ class Entry(BaseModel):
     licence: str
 
 
-CHANGED = re.compile(r"(?P<name>[^\[]+)\[(?P<key>t|delr)=(?P<value>\d+(?:\.\d+)?)\]")
-"""MEAM with its angular weights scaled, or its cutoff widened."""
+CHANGE = rf"({'|'.join(meam.CHANGES)})=(\d+(?:\.\d+)?)"
+
+CHANGED = re.compile(rf"(?P<name>[^\[]+)\[(?P<changes>{CHANGE}(,{CHANGE})*)\]")
+"""MEAM with its angular weights scaled, its cutoff widened, or its screening off."""
 
 ALLOY = re.compile(r"(?P<metals>(?:[A-Z][a-z]?)+)/zhou")
 """Metals of Zhou, Johnson and Wadley."""
@@ -90,8 +92,8 @@ def resolve(spec, elements=None) -> Potential:
 
     Args:
         spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``Ti/meam[delr=1]`` for MEAM
-            cut off over 1 Å, ``CuNi/zhou`` for an
-            alloy of Zhou's metals, or the path of a ``.mlff`` file.
+            cut off over 1 Å, ``Ti/meam[screen=0]`` for MEAM without screening, ``Ti/meam[t=0,screen=0]`` for both, ``CuNi/zhou`` for an alloy of
+            Zhou's metals, or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
@@ -101,8 +103,11 @@ def resolve(spec, elements=None) -> Potential:
     """
     spec = str(spec)
     if changed := CHANGED.fullmatch(spec):
-        change = {"t": meam.scale_angular, "delr": meam.widen_cutoff}[changed["key"]]
-        return change(resolve(changed["name"], elements), float(changed["value"]))
+        potential = resolve(changed["name"], elements)
+        for change in changed["changes"].split(","):
+            key, _, value = change.partition("=")
+            potential = meam.CHANGES[key](potential, float(value))
+        return potential
     if spec in entries():
         if failed := checks().get(spec, {}).get("failed"):
             warnings.warn(f"{spec} fails its check: {'; '.join(failed)} (metalff potentials check {spec})", stacklevel=2)

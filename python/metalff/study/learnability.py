@@ -36,8 +36,11 @@ DOSED = ("Al", "Cu", "Ti", "Nb", "W")
 WIDE = "meam[delr=1]"
 """MEAM cut off over 1 Å instead of 0.1 Å."""
 
+UNSCREENED = ("meam[t=0,delr=1,screen=0]", "meam[delr=1,screen=0]")
+"""Wide, too, without screening: with no angles at all (densities and pair terms of distances only), and with the angular weights alone."""
+
 WIDENED = ("Na", "Al", "Ti", "Cu", "Nb", "Pd", "Ta", "W", "Au")
-"""Metals that are learnt with it: those of the dose–response, and those whose MEAM is the hardest."""
+"""Metals that are learnt with these, too: those of the dose–response, and those whose MEAM is the hardest."""
 
 SEEDED = ("Al", "Mg", "Ti", "V", "Nb", "Cu", "W")
 """Metals with three seeds, about a third of all."""
@@ -103,11 +106,15 @@ def label_name(kind: str, factor: float = 1.0) -> str:
 
 def labels_of(symbol: str) -> list[str]:
     """All labels of a metal's configurations."""
-    return [*BASE, *(label_name("meam", factor) for factor in DOSE if symbol in DOSED), *([WIDE] if symbol in WIDENED else [])]
+    return [*BASE, *(label_name("meam", factor) for factor in DOSE if symbol in DOSED), *((WIDE, *UNSCREENED) if symbol in WIDENED else ())]
+
+
+IN_NAMES = str.maketrans({"[": "-", ",": "-", "]": None, "=": None})
+"""A label as part of a file's name."""
 
 
 def data_file(out: Path, symbol: str, label: str, part: str) -> Path:
-    return Path(out) / "data" / symbol / f"{label.replace('[', '-').replace(']', '').replace('=', '')}-{part}.extxyz"
+    return Path(out) / "data" / symbol / f"{label.translate(IN_NAMES)}-{part}.extxyz"
 
 
 def make_data(symbol: str, out: Path, plan: Plan) -> dict:
@@ -209,6 +216,12 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
             if symbol in WIDENED:
                 add("smooth", symbol, family, WIDE)
 
+    def screen(family):
+        for symbol in metals:
+            if symbol in WIDENED:
+                for label in UNSCREENED:
+                    add("screen", symbol, family, label)
+
     def angular(family):
         for l_max in (0, 1, 2, 3):
             for symbol in dosed:
@@ -228,12 +241,13 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
                     add("seeds", symbol, family, label, seed=seed)
 
     first, *others = FAMILIES
-    in_metals(first)
-    dose(first)
-    smooth(first)
+    for part in (in_metals, dose, smooth, screen, seeds):
+        part(first)
     for family in others:
         in_metals(family)
-    for family in FAMILIES:
-        for part in (angular, seeds, by_frames) if family == first else (smooth, dose, angular, seeds):
+    for part in (by_frames, angular):
+        part(first)
+    for family in others:
+        for part in (screen, dose, smooth, seeds, angular):
             part(family)
     return found

@@ -3,7 +3,7 @@
 import numpy as np
 
 from metalff.report.axes import plain
-from metalff.study.learnability import BASE
+from metalff.study.learnability import BASE, UNSCREENED, WIDE
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
 
@@ -197,6 +197,11 @@ def statements(rows) -> list[str]:
             said.append(f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}.")
         if smooth := _beside(chosen(rows, section="smooth", family=family), values):
             said.append(f"{name}, EAM / MEAM cut off over 1 Å (delr = 1) / MEAM: {smooth}.")
+        if screened := _screening(rows, family, values):
+            said.append(
+                f"{name}, step by step: EAM / MEAM without angles (t = 0, screen = 0, delr = 1) / with angular weights (screen = 0, delr = 1) / with screening, "
+                f"too (delr = 1) / MEAM: {screened}."
+            )
         words = []
         for metal, labels in series(rows, "angular", family, "l_max").items():
             shown = [f"{label.upper()} {', '.join(f'{x:g}: {100 * v:.1f}%' for x, v in p[:, :2])}" for label, p in labels.items() if len(p) > 1]
@@ -210,6 +215,17 @@ def _beside(rows, values: dict) -> str:
     """Normalised errors of these rows between those of EAM and MEAM of the same metals."""
     known = [(row["labels"]["metal"], 100 * normalised(row)[0]) for row in rows if row["labels"]["metal"] in values]
     return ", ".join(f"{metal} {100 * values[metal]['eam']:.1f} / {error:.1f} / {100 * values[metal]['meam']:.1f}%" for metal, error in known)
+
+
+def _screening(rows, family: str, values: dict) -> str:
+    """Normalised errors from EAM by way of MEAM without angles, without screening and cut off over 1 Å to MEAM, where all are known."""
+    words = []
+    for metal, v in values.items():
+        between = [chosen(rows, family=family, metal=metal, label=label) for label in (*UNSCREENED, WIDE)]
+        if all(between):
+            errors = [v["eam"], *(normalised(found[0])[0] for found in between), v["meam"]]
+            words.append(f"{metal} {' / '.join(f'{100 * error:.1f}' for error in errors)}%")
+    return ", ".join(words)
 
 
 def _dose(row) -> str:
