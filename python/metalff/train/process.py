@@ -22,6 +22,10 @@ LESS = "use a smaller --batch-size, a smaller model (--size, --r-max or its widt
 ISOLATED = ("PYTHONPATH", "PYTHONHOME", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables of the calling process that must not reach the worker: it has its own packages and number of threads."""
 
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**33), "MALLOC_TOP_PAD_": str(2**26)}
+"""Of glibc: freed arrays up to 32 MB (the most that it takes) are kept for the next ones, whose pages are then there already; a step of a torch model makes
+hundreds of a few MB each."""
+
 
 @dataclass(frozen=True)
 class Message:
@@ -75,7 +79,7 @@ class Process:
             MetalffError: the worker failed; its last line, and where the log is.
             KeyboardInterrupt: after the worker has saved; a second one kills it.
         """
-        variables = {key: value for key, value in os.environ.items() if key not in ISOLATED}
+        variables = ALLOCATION | {key: value for key, value in os.environ.items() if key not in ISOLATED}
         with open(self.out / LOG, "a") as log:
             start = log.tell()
             process = subprocess.Popen(
