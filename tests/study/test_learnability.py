@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metalff import data
+from metalff.benchmark.progress import Bar
 from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.study import learnability, outcome
@@ -49,6 +50,12 @@ def test_made_once(made):
     before = learnability.data_file(out, "Cu", "eam", "train").stat().st_mtime_ns
     assert learnability.make_data("Cu", out, plan) == found
     assert learnability.data_file(out, "Cu", "eam", "train").stat().st_mtime_ns == before
+
+
+def test_data_that_are_there_need_no_budget(made):
+    out, plan, found = made
+    two = learnability.Plan(("Cu", "Al"), frames=plan.frames, epochs=plan.epochs)
+    assert learnability.make_all(out, two, 1, Bar(), go_on=lambda: False) == ({"Cu": found}, False)
 
 
 def test_same_settings_but_for_cutoffs_in_units_of_the_distance():

@@ -117,6 +117,20 @@ def data_file(out: Path, symbol: str, label: str, part: str) -> Path:
     return Path(out) / "data" / symbol / f"{label.translate(IN_NAMES)}-{part}.extxyz"
 
 
+def wanted(symbol: str, plan: Plan) -> dict:
+    """What the data of a metal depend on."""
+    return {"frames": plan.frames, "seed": plan.seed, "labels": {label: resolve(f"{symbol}/{label}").sha256 for label in labels_of(symbol)}}
+
+
+def made_before(symbol: str, out: Path, plan: Plan) -> dict | None:
+    """``make_data`` of a metal, where it is there already."""
+    summary = Path(out) / "data" / symbol / "data.json"
+    if not summary.exists():
+        return None
+    found = json.loads(summary.read_text("utf-8"))
+    return found if found.get("made") == wanted(symbol, plan) else None
+
+
 def make_data(symbol: str, out: Path, plan: Plan) -> dict:
     """Configurations of a metal with all labels, each as a file for training and one for testing; what is there already is kept.
 
@@ -125,13 +139,9 @@ def make_data(symbol: str, out: Path, plan: Plan) -> dict:
     Raises:
         MetalffError: too few frames of a trajectory.
     """
+    if found := made_before(symbol, out, plan):
+        return found
     folder = Path(out) / "data" / symbol
-    summary = folder / "data.json"
-    wanted = {"frames": plan.frames, "seed": plan.seed, "labels": {label: resolve(f"{symbol}/{label}").sha256 for label in labels_of(symbol)}}
-    if summary.exists():
-        found = json.loads(summary.read_text("utf-8"))
-        if found.get("made") == wanted:
-            return found
     structures, phases = [], {}
     for kind in BASE:
         said = synthesise(symbol, f"{symbol}/{kind}", folder / f"md-{kind}", Settings(frames=plan.frames, seed=plan.seed))
@@ -158,8 +168,8 @@ def make_data(symbol: str, out: Path, plan: Plan) -> dict:
         for k in train + test:
             by_temperature.setdefault(f"{frames[k].temperature:g}", []).append(np.mean(frames[k].forces ** 2))
         rms[label] = {t: float(np.sqrt(np.mean(v))) for t, v in by_temperature.items()}
-    found = {"made": wanted, "train": len(train), "test": len(test), "left_out": calm.count(False), "phases": phases, "force_rms": rms}
-    with atomic_write(summary) as stream:
+    found = {"made": wanted(symbol, plan), "train": len(train), "test": len(test), "left_out": calm.count(False), "phases": phases, "force_rms": rms}
+    with atomic_write(folder / "data.json") as stream:
         json.dump(found, stream, indent=1)
     return found
 
@@ -168,16 +178,17 @@ def make_all(out: Path, plan: Plan, jobs: int, bar, go_on=lambda: True) -> tuple
     """Data of all metals, several at a time; a metal that fails is named and left out.
 
     Args:
-        go_on: False ends it with what has begun.
+        go_on: False ends it with what has begun; data that are there already take no time.
     Returns:
         ``make_data`` of each metal, and whether no metal is missing but for those that failed.
     """
-    found, failed = {}, 0
+    found = {symbol: content for symbol in plan.metals if (content := made_before(symbol, out, plan))}
+    failed = 0
 
     def tick(running):
         bar.update(f"configurations and labels: {', '.join(running)}", len(found) + failed, len(plan.metals), None)
 
-    for symbol, content, error in side_by_side(make_data, {s: (s, out, plan) for s in plan.metals}, jobs, tick, go_on):
+    for symbol, content, error in side_by_side(make_data, {s: (s, out, plan) for s in plan.metals if s not in found}, jobs, tick, go_on):
         if error:
             failed += 1
             bar.line(f"{symbol} is left out: {error}")
