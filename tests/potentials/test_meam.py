@@ -59,7 +59,7 @@ def test_width_of_the_cutoff():
 
 @pytest.mark.parametrize("name", ["Cu/meam", "Ti/meam", "Ta/meam"])
 def test_without_screening(name):
-    """Screening leaves the second shell out of a perfect fcc crystal; without it forces are still derivatives of the energy."""
+    """Screening acts on the farther shells of a perfect crystal, too; without it forces are still derivatives of the energy."""
     own, unscreened = f"{name}[screen=1]", f"{name}[screen=0]"
     metal = name.partition("/")[0]
     atoms = bulk(metal, cubic=metal != "Ti") * 3
