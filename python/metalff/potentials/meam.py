@@ -33,6 +33,25 @@ class LibraryEntry:
     words: tuple[str, ...]
 
     @property
+    def lattice(self) -> str:
+        """Of the reference structure."""
+        return self.words[1]
+
+    @property
+    def alpha(self) -> float:
+        return float(self.words[5])
+
+    @property
+    def alat(self) -> float:
+        """Lattice constant, Å."""
+        return float(self.words[10])
+
+    @property
+    def esub(self) -> float:
+        """Cohesive energy, eV/atom."""
+        return float(self.words[11])
+
+    @property
     def angular(self) -> tuple[float, float, float]:
         """t1, t2, t3."""
         return tuple(float(word) for word in self.words[FIRST_T : FIRST_T + 3])
@@ -148,23 +167,29 @@ def screen(potential, factor: float):
         raise MetalffError(f"{potential.name}[screen={factor:g}]: screening is 0 (none) or 1 (its own)")
     if factor == 1:
         return potential
-    types = range(1, len(_listed(potential)) + 1)
+    types = range(1, len(listed_names(potential)) + 1)
     lines = [f"C{end}({i},{j},{k}) = {value}" for end, value in (("min", -2), ("max", -1)) for i in types for j in types for k in types]
     return _with_parameters(potential, "screen=0", "unscreened", "C(min|max)", lines)
 
 
-def _listed(potential) -> list[str]:
+def listed_names(potential) -> list[str]:
     """Names of library entries, in the order of the indices of the parameter file."""
     words = shlex.split(potential.pair_coeff[0])
     return words[3 : len(words) - len(potential.elements) - 1]
+
+
+def parameter_text(potential) -> str:
+    """The parameter file; empty where there is none."""
+    words = shlex.split(potential.pair_coeff[0])
+    name = words[len(words) - len(potential.elements) - 1]
+    return "" if name == "NULL" else Path(name).read_text("utf-8", errors="replace")
 
 
 def _with_parameters(potential, change: str, said: str, old: str, lines: list[str]):
     """The potential with ``lines`` in its parameter file in place of those whose key matches ``old``."""
     words = shlex.split(potential.pair_coeff[0])
     at = len(words) - len(potential.elements) - 1
-    own = "" if words[at] == "NULL" else Path(words[at]).read_text("utf-8", errors="replace")
-    kept = [line for line in own.splitlines() if not re.match(rf"\s*{old}\s*(\(|=)", line)]
+    kept = [line for line in parameter_text(potential).splitlines() if not re.match(rf"\s*{old}\s*(\(|=)", line)]
     path, digest = cached(potential, "\n".join([*kept, *lines]) + "\n", "meam")
     words[at] = str(path)
     return replace(

@@ -9,14 +9,12 @@ from scipy.optimize import minimize
 
 from metalff.data.metals import CUBIC, ELASTIC, metal
 from metalff.errors import MetalffError
+from metalff.potentials.stated import GPA, Stated, complaints, stated
 from metalff.simulation import BlownUp, Simulation
 from metalff.validate.order import SHARE, solid_fraction
 
 STRAIN = 0.004
 """Of the central differences of elastic constants."""
-
-GPA = 160.21766
-"""GPa in an eV/Å³."""
 
 LATTICE = 0.05
 """Largest relative deviation of a lattice constant from experiment."""
@@ -40,6 +38,7 @@ class Verification:
         cohesive_energy: eV/atom, against the potential's own isolated atom.
         elastic: GPa, by name.
         vacancy: formation energy, eV.
+        stated: what the parameter file says of its own crystal; None when it says nothing.
         survived: ps of molecular dynamics at half the melting temperature.
         solid_fraction: at its end.
         failed: what is wrong, in words; empty when the potential passes.
@@ -53,6 +52,7 @@ class Verification:
     cohesive_energy: float = np.nan
     elastic: dict[str, float] = field(default_factory=dict)
     vacancy: float = np.nan
+    stated: Stated | None = None
     survived: float = 0.0
     solid_fraction: float = np.nan
     failed: list[str] = field(default_factory=list)
@@ -61,9 +61,9 @@ class Verification:
 def verify(potential, element: str, md: bool = True) -> Verification:
     """Check one element of a potential in the metal's own crystal.
 
-    It fails where a lattice constant is farther than ``LATTICE`` from experiment, the cohesive energy farther than ``COHESION``, the crystal mechanically
-    unstable (Born's criteria; Mouhat and Coudert, Phys. Rev. B 90, 224104 (2014)), or where ``MD_PS`` at half the melting temperature blow up or end in
-    another state than a solid.
+    It fails where the crystal is not what its own parameters say (``stated.TOLERANCES``), a lattice constant is farther than ``LATTICE`` from
+    experiment, the cohesive energy farther than ``COHESION``, the crystal mechanically unstable (Born's criteria; Mouhat and Coudert, Phys. Rev. B 90,
+    224104 (2014)), or where ``MD_PS`` at half the melting temperature blow up or end in another state than a solid.
 
     Args:
         potential: a ``metalff.potentials.Potential``.
@@ -83,6 +83,9 @@ def verify(potential, element: str, md: bool = True) -> Verification:
         matrix = elastic_matrix(calculator, cell, known.crystal == "hcp")
         names = ELASTIC.get(known.crystal, CUBIC)
         found.elastic = {name: float(matrix[int(name[1]) - 1, int(name[2]) - 1]) for name in names}
+        found.stated = stated(potential, element)
+        if found.stated:
+            found.failed += complaints(found, found.stated)
         for label, value, expected in (("a", found.a, known.a), ("c", found.c, known.c)):
             if value is not None and abs(value / expected - 1) > LATTICE:
                 found.failed.append(f"{label} = {value:.3f} Å, experiment {expected:.2f} Å")
