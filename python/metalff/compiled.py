@@ -10,6 +10,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -29,6 +30,9 @@ from metalff.selftest import TOLERANCE, replay
 
 SAME = "same.json"
 """Member of a payload: see ``pack_programs``."""
+
+COMPILED = 110e-6
+"""Seconds of a processor per byte of a program's graph, roughly."""
 
 LARGE = 1024
 """Bytes from which on a member is worth a place in it."""
@@ -98,14 +102,15 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
         )
     if device != "cpu" and not _has_device(device):
         raise MetalffError(f"device '{device}' is not available to torch on this machine: use device cpu")
-    say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about 1-2 minutes ...")
-    started = time.monotonic()
     names = program_names(artifact, payload)
+    workers = min(len(names), len(os.sched_getaffinity(0)))
+    minutes = math.ceil(forecast(artifact, payload) / workers / 60)
+    say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about {minutes} min ...")
+    started = time.monotonic()
     with _Heartbeat(say, started):
         if len(names) == 1:
             _compile_program(artifact, payload, names[0], device, work)
         else:
-            workers = min(len(names), len(os.sched_getaffinity(0)))
             with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
                 jobs = [pool.submit(_compile_program, artifact, payload, name, device, work) for name in names]
                 for job in jobs:
@@ -166,6 +171,12 @@ def program_names(artifact: Artifact, payload: str) -> list[str]:
     """Names of the programs in a payload: see ``deploy.contract.export_model``."""
     with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
         return sorted({name.split("/")[0] for name in packed.namelist() if "/" in name})
+
+
+def forecast(artifact: Artifact, payload: str) -> float:
+    """Seconds of a processor that compiling will take, roughly: by the size of the programs' graphs."""
+    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
+        return COMPILED * sum(entry.file_size for entry in packed.infolist() if entry.filename.endswith("models/model.json"))
 
 
 def load_program(artifact: Artifact, payload: str, program: str):

@@ -140,6 +140,10 @@ class NequIPTraining(Training):
     Names of the architecture follow ``NequIPGNNModel`` of nequip; Batzner et al., Nat. Commun. 13, 2453 (2022).
     """
 
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.004
+    """Peak learning rate of Adam; falls along a cosine over the budget."""
+    batch_size: PositiveInt = 1
+    """Frames per step; a step costs as much per frame with one as with four, and a training of minutes needs steps."""
     l_max: Annotated[int, Field(ge=0, le=4)] = 1
     """Largest angular momentum of edges and node features."""
     parity: bool = False
@@ -164,6 +168,10 @@ class AllegroTraining(Training):
     Names of the architecture follow ``AllegroModel`` of nequip-allegro; Musaelian et al., Nat. Commun. 14, 579 (2023).
     """
 
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.004
+    """Peak learning rate of Adam; falls along a cosine over the budget."""
+    batch_size: PositiveInt = 1
+    """Frames per step; a step costs as much per frame with one as with four, and a training of minutes needs steps."""
     l_max: Annotated[int, Field(ge=0, le=4)] = 2
     """Largest angular momentum of edges and tensor features."""
     parity: bool = False
@@ -274,8 +282,10 @@ class DeePMDTraining(Training):
     Names follow the input files of deepmd-kit; Zhang et al., NeurIPS 31 (2018).
     """
 
-    lr: Annotated[float, Field(gt=0, le=1)] = 0.01
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.004
     """Peak learning rate of Adam; falls along a cosine over the budget."""
+    batch_size: PositiveInt = 1
+    """Frames per step; a step costs as much per frame with one as with four, and a training of minutes needs steps."""
     energy_weight: tuple[PositiveFloat, PositiveFloat] = (0.5, 50.0)
     """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²), at the beginning and the end: forces first, as
     deepmd-kit does; with the weights of the other families the force errors of the same training were twice as large."""
