@@ -202,12 +202,13 @@ def statements(rows) -> list[str]:
                 f"{name}, step by step: EAM / MEAM without angles (t = 0, screen = 0, delr = 1) / with angular weights (screen = 0, delr = 1) / with screening, "
                 f"too (delr = 1) / MEAM: {screened}."
             )
-        words = []
-        for metal, labels in series(rows, "angular", family, "l_max").items():
-            shown = [f"{label.upper()} {', '.join(f'{x:g}: {100 * v:.1f}%' for x, v in p[:, :2])}" for label, p in labels.items() if len(p) > 1]
-            words += [f"{metal} {'; '.join(shown)}"] if shown else []
-        if words:
-            said.append(f"{name}, angular resolution l_max: normalised error: {'. '.join(words)}.")
+        for section, x, title in (("frames", "frames", "training frames"), ("angular", "l_max", "angular resolution l_max")):
+            words = []
+            for metal, labels in series(rows, section, family, x).items():
+                shown = [f"{label.upper()} {', '.join(f'{at:g}: {100 * v:.1f}%' for at, v in p[:, :2])}" for label, p in labels.items() if len(p) > 1]
+                words += [f"{metal} {'; '.join(shown)}"] if shown else []
+            if words:
+                said.append(f"{name}, {title}: normalised error: {'. '.join(words)}.")
     return said
 
 
