@@ -14,9 +14,10 @@ import pytest
 
 from cases import lammps
 from metalff import MLFFCalculator, artifact
-from metalff.compiled import pack_programs
+from metalff.compiled import forecast, pack_programs
 from metalff.errors import MetalffError
 from metalff.lammps import environment, lmp_executable
+from metalff.potentials import resolve
 
 COMPILING = "compiling torch/float64.pt2"
 INPUT = """units metal
@@ -195,3 +196,10 @@ def test_equal_constants_are_kept_once():
         kept = {name: packed.read(name) for name in packed.namelist()}
     assert json.loads(kept.pop("same.json")) == {"forward0/b": "backward0/a"}
     assert kept == {"backward0/a": weights, "backward0/tiny": b"1", "forward0/c": other, "forward0/tiny": b"1"}
+
+
+def test_forecast_grows_with_the_programs(oracle):
+    """A closed form takes seconds, the bundled MACE minutes."""
+    payload = "torch/float64.pt2"
+    simple, large = (forecast(artifact.open_artifact(path), payload) for path in (oracle, resolve("Cu/mace").files[0]))
+    assert 0 < simple < 20 and 100 < large < 400
