@@ -103,6 +103,14 @@ def test_controls_stand_between_eam_and_meam():
     assert any(sentence.endswith("Cu 2.0 / 3.0 / 4.0 / 5.0 / 6.0%.") for sentence in outcome.statements(rows))
 
 
+def test_a_finer_basis_is_a_comparison_of_its_own():
+    rows = [row("Cu", label, "nep", 1, value) for label, value in (("eam", 0.02), ("meam", 0.06))]
+    rows += [row("Cu", label, "nep", 1, value, "fine") for label, value in (("eam", 0.01), ("meam", 0.05))]
+    said = outcome.statements(rows)
+    assert said[0].startswith("NEP: of 1 metals") and "geometric mean of the ratio is 3.00" in said[0]
+    assert said[1].startswith("NEP with a finer radial basis: of 1 metals") and "geometric mean of the ratio is 5.00" in said[1]
+
+
 def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch):
     out, _, _ = made
     words = ("study", "learnability", "--metals", "Cu", "--frames", 10, "--epochs", 1, "--jobs", 1, "--out", out)
@@ -115,9 +123,9 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch)
     second = metalff(*words)
     assert second.exit_code == 0, (second.output, second.exception)
     table = list(csv.DictReader((out / "metals.csv").open()))
-    assert [(r["family"], r["metal"]) for r in table] == [("nep", "Cu")] and float(table[0]["ratio"]) > 0
-    assert {p.name for p in out.glob("*.png")} == {"ratio-nep.png", "metals-nep.png"}
-    assert "NEP: of 1 metals" in second.output
+    assert [(r["family"], r["metal"]) for r in table] == [("nep", "Cu"), ("nep-fine", "Cu")] and float(table[0]["ratio"]) > 0
+    assert {p.name for p in out.glob("*.png")} == {f"{kind}-{name}.png" for kind in ("ratio", "metals") for name in ("nep", "nep-fine")}
+    assert "NEP: of 1 metals" in second.output and "NEP with a finer radial basis: of 1 metals" in second.output
 
 
 def test_metal_without_both_potentials(tmp_path):

@@ -85,6 +85,10 @@ def possible() -> list[str]:
     return sorted((s for s in {n.partition("/")[0] for n in names} if all(f"{s}/{kind}" in names for kind in BASE)), key=atomic_numbers.get)
 
 
+FINE = {"n_max": [7, 7], "basis_size": [16, 16]}
+"""A NEP with 17 Chebyshev functions of the distance where the small one has 9, and 8 combinations of them instead of 6."""
+
+
 def settings(symbol: str, family: str, l_max: int | None = None) -> dict:
     """The configuration of a family for a metal: the same but for the cutoffs, which go with its nearest-neighbour distance d.
 
@@ -201,9 +205,9 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     """All trainings, the most important first; a training that belongs to several questions is listed for each."""
     metals, found = list(data), []
 
-    def add(section, symbol, family, label, seed=1, frames=None, l_max=None, factor=None):
+    def add(section, symbol, family, label, seed=1, frames=None, l_max=None, factor=None, more=()):
         epochs = plan.epochs if frames is None else round(plan.epochs * data[symbol]["train"] / frames)
-        values = settings(symbol, family, l_max) | {"max_epochs": epochs}
+        values = settings(symbol, family, l_max) | {"max_epochs": epochs} | dict(more)
         words = {"section": section, "metal": symbol, "label": label}
         words |= {"l_max": l_max} if l_max is not None else {}
         words |= {"t": factor} if factor is not None else {}
@@ -233,6 +237,11 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
                 for label in UNSCREENED:
                     add("screen", symbol, family, label)
 
+    def fine():
+        for symbol in metals:
+            for label in BASE:
+                add("fine", symbol, "nep", label, more=FINE)
+
     def angular(family):
         for l_max in (0, 1, 2, 3):
             for symbol in dosed:
@@ -254,6 +263,7 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     first, *others = FAMILIES
     for part in (in_metals, dose, smooth, screen, seeds):
         part(first)
+    fine()
     for family in others:
         in_metals(family)
     for part in (by_frames, angular):

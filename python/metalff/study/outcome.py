@@ -18,7 +18,20 @@ def normalised(row: dict, temperature: str = "all") -> list[float] | None:
     return row["test"].get(temperature, {}).get("normalised")
 
 
-def per_metal(rows, family: str) -> dict[str, dict]:
+MAIN, FINE = ("metals", "seeds"), ("fine",)
+"""Sections of the trainings that compare all metals: of each family, and of the NEP with the finer radial basis."""
+
+
+def comparisons(rows) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Name of the files, name for people and sections of each comparison of all metals, with the family as the first word of both."""
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    found = [(family, family.upper(), MAIN) for family in families]
+    if chosen(rows, section="fine"):
+        found.insert(1, ("nep-fine", "NEP with a finer radial basis", FINE))
+    return found
+
+
+def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
     """Of each metal with both labels: normalised error by label with the interval of the frames, mean and spread over seeds, and MEAM ÷ EAM.
 
     The interval of the ratio comes from the seeds where there are several (Student's t, in logarithms), else from the intervals of both errors.
@@ -28,7 +41,7 @@ def per_metal(rows, family: str) -> dict[str, dict]:
         by_label = {}
         for label in BASE:
             values = {}
-            for section in ("metals", "seeds"):
+            for section in sections:
                 for row in chosen(rows, section=section, metal=metal, label=label, family=family):
                     values[row["seed"]] = normalised(row)
             by_label[label] = values
@@ -60,9 +73,9 @@ def per_metal(rows, family: str) -> dict[str, dict]:
 def metal_lines(rows, data: dict[str, dict]) -> list[dict]:
     """One line per family and metal, for a table."""
     lines = []
-    for family in dict.fromkeys(row["family"] for row in rows):
-        for metal, values in per_metal(rows, family).items():
-            lines.append({"family": family, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
+    for name, _, sections in comparisons(rows):
+        for metal, values in per_metal(rows, name.partition("-")[0], sections).items():
+            lines.append({"family": name, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
     return lines
 
 
@@ -88,14 +101,14 @@ def temperature_lines(rows) -> list[dict]:
     return lines
 
 
-def ratio_table(values: dict[str, dict], family: str):
+def ratio_table(values: dict[str, dict], name: str):
     """MEAM ÷ EAM of each metal on a periodic table."""
     from metalff.report.periodic_table import periodic_table
 
     return periodic_table(
         {metal: v["ratio"] for metal, v in values.items()},
         "normalised force error of MEAM ÷ that of EAM, same configurations",
-        f"Is MEAM harder to learn than EAM? {family.upper()}",
+        f"Is MEAM harder to learn than EAM? {name}",
         log=True,
         fmt="{:.2f}",
         below={metal: f"{v['ratio_low']:.2f}–{v['ratio_high']:.2f}" for metal, v in values.items()},
@@ -103,7 +116,7 @@ def ratio_table(values: dict[str, dict], family: str):
     )
 
 
-def bars(values: dict[str, dict], family: str):
+def bars(values: dict[str, dict], name: str):
     """Normalised errors on EAM and on MEAM labels, metal by metal, in the order of those on MEAM."""
     from matplotlib.figure import Figure
 
@@ -117,7 +130,7 @@ def bars(values: dict[str, dict], family: str):
         axes.bar(np.arange(len(order)) + shift, y, 0.38, color=COLOURS[label], label=label.upper())
         axes.errorbar(np.arange(len(order)) + shift, y, errors, fmt="none", ecolor="#1b2430", elinewidth=0.8)
     axes.set_xticks(range(len(order)), order)
-    axes.set(ylabel="force RMSE ÷ RMS force (%)", title=f"{family.upper()} on EAM and on MEAM labels of the same configurations")
+    axes.set(ylabel="force RMSE ÷ RMS force (%)", title=f"{name} on EAM and on MEAM labels of the same configurations")
     axes.title.set_fontsize(10)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
@@ -140,10 +153,8 @@ def lines(found: dict[str, dict], x: str, family: str):
         axes.set(title=metal, xlabel=AXES[x])
         axes.set_ylim(bottom=0)
         if x == "frames":
-            axes.set(xscale="log", yscale="log")
-            axes.autoscale(axis="y")
-            for axis in (axes.xaxis, axes.yaxis):
-                plain(axis)
+            axes.set(xscale="log")
+            plain(axes.xaxis)
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.label.set_fontsize(7.5)
         axes.tick_params(labelsize=8)
@@ -157,10 +168,11 @@ def lines(found: dict[str, dict], x: str, family: str):
 def figures(rows) -> dict[str, object]:
     """Every picture that the rows allow, by file name."""
     found = {}
+    for file, name, sections in comparisons(rows):
+        if values := per_metal(rows, file.partition("-")[0], sections):
+            found[f"ratio-{file}"] = ratio_table(values, name)
+            found[f"metals-{file}"] = bars(values, name)
     for family in dict.fromkeys(row["family"] for row in rows):
-        if values := per_metal(rows, family):
-            found[f"ratio-{family}"] = ratio_table(values, family)
-            found[f"metals-{family}"] = bars(values, family)
         for section, x in (("dose", "t"), ("frames", "frames"), ("angular", "l_max")):
             points = series(rows, section, family, x)
             points = {metal: labels for metal, labels in points.items() if any(len(p) > 1 for p in labels.values())}
@@ -172,11 +184,11 @@ def figures(rows) -> dict[str, object]:
 def statements(rows) -> list[str]:
     """What the numbers say about the claims, in sentences with the numbers in them."""
     said = []
-    for family in dict.fromkeys(row["family"] for row in rows):
-        values = per_metal(rows, family)
+    for file, name, sections in comparisons(rows):
+        family = file.partition("-")[0]
+        values = per_metal(rows, family, sections)
         if not values:
             continue
-        name = family.upper()
         eam, meam = (np.array([v[label] for v in values.values()]) for label in BASE)
         harder = [m for m, v in values.items() if v["ratio_low"] > 1]
         easier = [m for m, v in values.items() if v["ratio_high"] < 1]
@@ -186,6 +198,8 @@ def statements(rows) -> list[str]:
             f"Normalised errors: EAM {100 * np.median(eam):.1f}% (median; {100 * eam.min():.1f} to {100 * eam.max():.1f}%), MEAM {100 * np.median(meam):.1f}% "
             f"({100 * meam.min():.1f} to {100 * meam.max():.1f}%)."
         )
+        if sections != MAIN:
+            continue
         words = []
         for metal in series(rows, "dose", family, "t"):
             doses = sorted(chosen(rows, section="dose", family=family, metal=metal), key=lambda row: row["labels"]["t"])
@@ -237,11 +251,11 @@ def _dose(row) -> str:
 def markdown(rows) -> str:
     """The errors of all metals as tables, and the statements."""
     text = []
-    for family in dict.fromkeys(row["family"] for row in rows):
-        values = per_metal(rows, family)
+    for file, name, sections in comparisons(rows):
+        values = per_metal(rows, file.partition("-")[0], sections)
         if not values:
             continue
-        text += [f"Force RMSE ÷ RMS force, %, {family.upper()}:", "", "| metal | EAM | MEAM | MEAM ÷ EAM | seeds |", "|---|---|---|---|---|"]
+        text += [f"Force RMSE ÷ RMS force, %, {name}:", "", "| metal | EAM | MEAM | MEAM ÷ EAM | seeds |", "|---|---|---|---|---|"]
         for metal, v in sorted(values.items(), key=lambda item: -item[1]["ratio"]):
             errors = [f"{100 * v[label]:.1f} ({100 * v[f'{label}_low']:.1f}–{100 * v[f'{label}_high']:.1f})" for label in BASE]
             text.append(f"| {metal} | {' | '.join(errors)} | {v['ratio']:.2f} ({v['ratio_low']:.2f}–{v['ratio_high']:.2f}) | {v['seeds']} |")
