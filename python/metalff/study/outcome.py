@@ -1,5 +1,7 @@
 """What the trainings of ``learnability`` say: tables of numbers and their pictures."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from metalff.report.axes import plain
@@ -22,13 +24,23 @@ MAIN, FINE = ("metals", "seeds"), ("fine",)
 """Sections of the trainings that compare all metals: of each family, and of the NEP with the finer radial basis."""
 
 
-def comparisons(rows) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Name of the files, name for people and sections of each comparison of all metals, with the family as the first word of both."""
-    families = list(dict.fromkeys(row["family"] for row in rows))
-    found = [(family, family.upper(), MAIN) for family in families]
-    if chosen(rows, section="fine"):
-        found.insert(1, ("nep-fine", "NEP with a finer radial basis", FINE))
-    return found
+class Comparison(NamedTuple):
+    """All metals, learnt by one model: name in files, name for people, family, sections of the trainings, and what was found per metal."""
+
+    file: str
+    name: str
+    family: str
+    sections: tuple[str, ...]
+    values: dict[str, dict]
+
+
+def comparisons(rows) -> list[Comparison]:
+    """Every comparison of which there is a metal."""
+    found = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        found.append(Comparison(family, family.upper(), family, MAIN, per_metal(rows, family)))
+        found.append(Comparison(f"{family}-fine", f"{family.upper()} with a finer radial basis", family, FINE, per_metal(rows, family, FINE)))
+    return [comparison for comparison in found if comparison.values]
 
 
 def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
@@ -73,9 +85,9 @@ def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
 def metal_lines(rows, data: dict[str, dict]) -> list[dict]:
     """One line per family and metal, for a table."""
     lines = []
-    for name, _, sections in comparisons(rows):
-        for metal, values in per_metal(rows, name.partition("-")[0], sections).items():
-            lines.append({"family": name, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
+    for comparison in comparisons(rows):
+        for metal, values in comparison.values.items():
+            lines.append({"family": comparison.file, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
     return lines
 
 
@@ -168,10 +180,9 @@ def lines(found: dict[str, dict], x: str, family: str):
 def figures(rows) -> dict[str, object]:
     """Every picture that the rows allow, by file name."""
     found = {}
-    for file, name, sections in comparisons(rows):
-        if values := per_metal(rows, file.partition("-")[0], sections):
-            found[f"ratio-{file}"] = ratio_table(values, name)
-            found[f"metals-{file}"] = bars(values, name)
+    for file, name, _, _, values in comparisons(rows):
+        found[f"ratio-{file}"] = ratio_table(values, name)
+        found[f"metals-{file}"] = bars(values, name)
     for family in dict.fromkeys(row["family"] for row in rows):
         for section, x in (("dose", "t"), ("frames", "frames"), ("angular", "l_max")):
             points = series(rows, section, family, x)
@@ -184,11 +195,7 @@ def figures(rows) -> dict[str, object]:
 def statements(rows) -> list[str]:
     """What the numbers say about the claims, in sentences with the numbers in them."""
     said = []
-    for file, name, sections in comparisons(rows):
-        family = file.partition("-")[0]
-        values = per_metal(rows, family, sections)
-        if not values:
-            continue
+    for _, name, family, sections, values in comparisons(rows):
         eam, meam = (np.array([v[label] for v in values.values()]) for label in BASE)
         harder = [m for m, v in values.items() if v["ratio_low"] > 1]
         easier = [m for m, v in values.items() if v["ratio_high"] < 1]
@@ -251,10 +258,7 @@ def _dose(row) -> str:
 def markdown(rows) -> str:
     """The errors of all metals as tables, and the statements."""
     text = []
-    for file, name, sections in comparisons(rows):
-        values = per_metal(rows, file.partition("-")[0], sections)
-        if not values:
-            continue
+    for _, name, _, _, values in comparisons(rows):
         text += [f"Force RMSE ÷ RMS force, %, {name}:", "", "| metal | EAM | MEAM | MEAM ÷ EAM | seeds |", "|---|---|---|---|---|"]
         for metal, v in sorted(values.items(), key=lambda item: -item[1]["ratio"]):
             errors = [f"{100 * v[label]:.1f} ({100 * v[f'{label}_low']:.1f}–{100 * v[f'{label}_high']:.1f})" for label in BASE]
