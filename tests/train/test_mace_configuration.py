@@ -21,6 +21,7 @@ REFUSED = [
     (CU | {"channels": "many"}, "channels: .* not 'many'"),
     (CU | {"lr": -1}, "lr: .* not -1"),
     (CU | {"lr": float("nan")}, "lr: .* not nan"),
+    (CU | {"l_max": 0, "max_L": 0}, "l_max"),
     (CU | {"max_L": 3}, "max_L 3 must not exceed l_max 2"),
     (CU | {"precision": "double"}, "precision: .*float32.*float64.*, not 'double'"),
     (CU | {"e0": "zer"}, "e0 must be auto, zero, average or an energy"),

@@ -48,6 +48,9 @@ SEEDED = ("Al", "Mg", "Ti", "V", "Nb", "Cu", "W")
 FRAMES = (24, 48, 96)
 """Of the learning curves, beside all."""
 
+RESOLUTIONS = {"nep": (0, 1, 2, 3), "mace": (1, 2, 3)}
+"""Angular resolution l_max of each family's models; mace-torch builds none of 0."""
+
 FAR = 40.0
 """A configuration in which either potential has a force component above this (eV/Å) is left out, whatever the labels."""
 
@@ -243,7 +246,7 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
                 add("fine", symbol, "nep", label, more=FINE)
 
     def angular(family):
-        for l_max in (0, 1, 2, 3):
+        for l_max in RESOLUTIONS[family]:
             for symbol in dosed:
                 for label in BASE:
                     add("angular", symbol, family, label, l_max=l_max)

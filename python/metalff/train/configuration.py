@@ -107,8 +107,8 @@ class MaceTraining(Training):
     """Copies of every irreducible representation in the node features."""
     max_L: Annotated[int, Field(ge=0, le=4)] = 1
     """Largest angular momentum of the node features."""
-    l_max: Annotated[int, Field(ge=0, le=6)] = 2
-    """Largest angular momentum of the spherical harmonics of the edges."""
+    l_max: Annotated[int, Field(ge=1, le=6)] = 2
+    """Largest angular momentum of the spherical harmonics of the edges; mace-torch builds no model without any (0)."""
     correlation: Annotated[int, Field(ge=1, le=4)] = 3
     """Body order − 1 of one layer."""
     num_layers: Annotated[int, Field(ge=1, le=5)] = 2
