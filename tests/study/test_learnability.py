@@ -91,7 +91,10 @@ def test_ratio_and_its_interval():
         rows += [row("Cu", "eam", "nep", seed, 0.02, "seeds"), row("Cu", "meam", "nep", seed, 0.06 * factor, "seeds")]
     three = outcome.per_metal(rows, "nep")["Cu"]
     assert three["ratio"] == pytest.approx(3) and three["seeds"] == 3
-    assert three["ratio_high"] / three["ratio"] == pytest.approx(np.exp(4.3027 * np.log(1.1) / 3**0.5), rel=1e-3)
+    of_seeds, of_frames = 4.3027 * np.log(1.1) / 3**0.5, np.log(1.1 / 0.9) / 2
+    assert np.log(three["ratio_high"] / three["ratio"]) == pytest.approx(np.hypot(of_seeds, of_frames * 2**0.5), rel=1e-3)
+    assert np.log(three["meam_high"] / three["meam"]) == pytest.approx(np.hypot(of_seeds, of_frames), rel=1e-3)
+    assert three["eam_low"] < three["eam"] == pytest.approx(0.02)
 
 
 def test_controls_stand_between_eam_and_meam():

@@ -43,10 +43,20 @@ def comparisons(rows) -> list[Comparison]:
     return [comparison for comparison in found if comparison.values]
 
 
-def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
-    """Of each metal with both labels: normalised error by label with the interval of the frames, mean and spread over seeds, and MEAM ÷ EAM.
+def half_interval(logarithms) -> float:
+    """Half the 95 % interval of the mean of some seeds, by Student's t; 0 with fewer than three."""
+    if len(logarithms) < 3:
+        return 0.0
+    from scipy.stats import t
 
-    The interval of the ratio comes from the seeds where there are several (Student's t, in logarithms), else from the intervals of both errors.
+    return float(t.ppf(0.975, len(logarithms) - 1) * np.std(logarithms, ddof=1) / np.sqrt(len(logarithms)))
+
+
+def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
+    """Of each metal with both labels: normalised error by label and MEAM ÷ EAM, geometric means over the seeds that both have.
+
+    Intervals (95 %, in logarithms) join that of the seeds, where there are three, and that of the test frames, mean over seeds, in quadrature;
+    those of the ratio both labels', as if frames that are hard in one were not in the other.
     """
     found = {}
     for metal in dict.fromkeys(row["labels"]["metal"] for row in rows):
@@ -55,30 +65,21 @@ def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
             values = {}
             for section in sections:
                 for row in chosen(rows, section=section, metal=metal, label=label, family=family):
-                    values[row["seed"]] = normalised(row)
+                    values[row["seed"]] = np.log(normalised(row))
             by_label[label] = values
         if not all(1 in values for values in by_label.values()):
             continue
-        first = {label: values[1] for label, values in by_label.items()}
         seeds = sorted(set(by_label["eam"]) & set(by_label["meam"]))
-        ratios = np.array([by_label["meam"][s][0] / by_label["eam"][s][0] for s in seeds])
-        mean = float(np.exp(np.log(ratios).mean()))
-        if len(seeds) > 2:
-            from scipy.stats import t
-
-            half = t.ppf(0.975, len(seeds) - 1) * np.log(ratios).std(ddof=1) / np.sqrt(len(seeds))
-        else:
-            half = np.hypot(*(np.log(high / low) / 2 for _, low, high in first.values()))
-        means = {label: float(np.mean([values[s][0] for s in seeds])) for label, values in by_label.items()}
-        found[metal] = {
-            **{label: means[label] for label in BASE},
-            **{f"{label}_low": first[label][1] for label in BASE},
-            **{f"{label}_high": first[label][2] for label in BASE},
-            "ratio": mean,
-            "ratio_low": mean * float(np.exp(-half)),
-            "ratio_high": mean * float(np.exp(half)),
-            "seeds": len(seeds),
-        }
+        logs = {label: np.array([values[s] for s in seeds]) for label, values in by_label.items()}
+        frames = {label: float((of[:, 2] - of[:, 1]).mean() / 2) for label, of in logs.items()}
+        words = {}
+        for name, values, of_frames in (
+            *((label, logs[label][:, 0], frames[label]) for label in BASE),
+            ("ratio", logs["meam"][:, 0] - logs["eam"][:, 0], np.hypot(*frames.values())),
+        ):
+            mean, half = float(values.mean()), np.hypot(half_interval(values), of_frames)
+            words |= {name: float(np.exp(mean)), f"{name}_low": float(np.exp(mean - half)), f"{name}_high": float(np.exp(mean + half))}
+        found[metal] = words | {"seeds": len(seeds)}
     return found
 
 
