@@ -168,6 +168,8 @@ def lines(found: dict[str, dict], x: str, family: str):
         if x == "frames":
             axes.set(xscale="log")
             plain(axes.xaxis)
+        if x == "l_max":
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.label.set_fontsize(7.5)
         axes.tick_params(labelsize=8)
