@@ -49,7 +49,7 @@ def python_of(name: str, folder: Path) -> Path:
     python = folder / name / "bin" / "python"
     if not (folder / name / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", folder / name], check=True)
-        for requirement in ("torch==2.13.0", PEERS[name]):
+        for requirement in ("torch==2.13.0", "numpy", PEERS[name]):
             subprocess.run([python, "-m", "pip", "-q", "install", requirement], check=True, stderr=subprocess.DEVNULL)
         (folder / name / "ready").touch()
     return python
