@@ -42,6 +42,21 @@ def test_results_are_kept_and_extended(studied):
     assert not list((out / "work").iterdir())
 
 
+def test_results_that_are_there_need_no_environment(tmp_path, studied, monkeypatch):
+    """Only a training that is to come asks for its framework."""
+    out, _, _, _ = studied
+    content = json.loads((out / "results.json").read_text())
+    trial = Trial("deepmd", {"r_max": 4.5, "budget_s": 60.0}, ("zuo2020-Cu:train",), ("zuo2020-Cu:test",), 1, None, {"curve": "time"})
+    row = next(iter(content["trials"].values())) | {"family": "deepmd", "settings": trial.settings, "labels": trial.labels}
+    (tmp_path / "results.json").write_text(json.dumps(content | {"trials": {trial.key: row}}))
+    monkeypatch.setenv("METALFF_HOME", str(tmp_path / "empty"))
+    command = ["study", "learning-curve", "--data", "zuo2020-Cu:train", "--test", "zuo2020-Cu:test", "--family", "deepmd", "--set", "r_max=4.5", "--out", tmp_path]
+    assert metalff(*command, "--time", "1min").exit_code == 0
+    assert (tmp_path / "learning-curve.png").exists()
+    refused = metalff(*command, "--time", "1min,2min")
+    assert refused.exit_code != 0 and "metalff env create deepmd" in str(refused.exception or refused.output)
+
+
 def test_errors_are_those_of_the_deployed_model(studied, tmp_path):
     """The same training by ``metalff train``, deployed and validated, has the error in the table."""
     out, _, _, _ = studied

@@ -55,7 +55,9 @@ def learning_curve(
         trials += study.by_frames(families, data, test, counts, seeds, steps)
     if times:
         trials += study.by_time(families, data, test, [seconds(word) for word in re.split(r"[,\s]+", times)], seeds)
-    kept, _, complete = carry_out("learning-curve", set(families), lambda *_: (trials, True), out, jobs, budget)
+    known = record.Record(out, "learning-curve", []).trials
+    missing = {t.family for t in trials if t.key not in known}
+    kept, _, complete = carry_out("learning-curve", missing, lambda *_: (trials, True), out, jobs, budget)
     rows = kept.rows(trials)
     if rows:
         record.write_csv(out / "learning-curve.csv", record.flat(rows))
@@ -112,6 +114,7 @@ def carry_out(name: str, families: set[str], trials, out: Path, jobs: int | None
     """Run trials with a bar, the folder locked.
 
     Args:
+        families: of the trainings to come.
         trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
     Returns:
         the record, the trials, and whether all have their results.
