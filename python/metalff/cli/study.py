@@ -55,9 +55,9 @@ def learning_curve(
         trials += study.by_frames(families, data, test, counts, seeds, steps)
     if times:
         trials += study.by_time(families, data, test, [seconds(word) for word in re.split(r"[,\s]+", times)], seeds)
-    known = record.Record(out, "learning-curve", []).trials
-    missing = {t.family for t in trials if t.key not in known}
-    kept, _, complete = carry_out("learning-curve", missing, lambda *_: (trials, True), out, jobs, budget)
+    kept = begun(out, "learning-curve")
+    missing = {t.family for t in trials if t.key not in kept.trials}
+    _, complete = carry_out(kept, missing, lambda *_: (trials, True), jobs, budget)
     rows = kept.rows(trials)
     if rows:
         record.write_csv(out / "learning-curve.csv", record.flat(rows))
@@ -93,7 +93,8 @@ def learnability(
         data.update(made)
         return study.trials(out, plan, data), complete
 
-    kept, asked, complete = carry_out("learnability", set(study.FAMILIES), trials, out, jobs, budget)
+    kept = begun(out, "learnability")
+    asked, complete = carry_out(kept, set(study.FAMILIES), trials, jobs, budget)
     rows = kept.rows(asked)
     if rows:
         record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
@@ -110,17 +111,23 @@ def learnability(
     finish(complete)
 
 
-def carry_out(name: str, families: set[str], trials, out: Path, jobs: int | None, budget: str | None):
-    """Run trials with a bar, the folder locked.
+def begun(out: Path, name: str):
+    """The record of a study in ``out``, this command added."""
+    from metalff.study.record import Record
+
+    return Record(out, name, ["metalff", *sys.argv[1:]])
+
+
+def carry_out(record, families: set[str], trials, jobs: int | None, budget: str | None):
+    """Run trials with a bar, the folder of the record locked.
 
     Args:
         families: of the trainings to come.
         trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
     Returns:
-        the record, the trials, and whether all have their results.
+        the trials, and whether all have their results.
     """
     from metalff.benchmark.progress import Bar
-    from metalff.study.record import Record
     from metalff.study.run import Study
     from metalff.sweep.run import locked
     from metalff.train.configuration import seconds
@@ -131,13 +138,13 @@ def carry_out(name: str, families: set[str], trials, out: Path, jobs: int | None
     def go_on() -> bool:
         return time.monotonic() < end
 
-    record = Record(out, name, ["metalff", *sys.argv[1:]])
+    out = record.path.parent
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "study"), Bar() as bar:
         asked, whole = trials(bar, go_on)
         record.write()
         complete = Study(record, jobs or cores(), go_on, bar).run(asked)
-    return record, asked, complete and whole
+    return asked, complete and whole
 
 
 def cores() -> int:
