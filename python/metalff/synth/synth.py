@@ -129,22 +129,10 @@ def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: s
 def trajectory(potential, chosen: Metal, temperature: float, settings: Settings, seed: int, progress) -> tuple[list, dict]:
     """Frames of one temperature, and what the manifest says of them."""
     apart = APART * chosen.nearest_neighbour
-    melt = temperature >= (LIQUID - 1e-3) * chosen.melting_temperature
     frames, fractions, said = [], [], {}
     simulation = Simulation(potential, chosen.supercell(), temperature, seed)
     try:
-        if melt:
-            said["melted_at"] = _melt(simulation, chosen, temperature)
-        isotropic = melt or chosen.crystal != "hcp"
-        simulation.barostat(temperature, isotropic)
-        simulation.run(simulation.steps(EQUILIBRATE_PS), temperature)
-        every = simulation.steps(0.05)
-        lengths = []
-        for _ in range(round(EQUILIBRATE_PS / 0.05)):
-            simulation.run(every, temperature)
-            lengths.append(simulation.lengths())
-        simulation.resize(np.mean(lengths, axis=0))
-        said["volume"] = round(float(np.prod(simulation.lengths())) / simulation.count, 5)
+        said |= settle(simulation, chosen, temperature)
         simulation.thermostat(temperature)
         simulation.run(simulation.steps(SETTLE_PS), temperature)
         spacing = settings.spacing_ps
@@ -174,6 +162,32 @@ def trajectory(potential, chosen: Metal, temperature: float, settings: Settings,
     if fractions:
         said["phase"], said["solid_fraction"] = phase(fractions), round(float(np.mean(fractions)), 4)
     return frames, said
+
+
+def is_liquid(chosen: Metal, temperature: float) -> bool:
+    """Whether cells of this temperature (K) are melted first."""
+    return temperature >= (LIQUID - 1e-3) * chosen.melting_temperature
+
+
+def settle(simulation: Simulation, chosen: Metal, temperature: float) -> dict:
+    """Bring a supercell to its mean lengths at this temperature (K) and no pressure, melted first where ``is_liquid``; returns what to say of it.
+
+    Raises:
+        BlownUp: the run is not physical.
+    """
+    said, liquid = {}, is_liquid(chosen, temperature)
+    if liquid:
+        said["melted_at"] = _melt(simulation, chosen, temperature)
+    simulation.barostat(temperature, isotropic=liquid or chosen.crystal != "hcp")
+    simulation.run(simulation.steps(EQUILIBRATE_PS), temperature)
+    every = simulation.steps(0.05)
+    lengths = []
+    for _ in range(round(EQUILIBRATE_PS / 0.05)):
+        simulation.run(every, temperature)
+        lengths.append(simulation.lengths())
+    simulation.resize(np.mean(lengths, axis=0))
+    said["volume"] = round(float(np.prod(simulation.lengths())) / simulation.count, 5)
+    return said
 
 
 def _melt(simulation: Simulation, chosen: Metal, temperature: float) -> float:

@@ -1,0 +1,250 @@
+"""``plan.yaml`` of a queue: which structures, how labelled."""
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import yaml
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+
+from metalff import data
+from metalff.data.metals import metal
+from metalff.dft.protocol import CalculatorSpec, Width, protocol
+from metalff.dft.structures import STRAINS, small_cell, temperatures_of
+from metalff.errors import MetalffError
+from metalff.potentials import resolve
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
+"""Of a part: it names files and folders."""
+
+OVERLAP = 0.4
+"""Å; atoms closer than this are the same atom twice."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetalPlan(_Model):
+    """Structures of one metal, drawn from molecular dynamics (``structures.draw``)."""
+
+    potential: str
+    atoms: PositiveInt
+    frames: PositiveInt | None = None
+    k_density: PositiveFloat | None = None
+
+
+class Part(_Model):
+    """Some structures with the same treatment; finished before the next part begins.
+
+    Attributes:
+        name: of its sets and files.
+        metals: structures to draw, by element; or
+        structures: a file that ASE reads, or what ``--data`` takes.
+        frames: of each metal.
+        temperatures: K; None for ``structures.temperatures_of``.
+        strains: of the volume.
+        seed: of the molecular dynamics.
+        smearing: Fermi–Dirac widths, eV; each structure is labelled with every one. None for the protocol's, or where the calculator takes none.
+        k_density: Å; None for the protocol's.
+        noise: width → number of the first structures of each metal that are labelled again with two more k-points along each axis.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)]
+    metals: dict[str, MetalPlan] | None = None
+    structures: str | None = None
+    frames: PositiveInt = 96
+    temperatures: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
+    strains: Annotated[list[Annotated[float, Field(gt=-0.5, lt=1)]], Field(min_length=1)] = list(STRAINS)
+    seed: Annotated[int, Field(gt=0, lt=10000)] = 1
+    smearing: Annotated[list[Width], Field(min_length=1)] | None = None
+    k_density: PositiveFloat | None = None
+    noise: dict[Width, PositiveInt] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.metals is None) == (self.structures is None):
+            raise ValueError("give either metals or structures")
+        if self.smearing and len(set(self.smearing)) < len(self.smearing):
+            raise ValueError("a smearing is given twice")
+        if missing := sorted(set(self.noise) - set(self.widths or [])):
+            raise ValueError(f"noise is asked for at {missing[0]:g} eV, which is not among the smearings")
+        return self
+
+    @property
+    def widths(self) -> list[float] | None:
+        return self.smearing
+
+    def drawn(self, symbol: str) -> dict:
+        """What the structures of a metal depend on; JSON types."""
+        own = self.metals[symbol]
+        return {
+            "potential": own.potential,
+            "atoms": own.atoms,
+            "frames": own.frames or self.frames,
+            "temperatures": self.temperatures or temperatures_of(metal(symbol)),
+            "strains": list(self.strains),
+            "seed": self.seed,
+        }
+
+
+class Plan(_Model):
+    """The content of ``plan.yaml``."""
+
+    out: str = "dft"
+    calculator: CalculatorSpec = CalculatorSpec()
+    parts: Annotated[list[Part], Field(min_length=1)]
+
+    @field_validator("calculator", mode="before")
+    @classmethod
+    def _by_name(cls, value):
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        names = [part.name for part in self.parts]
+        if len(set(names)) < len(names):
+            raise ValueError("two parts have the same name")
+        for part in self.parts:
+            if not self.calculator.has_smearing and (part.smearing or part.noise or part.k_density):
+                raise ValueError(
+                    f"smearing, k_density and noise: it is not known where {self.calculator.name} takes them; put them into calculator.arguments"
+                )
+        return self
+
+    def widths(self, part: Part) -> list[float | None]:
+        """eV, of a part; None where the calculator takes none."""
+        return (part.smearing or [protocol().smearing]) if self.calculator.has_smearing else [None]
+
+
+def read_plan(path) -> Plan:
+    """``plan.yaml``, checked.
+
+    Raises:
+        MetalffError: unreadable, or a value that cannot be; names the key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise MetalffError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise MetalffError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise MetalffError(f"{path}: expected keys such as parts: and calculator:")
+    try:
+        plan = Plan.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "plan"
+        raise MetalffError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+    plan.calculator.check()
+    for part in plan.parts:
+        for symbol, own in (part.metals or {}).items():
+            if symbol not in atomic_numbers or symbol == "X":
+                raise MetalffError(f"{path}: part {part.name}: {symbol} is no chemical symbol")
+            small_cell(metal(symbol), own.atoms)
+            resolve(own.potential, [symbol])
+    return plan
+
+
+@dataclass(frozen=True)
+class Source:
+    """Structures to be made or read, and where they are kept in the queue.
+
+    Attributes:
+        name: of the file with the structures, without ending.
+        part: of the plan.
+        element: None for structures that are given.
+        settings: what they depend on; JSON types.
+    """
+
+    name: str
+    part: Part
+    element: str | None
+    settings: dict
+
+
+def sources(plan: Plan) -> list[Source]:
+    """Where the structures of a plan come from, in order."""
+    found = []
+    for part in plan.parts:
+        if part.structures is not None:
+            found.append(Source(part.name, part, None, {"structures": part.structures}))
+        else:
+            found += [Source(f"{part.name}-{symbol}", part, symbol, part.drawn(symbol)) for symbol in part.metals]
+    return found
+
+
+def given(spec: str, periodic: bool) -> list:
+    """Structures of a file that ASE reads, or of ``--data``, as ``ase.Atoms``; ``info`` has their ``temperature`` where it is known.
+
+    Args:
+        periodic: whether a cell is needed.
+    Raises:
+        MetalffError: nothing is there, or a structure cannot be labelled; names it.
+    """
+    from ase import Atoms
+    from ase.io import read
+
+    if Path(spec).is_file() and not spec.endswith((".xyz.gz", ".extxyz.gz", ".json", ".json.gz")):
+        try:
+            found = read(spec, ":")
+        except Exception as error:  # each of ASE's readers has errors of its own
+            raise MetalffError(f"{spec}: ASE cannot read it: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+    else:
+        found = []
+        for frame in data.read(spec):
+            atoms = frame.to_atoms()
+            atoms.info = {} if frame.temperature is None else {"temperature": frame.temperature}
+            found.append(atoms)
+    kept = []
+    for number, atoms in enumerate(found):
+        where = f"{spec}: structure {number}"
+        info = {"temperature": float(atoms.info["temperature"])} if isinstance(atoms.info.get("temperature"), (int, float, np.number)) else {}
+        atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array, pbc=atoms.pbc, info=info)
+        if not len(atoms):
+            raise MetalffError(f"{where} has no atoms")
+        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+            raise MetalffError(f"{where}: a position or cell vector is not a finite number")
+        if (periodic or atoms.pbc.any()) and abs(np.linalg.det(atoms.cell.array)) < 1e-6:
+            raise MetalffError(f"{where} has no cell; plane waves need one: put it into a periodic cell (for a cluster, with vacuum around it)")
+        if len(atoms) > 1 and len(close := _distances(atoms)):
+            raise MetalffError(f"{where}: two atoms are {close.min():.2f} Å apart")
+        kept.append(atoms)
+    if not kept:
+        raise MetalffError(f"{spec} holds no structures")
+    return kept
+
+
+def _distances(atoms) -> np.ndarray:
+    from matscipy.neighbours import neighbour_list
+
+    return neighbour_list("d", atoms, OVERLAP)
+
+
+def warn_magnetic(elements) -> None:
+    """Say which elements are magnetic, since the protocol has no spin."""
+    found = [symbol for symbol in elements if symbol in protocol().magnetic]
+    if found:
+        warnings.warn(f"{', '.join(found)}: magnetic, but labelled without spin polarisation; the labels are those of the non-magnetic state", stacklevel=2)
+
+
+def differences(old, new, prefix: str = "") -> list[str]:
+    """What differs between two plans (as JSON), in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key))]
+    if isinstance(old, list) and isinstance(new, list) and all(isinstance(item, dict) and "name" in item for item in old + new):
+        return differences({item["name"]: item for item in old}, {item["name"]: item for item in new}, prefix)
+    if old == new:
+        return []
+    if isinstance(old, dict) or isinstance(new, dict):
+        return [f"{prefix} {'is new' if old is None else 'is gone' if new is None else 'is another'}"]
+    return [f"{prefix} {json.dumps(old)} → {json.dumps(new)}"]
+
+
