@@ -1,5 +1,7 @@
 # make demo   everything from nothing to demo/report.html
 # make test   the whole test suite, from nothing
+# make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
+# make labels-stop  ends that within one label, and puts what is finished into the sets
 # Both create the virtual environment .venv themselves. They need Python 3.11 with venv, make and g++.
 
 PYTHON ?= python3.11
@@ -8,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: demo test install clean
+.PHONY: demo test install clean labels labels-stop
 
 install: $(VENV)/.metalff
 
@@ -45,6 +47,17 @@ test: $(VENV)/.metalff
 
 test-all: WHICH := -m "slow or not slow"
 test-all: test
+
+LABELS := studies/labels
+
+labels: $(VENV)/.metalff
+	@$(BIN)/metalff env create gpaw
+	@$(BIN)/metalff dft queue $(LABELS)/plan.yaml
+	@$(BIN)/metalff dft run $(LABELS) --background --workers 2 --nice 19
+
+labels-stop:
+	@$(BIN)/metalff dft stop $(LABELS)
+	@$(BIN)/metalff dft status $(LABELS)
 
 clean:
 	rm -rf build demo .metalff .pytest_cache $(VENV)

@@ -27,8 +27,19 @@ PINS = {
     "deepmd": ("torch==2.13.0", "deepmd-kit==3.2.0", "e3nn==0.6.0", "ase==3.29.0", "matscipy==1.3.1"),
     "sevennet": ("torch==2.13.0", "sevenn==0.13.0"),
     "chgnet": ("torch==2.13.0", "chgnet==0.4.2"),
+    "gpaw": ("ase==3.29.0", "gpaw==26.7.0", "gpaw-data==1.2.1"),
 }
 """Requirements of each family, installed one by one in this order: torch, where it is needed, first, so that it decides for the others."""
+
+GPAW_CONFIG = """compiler = 'g++'
+mpi = False
+fftw = True
+libraries = ['xc', 'openblas', 'fftw3']
+"""
+"""How GPAW is built: its C++ with g++, for one core; FFTs by FFTW."""
+
+LIBRARIES = {"gpaw": {"xc": ("xc.h", "libxc-dev"), "fftw3": ("fftw3.h", "libfftw3-dev"), "openblas": ("", "libopenblas-dev")}}
+"""What a family compiles against: library → header and Debian package."""
 
 SHARED = {"allegro": "nequip"}
 """Families that live in the environment of another one."""
@@ -139,10 +150,17 @@ def create(family: str, force: bool = False, progress: Progress = lambda step, l
                 version = f"{sys.version_info.major}.{sys.version_info.minor}"
                 hint = f"on Debian/Ubuntu it needs: apt-get install python{version}-venv"
                 raise MetalffError(f"{failure}; {hint}") from None
+        _need_libraries(family)
         pip = [str(environment.python), "-I", "-m", "pip"]
+        variables = {}
+        if family == "gpaw":
+            variables["GPAW_CONFIG"] = str(path / "siteconfig.py")
+            (path / "siteconfig.py").write_text(GPAW_CONFIG)
         for requirement in ("pip", *PINS[family]):
             upgrade = ["--upgrade"] if requirement == "pip" else []
-            _run(path, f"pip install {requirement}", [*pip, "install", *upgrade, requirement], progress)
+            _run(path, f"pip install {requirement}", [*pip, "install", *upgrade, requirement], progress, variables)
+        if family == "gpaw":
+            _make_setups(path, environment.python, progress)
         found = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True).stdout
         versions = {entry["name"].lower(): entry["version"] for entry in json.loads(found)}
         with atomic_write(path / MARKER) as stream:
@@ -181,16 +199,43 @@ def _works(python: Path) -> bool:
         return False
 
 
-def _run(path: Path, step: str, arguments: list[str], progress: Progress) -> None:
-    """Run one step, its output into the log and line by line to ``progress``."""
+def _need_libraries(family: str) -> None:
+    """Raises: MetalffError: a compiler or library is missing; names the Debian packages."""
+    needed = LIBRARIES.get(family)
+    if not needed:
+        return
+    if not shutil.which("g++"):
+        raise MetalffError(f"{family} is compiled when it is installed, and there is no g++; on Debian/Ubuntu: apt-get install g++")
+    missing = []
+    for library, (header, package) in needed.items():
+        text = (f"#include <{header}>\n" if header else "") + "int main() { return 0; }\n"
+        command = ["g++", "-x", "c++", "-", f"-l{library}", "-o", os.devnull]
+        if subprocess.run(command, input=text, text=True, capture_output=True).returncode:
+            missing.append(package)
+    if missing:
+        raise MetalffError(f"{family} is compiled when it is installed, and libraries are missing; on Debian/Ubuntu: apt-get install {' '.join(missing)}")
+
+
+def _make_setups(path: Path, python: Path, progress: Progress) -> None:
+    """PAW setups that gpaw-data lacks, into ``setups``: technetium."""
+    folder = path / "setups"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "Tc.PBE").exists():
+        program = "import sys; from gpaw.cli.main import main; sys.argv[0] = 'gpaw'; main()"
+        _run(path, "gpaw dataset Tc", [str(python), "-I", "-c", program, "dataset", "Tc", "-f", "PBE", "-w"], progress, folder=folder)
+
+
+def _run(path: Path, step: str, arguments: list[str], progress: Progress, more: dict[str, str] | None = None, folder: Path | None = None) -> None:
+    """Run one step in ``folder``, with ``more`` variables, its output into the log and line by line to ``progress``."""
     progress(step, "")
     # variables of the calling Python would let its packages leak into the environment
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER")}
+    variables |= more or {}
     last = error = ""
     with open(path / LOG, "a") as log:
         log.write(f"$ {step}\n")
         with subprocess.Popen(
-            arguments, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            arguments, env=variables, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:
             for line in process.stdout:
                 log.write(line)

@@ -18,6 +18,7 @@ COMMANDS = [
     "speed",
     "potentials",
     "data",
+    "dft",
     "env",
     "doctor",
 ]

@@ -1,8 +1,8 @@
-"""Label structures with an ASE calculator: ``python -P label_worker.py TASKS.json``; runs in the environment of GPAW, or in MetalFF's own Python.
+"""Label one structure with an ASE calculator: ``python -P label_worker.py TASK.json``; runs in the environment of GPAW, or in MetalFF's own Python.
 
-TASKS.json: ``calculator`` (name), ``ladder``, ``numbers``, ``positions`` (Å), ``cell``, ``pbc`` of one structure, and ``tasks``: its labels, each with ``id``,
-``arguments`` and ``done`` and ``failed``, the files to write. One of the two is written for every task, whole or not at all: energies in eV (free energy, of which the
-forces are the derivative, where the calculator has one), forces in eV/Å, stress in eV/Å³. What a calculator writes stays in the working directory.
+TASK.json: ``id``, ``calculator`` (name), ``arguments``, ``ladder``, ``numbers``, ``positions`` (Å), ``cell``, ``pbc``, and ``done`` and ``failed``, the files to write.
+One of the two is written, whole or not at all: energy in eV (the free energy, of which the forces are the derivative, where the calculator has one), forces in eV/Å,
+stress in eV/Å³. What a calculator writes besides stays in the working directory.
 """
 
 import importlib
@@ -59,35 +59,31 @@ class Plain:
 
 
 class Gpaw:
-    """GPAW; what it has converged for a structure is where the next label of that structure begins."""
+    """GPAW. Every label starts from scratch, so that none depends on another."""
 
     def __init__(self, name):
         from gpaw.new.ase_interface import GPAW
 
-        self.make, self.last = GPAW, None
+        self.make = GPAW
 
     def label(self, atoms, arguments, start_smearing=None):
-        if start_smearing:
-            width = arguments["occupations"]["width"] * start_smearing
-            hot = self.make(**merged(arguments, {"occupations": {"width": width}}), txt="gpaw-hot.txt")
-            hot.get_potential_energy(atoms)
-            self.last = hot, arguments["kpts"]
         while True:
             try:
-                return self._converge(atoms, arguments)
+                return self._converge(atoms, arguments, start_smearing)
             except TooFewBands:
                 if not -1000 < arguments.get("nbands", 0) < 0:
                     raise
                 arguments = arguments | {"nbands": math.floor(MORE_BANDS * arguments["nbands"])}
 
-    def _converge(self, atoms, arguments):
-        mesh = arguments["kpts"]
+    def _converge(self, atoms, arguments, start_smearing):
         calculator = self.make(**arguments, txt="gpaw.txt")
-        if self.last and self.last[1] == mesh:
-            calculator._dft = self.last[0].dft.new(atoms, calculator.params, calculator.log)
+        if start_smearing:
+            width = arguments["occupations"]["width"] * start_smearing
+            hot = self.make(**merged(arguments, {"occupations": {"width": width}}), txt="gpaw-hot.txt")
+            hot.get_potential_energy(atoms)
+            calculator._dft = hot.dft.new(atoms, calculator.params, calculator.log)
             calculator._dft.results.clear()
             calculator._atoms = atoms.copy()
-        self.last = None
         atoms.calc = calculator
         found = values(atoms)
         weights = calculator.get_k_point_weights()
@@ -100,7 +96,6 @@ class Gpaw:
             "k_points": len(weights),
             "highest_band_electrons": float(top),
         }
-        self.last = calculator, mesh
         return found
 
 
@@ -152,15 +147,15 @@ def reason(error):
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def label(engine, task, asked):
-    """One label, by the first rung that converges."""
+def label(engine, task):
+    """The label, by the first rung that converges."""
     tries = []
-    for rung in ({}, *asked["ladder"]):
+    for rung in ({}, *task["ladder"]):
         start = time.process_time()
-        atoms = Atoms(asked["numbers"], asked["positions"], cell=asked["cell"], pbc=asked["pbc"])
+        atoms = Atoms(task["numbers"], task["positions"], cell=task["cell"], pbc=task["pbc"])
         over = {key: value for key, value in rung.items() if key != "start_smearing"}
         try:
-            found = engine.label(atoms, merged(task["arguments"], over), rung.get("start_smearing"))
+            found = engine.label(atoms, merged(task["arguments"], over), *([rung["start_smearing"]] if "start_smearing" in rung else []))
         except Exception as error:
             if isinstance(error, OSError):  # of the machine, not of the structure
                 raise
@@ -180,13 +175,12 @@ def label(engine, task, asked):
 def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller
     with open(sys.argv[1]) as stream:
-        asked = json.load(stream)
+        task = json.load(stream)
     try:
-        engine = (Gpaw if asked["calculator"] == "gpaw" else Plain)(asked["calculator"])
+        engine = (Gpaw if task["calculator"] == "gpaw" else Plain)(task["calculator"])
     except (ImportError, AttributeError) as error:
-        sys.exit(f"calculator {asked['calculator']}: {reason(error)}")
-    for task in asked["tasks"]:
-        label(engine, task, asked)
+        sys.exit(f"calculator {task['calculator']}: {reason(error)}")
+    label(engine, task)
 
 
 if __name__ == "__main__":
