@@ -29,6 +29,9 @@ SPACING_PS = 1.0
 CLOSE = 0.6
 """Structures with two atoms closer than this part of the nearest-neighbour distance of the crystal are passed over: cores of DFT would overlap."""
 
+SWOLLEN = 1.5
+"""A cell whose volume grows by more than this factor over that of the crystal has evaporated."""
+
 PATIENCE = 10
 """Structures that may be passed over for each that is kept."""
 
@@ -124,7 +127,10 @@ def _stretch(potential, chosen: Metal, temperature: float, seed: int) -> np.ndar
     simulation = Simulation(potential, perfect, temperature, seed)
     try:
         settle(simulation, chosen, temperature)
-        return simulation.lengths() / perfect.cell.lengths()
+        stretch = simulation.lengths() / perfect.cell.lengths()
+        if np.prod(stretch) > SWOLLEN:
+            raise BlownUp(f"its volume at zero pressure is {np.prod(stretch):.1f} times that of the crystal; it evaporates")
+        return stretch
     finally:
         simulation.close()
 
