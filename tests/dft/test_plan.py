@@ -79,6 +79,7 @@ def test_arguments_of_gpaw_and_others():
     assert arguments_of(CalculatorSpec(name="emt", arguments={"x": 1}), None, None, ["Cu"]) == {"x": 1}
 
 
+K2 = {"name": "k+2", "more_k": 2, "frames": {0.1: 1}}
 METAL = {"Na": {"potential": "Na/eam", "atoms": 16}}
 
 
@@ -91,7 +92,9 @@ METAL = {"Na": {"potential": "Na/eam", "atoms": 16}}
         ({"parts": [{"name": "a", "metals": METAL, "frame": 3}]}, "parts.0.frame: Extra inputs"),
         ({"parts": [{"name": "a", "metals": METAL}] * 2}, "two parts have the same name"),
         ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1, 0.1]}]}, "a smearing is given twice"),
-        ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "noise": {0.5: 2}}]}, "noise is asked for at 0.5 eV"),
+        ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "repeats": [{**K2, "frames": {0.5: 2}}]}]}, "k.2 is asked for at 0.5 eV"),
+        ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "repeats": [{"name": "x", "frames": {0.1: 2}}]}]}, "give more_k or arguments"),
+        ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "repeats": [K2, K2]}]}, "two repeats have the same name"),
         ({"parts": [{"name": "a", "metals": METAL, "smearing": [-0.1]}]}, "parts.0.smearing.0"),
         ({"parts": [{"name": "a", "metals": {"Xx": METAL["Na"]}}]}, "Xx is no chemical symbol"),
         ({"parts": [{"name": "a", "metals": {"O": METAL["Na"]}}]}, "no metal O"),
@@ -157,7 +160,7 @@ def test_magnetic_metals_are_said(plan, tmp_path):
 def test_order_is_every_metal_at_the_same_pace(plan):
     metals = {"Na": {"potential": "Na/eam", "atoms": 16, "frames": 4}, "Al": {"potential": "Al/eam", "atoms": 8, "frames": 8}}
     parts = [
-        {"name": "dose", "metals": metals, "smearing": [0.1, 0.5], "noise": {0.1: 1}},
+        {"name": "dose", "metals": metals, "smearing": [0.1, 0.5], "repeats": [K2]},
         {"name": "last", "metals": {"Cu": {"potential": "Cu/eam", "atoms": 8, "frames": 2}}},
     ]
     queue = make(plan("gpaw", parts=parts))

@@ -1,65 +1,73 @@
-"""Noise of forces by the k-mesh: labels beside their repeats with more points."""
+"""Numerical noise of labels: forces beside those of repeats with finer settings."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from metalff.data import read_extxyz
-from metalff.dft.queue import MORE_K
+from metalff.data import layout, read_extxyz
+from metalff.dft.queue import set_name
 
 
 @dataclass(frozen=True)
 class Noise:
-    """One metal at one width.
+    """One metal, one width, one kind of repeat.
 
     Attributes:
         set, source: of the labels.
-        frames: structures with a label in both meshes.
-        mesh: points along each axis.
-        rms: eV/Å, difference of force components between the meshes.
+        repeat: its name.
+        frames: structures that have both labels.
+        mesh: points of the labels along each axis.
+        rms: eV/Å, difference of force components.
         rms_of_frames: the same of each frame.
+        energy: eV/atom, RMS of the difference of energies after its mean.
         forces: eV/Å, RMS of the force components.
     """
 
     set: str
     source: str
+    repeat: str
     frames: int
     mesh: tuple[int, ...]
     rms: float
     rms_of_frames: tuple[float, ...]
+    energy: float
     forces: float
 
 
 def table(queue) -> list[Noise]:
-    """Noise of every metal and width that has repeats in its sets."""
-    ending = f"-k+{MORE_K}"
-    repeats = [task for task in queue.tasks if task.set.endswith(ending)]
-    forces = {}
-    for name in {task.set for task in repeats} | {task.set.removesuffix(ending) for task in repeats}:
-        forces[name] = _forces(queue, name)
-    coarse = {(task.set, task.source, task.index): task for task in queue.tasks}
+    """Noise of all metals and widths, as far as both labels are in their sets."""
+    kinds = {
+        set_name(part.name, width, repeat): (set_name(part.name, width), repeat.name)
+        for part in queue.plan.parts
+        for repeat in part.repeats
+        for width in repeat.frames
+    }
+    labels = {name: _labels(queue, name) for name in {*kinds, *(base for base, _ in kinds.values())}}
+    tasks = {(task.set, task.source, task.index): task for task in queue.tasks}
     pairs = {}
-    for task in repeats:
-        base = coarse.get((task.set.removesuffix(ending), task.source, task.index))
-        if base and base.id in forces[base.set] and task.id in forces[task.set]:
-            pairs.setdefault((base.set, task.source), []).append((base, forces[base.set][base.id], forces[task.set][task.id]))
+    for task in queue.tasks:
+        if task.set not in kinds or task.id not in labels[task.set]:
+            continue
+        base, repeat = kinds[task.set]
+        own = tasks[base, task.source, task.index]
+        if own.id in labels[base]:
+            pairs.setdefault((base, task.source, repeat), []).append((own, labels[base][own.id], labels[task.set][task.id]))
     found = []
-    for (name, source), rows in pairs.items():
-        squares = [float(np.mean((fine - rough) ** 2)) for _, rough, fine in rows]
+    for (name, source, repeat), rows in pairs.items():
+        squares = [float(np.mean((fine.forces - label.forces) ** 2)) for _, label, fine in rows]
+        shifts = [(fine.energy - label.energy) / len(label) for _, label, fine in rows]
         mesh = tuple(queue.arguments[rows[0][0].arguments].get("kpts", {}).get("size", ()))
-        size = float(np.sqrt(np.mean([np.mean(fine**2) for _, _, fine in rows])))
-        found.append(Noise(name, source, len(rows), mesh, float(np.sqrt(np.mean(squares))), tuple(np.sqrt(squares)), size))
+        size = float(np.sqrt(np.mean([np.mean(fine.forces**2) for _, _, fine in rows])))
+        rms = float(np.sqrt(np.mean(squares)))
+        found.append(Noise(name, source, repeat, len(rows), mesh, rms, tuple(np.sqrt(squares).tolist()), float(np.std(shifts)), size))
     return found
 
 
-def _forces(queue, name: str) -> dict[str, np.ndarray]:
-    """Forces of the labels in a set, by task."""
-    from metalff.data import layout
-
-    folder = queue.folder / "sets" / name
-    found = {}
+def _labels(queue, name: str) -> dict:
+    """Labelled frames of a set, by task."""
+    folder, found = queue.folder / "sets" / name, {}
     for file, entry in layout.manifest(folder).get("files", {}).items():
-        found |= dict(zip(entry["tasks"], (frame.forces for frame in read_extxyz(folder / file))))
+        found |= dict(zip(entry["tasks"], read_extxyz(folder / file)))
     return found
 
 
@@ -67,10 +75,10 @@ def lines(rows: list[Noise]) -> list[str]:
     """A table for people."""
     if not rows:
         return []
-    head = f"noise of forces by the k-mesh (against {MORE_K} more points along each axis)"
     width = max(len(f"{row.set} {row.source}") for row in rows)
-    return [f"{head:<{width}}"] + [
-        f"{row.set + ' ' + row.source:<{width}}  {'×'.join(map(str, row.mesh)):>7}  {1e3 * row.rms:6.1f} meV/Å "
-        f"({1e3 * min(row.rms_of_frames):.1f} to {1e3 * max(row.rms_of_frames):.1f} of {row.frames} frames); forces {1e3 * row.forces:.0f}"
+    head = f"{'noise: labels beside repeats':<{width}}  {'mesh':>7}  {'repeat':<8}  frames  force RMS of the difference, meV/Å (frame by frame)  of forces  energy, meV/atom"
+    return [head] + [
+        f"{row.set + ' ' + row.source:<{width}}  {'×'.join(map(str, row.mesh)):>7}  {row.repeat:<8}  {row.frames:>6}  "
+        f"{1e3 * row.rms:>12.1f} {f'({1e3 * min(row.rms_of_frames):.1f} to {1e3 * max(row.rms_of_frames):.1f})':<42}  {1e3 * row.forces:>7.0f}  {1e3 * row.energy:>8.2f}"
         for row in rows
     ]

@@ -4,7 +4,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import yaml
@@ -38,6 +38,28 @@ class MetalPlan(_Model):
     k_density: PositiveFloat | None = None
 
 
+class Repeat(_Model):
+    """The first structures of each metal, labelled once more with finer settings: what the settings of the labels cost in accuracy.
+
+    Attributes:
+        name: ends the name of the set.
+        more_k: points added along each periodic axis.
+        arguments: merged into those of the calculator.
+        frames: width (eV) → number of structures of each metal.
+    """
+
+    name: Annotated[str, Field(pattern=NAME)]
+    more_k: Annotated[int, Field(ge=0)] = 0
+    arguments: dict[str, Any] = {}
+    frames: dict[Width, PositiveInt]
+
+    @model_validator(mode="after")
+    def _finer(self):
+        if not self.more_k and not self.arguments:
+            raise ValueError("give more_k or arguments, what is to be finer")
+        return self
+
+
 class Part(_Model):
     """Some structures with the same treatment; finished before the next part begins.
 
@@ -51,7 +73,7 @@ class Part(_Model):
         seed: of the molecular dynamics.
         smearing: Fermi–Dirac widths, eV; each structure is labelled with every one. None for the protocol's, or where the calculator takes none.
         k_density: Å; None for the protocol's.
-        noise: width → number of the first structures of each metal that are labelled again with two more k-points along each axis.
+        repeats: labels with finer settings, for comparison.
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -63,7 +85,7 @@ class Part(_Model):
     seed: Annotated[int, Field(gt=0, lt=10000)] = 1
     smearing: Annotated[list[Width], Field(min_length=1)] | None = None
     k_density: PositiveFloat | None = None
-    noise: dict[Width, PositiveInt] = {}
+    repeats: list[Repeat] = []
 
     @model_validator(mode="after")
     def _one_source(self):
@@ -71,13 +93,12 @@ class Part(_Model):
             raise ValueError("give either metals or structures")
         if self.smearing and len(set(self.smearing)) < len(self.smearing):
             raise ValueError("a smearing is given twice")
-        if missing := sorted(set(self.noise) - set(self.widths or [])):
-            raise ValueError(f"noise is asked for at {missing[0]:g} eV, which is not among the smearings")
+        for repeat in self.repeats:
+            if missing := sorted(set(repeat.frames) - set(self.smearing or [])):
+                raise ValueError(f"repeat {repeat.name} is asked for at {missing[0]:g} eV, which is not among the smearings")
+        if len({repeat.name for repeat in self.repeats}) < len(self.repeats):
+            raise ValueError("two repeats have the same name")
         return self
-
-    @property
-    def widths(self) -> list[float] | None:
-        return self.smearing
 
     def drawn(self, symbol: str) -> dict:
         """What the structures of a metal depend on; JSON types."""
@@ -110,9 +131,9 @@ class Plan(_Model):
         if len(set(names)) < len(names):
             raise ValueError("two parts have the same name")
         for part in self.parts:
-            if not self.calculator.has_smearing and (part.smearing or part.noise or part.k_density):
+            if not self.calculator.has_smearing and (part.smearing or part.repeats or part.k_density):
                 raise ValueError(
-                    f"smearing, k_density and noise: it is not known where {self.calculator.name} takes them; put them into calculator.arguments"
+                    f"smearing, k_density and repeats: it is not known where {self.calculator.name} takes them; put them into calculator.arguments"
                 )
         return self
 

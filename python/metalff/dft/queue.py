@@ -23,7 +23,7 @@ from ase.io import read, write
 
 from metalff.data.metals import metal
 from metalff.dft import plan as plans
-from metalff.dft.protocol import arguments_of, k_mesh, ladder_of, protocol
+from metalff.dft.protocol import arguments_of, k_mesh, ladder_of, merged, protocol
 from metalff.dft.structures import draw, small_cell
 from metalff.errors import MetalffError
 from metalff.paths import atomic_path, atomic_write
@@ -32,9 +32,6 @@ SCHEMA = 1
 """Number of the layout of ``queue.json``."""
 
 NAME = "queue.json"
-
-MORE_K = 2
-"""Points added along each axis of the mesh to see the noise."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +196,8 @@ def task_id(atoms, calculator: str, arguments: dict) -> str:
     return digest.hexdigest()[:16]
 
 
-def set_name(part: str, width: float | None, more: int = 0) -> str:
-    return part + (f"-{width:g}eV" if width is not None else "") + (f"-k+{more}" if more else "")
+def set_name(part: str, width: float | None, repeat: plans.Repeat | None = None) -> str:
+    return part + (f"-{width:g}eV" if width is not None else "") + (f"-{repeat.name}" if repeat else "")
 
 
 def make(path, out=None, extend: bool = False, say=lambda line: None) -> Queue:
@@ -211,7 +208,7 @@ def make(path, out=None, extend: bool = False, say=lambda line: None) -> Queue:
     Args:
         path: ``plan.yaml``.
         out: folder, instead of the plan's.
-        extend: the plan may have more parts, metals, frames to look for noise in, or smearings than the queue.
+        extend: the plan may have more parts, metals, smearings or repeats than the queue.
         say: called with lines for the user.
     Raises:
         MetalffError: a bad plan, or the folder holds another queue (the sentence says what differs) or something else.
@@ -289,27 +286,29 @@ def _draw_arguments(settings: dict) -> dict:
 
 
 def _lane(plan: plans.Plan, part: plans.Part, source: plans.Source, folder: Path, arguments: dict) -> list[Task]:
-    """Tasks of one metal, or of one file of structures, in order: all smearings of a structure, then its repeats with a finer mesh."""
+    """Tasks of one metal, or of one file of structures, in order: all smearings of a structure, then its repeats."""
     tasks = []
     for index, atoms in enumerate(read_structures(folder / "structures" / f"{source.name}.extxyz")):
         for width in plan.widths(part):
-            tasks.append(_task(plan, part, source, index, atoms, width, 0, arguments))
-        for width, count in part.noise.items():
-            if index < count:
-                tasks.append(_task(plan, part, source, index, atoms, width, MORE_K, arguments))
+            tasks.append(_task(plan, part, source, index, atoms, width, None, arguments))
+        for repeat in part.repeats:
+            for width, count in repeat.frames.items():
+                if index < count:
+                    tasks.append(_task(plan, part, source, index, atoms, width, repeat, arguments))
     return tasks
 
 
-def _task(plan, part, source, index, atoms, width, more, arguments) -> Task:
+def _task(plan, part, source, index, atoms, width, repeat, arguments) -> Task:
     mesh = None
     if width is not None:
         own = part.metals[source.element] if source.element else None
         density = (own and own.k_density) or part.k_density or protocol().k_density
         # of the perfect crystal, so that every strain of a metal has the same mesh
         cell = small_cell(metal(source.element), own.atoms) if own else atoms
-        mesh = k_mesh(cell.cell.array, atoms.pbc, density, more)
+        mesh = k_mesh(cell.cell.array, atoms.pbc, density, repeat.more_k if repeat else 0)
     settings = arguments_of(plan.calculator, mesh, width, list(atoms.symbols))
+    if repeat:
+        settings = merged(settings, repeat.arguments)
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     arguments[key] = settings
-    return Task(task_id(atoms, plan.calculator.name, settings), source.name, index, set_name(part.name, width, more), key)
-
+    return Task(task_id(atoms, plan.calculator.name, settings), source.name, index, set_name(part.name, width, repeat), key)
