@@ -194,7 +194,7 @@ def model_environments() -> Iterator[Check]:
         if found.state == "ready":
             yield Check(name, "ok", str(found.path))
         else:
-            advice = f"metalff env create {family}; needed only for training and deploying"
+            advice = f"metalff env create {family}; needed only for {'DFT labels' if family == 'gpaw' else 'training and deploying'}"
             yield Check(name, "warn", found.state, advice)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from metalff.data import layout, read_extxyz
 from metalff.dft.queue import set_name
+from metalff.paths import atomic_write
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,29 @@ def _labels(queue, name: str) -> dict:
     for file, entry in layout.manifest(folder).get("files", {}).items():
         found |= dict(zip(entry["tasks"], read_extxyz(folder / file)))
     return found
+
+
+def write_csv(rows: list[Noise], path) -> None:
+    """``noise.csv``: forces in eV/Å, energies in eV/atom."""
+    import pandas
+
+    lines = [
+        {
+            "set": row.set,
+            "structures": row.source,
+            "repeat": row.repeat,
+            "frames": row.frames,
+            "mesh": "x".join(map(str, row.mesh)),
+            "force_rms_difference": row.rms,
+            "least_of_frames": min(row.rms_of_frames),
+            "most_of_frames": max(row.rms_of_frames),
+            "force_rms": row.forces,
+            "energy_difference": row.energy,
+        }
+        for row in rows
+    ]
+    with atomic_write(path) as stream:
+        pandas.DataFrame(lines).to_csv(stream, index=False, float_format="%.6g")
 
 
 def lines(rows: list[Noise]) -> list[str]:

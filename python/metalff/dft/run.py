@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metalff import environments
+from metalff.dft import noise
 from metalff.dft.protocol import GPAW
 from metalff.dft.queue import Queue, Task, take
 from metalff.dft.sets import pack
@@ -115,7 +116,7 @@ class _Manager:
 
     def _pack(self) -> None:
         self.packed_at = time.monotonic()
-        pack(self.queue)
+        finish(self.queue)
 
     def _pause_or_go_on(self) -> None:
         wanted = (self.queue.work / PAUSE).exists() and not (self.queue.work / STOP).exists()
@@ -198,6 +199,12 @@ class _Manager:
                 item.process.wait()
             os.close(item.lock)
         self.running = []
+
+
+def finish(queue: Queue) -> None:
+    """Put finished labels into their sets, and what their repeats say into ``noise.csv``."""
+    if pack(queue) and (rows := noise.table(queue)):
+        noise.write_csv(rows, queue.folder / "noise.csv")
 
 
 def check(queue: Queue) -> None:
@@ -329,7 +336,7 @@ def stop(queue: Queue, now: bool, tick=lambda left: None) -> int:
         time.sleep(POLL)
     while at_work(queue):
         time.sleep(POLL)
-    pack(queue)
+    finish(queue)
     (queue.work / STOP).unlink(missing_ok=True)
     return count
 
