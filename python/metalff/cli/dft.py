@@ -25,6 +25,7 @@ def queue(
     plan: Annotated[Path, typer.Argument(help="plan.yaml: parts with metals or structures, smearings, calculator.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the queue, instead of `out` in the plan.")] = None,
     extend: Annotated[bool, typer.Option("--extend", help="Add what the plan has more than the queue.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Metals whose structures are drawn at a time; all cores by default.")] = None,
 ) -> None:
     from rich.console import Console
 
@@ -32,7 +33,7 @@ def queue(
 
     console = Console(stderr=True)
     with console.status("reading the plan") as shown:
-        made = make(plan, out, extend, shown.update)
+        made = make(plan, out, extend, jobs or len(os.sched_getaffinity(0)), shown.update)
     sets = list(dict.fromkeys(task.set for task in made.tasks))
     done = sum(made.is_done(task) for task in made.tasks)
     typer.echo(f"{made.folder}: {len(made.tasks)} labels in {len(sets)} sets ({', '.join(sets)}), {done} done")
@@ -84,24 +85,19 @@ def run(
 
 def status(folder: Folder) -> None:
     from metalff.dft import noise, run as runs
-    from metalff.dft.progress import seconds_left, table
+    from metalff.dft.progress import lines, seconds_left, table
     from metalff.dft.queue import Queue
     from metalff.sweep.progress import clock
 
     found = Queue(folder)
     rows = table(found)
-    width = max(len(f"{row.set} {row.source}") for row in rows)
-    typer.echo(f"{'set, structures':<{width}}    done  failed  running  CPU s each")
-    for row in rows:
-        each = f"{sum(row.seconds) / len(row.seconds):.0f}" if row.seconds else ""
-        typer.echo(f"{row.set + ' ' + row.source:<{width}}  {row.done:>3}/{row.total:<3}  {len(row.failed):>5}  {row.running:>7}  {each:>10}")
+    for line in lines(rows):
+        typer.echo(line)
     for row in rows:
         for where, reason in row.failed:
             typer.echo(f"failed: {row.set} {where}: {reason}")
-    lines = noise.lines(noise.table(found))
-    if lines:
-        typer.echo("")
-    for line in lines:
+    measured = noise.lines(noise.table(found))
+    for line in ["", *measured] if measured else []:
         typer.echo(line)
     running = sum(row.running for row in rows)
     left = seconds_left(rows, max(1, running))

@@ -1,11 +1,13 @@
 """What a queue has done and how long the rest will take: for ``status``, and while it runs."""
 
+import json
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from metalff.dft.plan import sources
 from metalff.sweep.progress import clock
 
 
@@ -15,6 +17,7 @@ class Row:
 
     set: str
     source: str
+    part: str
     total: int = 0
     done: int = 0
     running: int = 0
@@ -28,11 +31,9 @@ class Row:
 
 def table(queue) -> list[Row]:
     """Rows in the order of the queue; failures with their reasons, CPU seconds of what is done."""
-    import json
-
-    rows = {}
+    rows, parts = {}, {source.name: source.part.name for source in sources(queue.plan)}
     for task in queue.tasks:
-        row = rows.setdefault((task.set, task.source), Row(task.set, task.source))
+        row = rows.setdefault((task.set, task.source), Row(task.set, task.source, parts[task.source]))
         row.total += 1
         if found := queue.packed(task.set).get(task.id):
             row.done += 1
@@ -52,6 +53,26 @@ def table(queue) -> list[Row]:
         elif queue.state(task) == "running":
             row.running += 1
     return list(rows.values())
+
+
+def lines(rows: list[Row]) -> list[str]:
+    """A table for people: a line for each metal, a column for each of its sets (done/all)."""
+    by_part = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        by_part[row.part][row.source][row.set.removeprefix(row.part).removeprefix("-")] = row
+    text = []
+    for part, sources in by_part.items():
+        columns = list(dict.fromkeys(column for row in sources.values() for column in row))
+        width = max(len(part), *map(len, sources))
+        text.append(f"{part:<{width}}  " + "  ".join(f"{column:>10}" for column in columns) + "  running  failed  CPU s each")
+        for source, own in sources.items():
+            cells = (f"{own[column].done}/{own[column].total}" if column in own else "" for column in columns)
+            seconds = [second for row in own.values() for second in row.seconds]
+            counts = sum(row.running for row in own.values()), sum(len(row.failed) for row in own.values())
+            each = f"{np.mean(seconds):.0f}" if seconds else ""
+            text.append(f"{source:<{width}}  " + "  ".join(f"{cell:>10}" for cell in cells) + f"  {counts[0]:>7}  {counts[1]:>6}  {each:>10}")
+        text.append("")
+    return text[:-1]
 
 
 def seconds_left(rows: list[Row], workers: int) -> float | None:

@@ -27,6 +27,7 @@ from metalff.dft.protocol import arguments_of, k_mesh, ladder_of, merged, protoc
 from metalff.dft.structures import draw, small_cell
 from metalff.errors import MetalffError
 from metalff.paths import atomic_path, atomic_write
+from metalff.pool import one_by_one, side_by_side
 
 SCHEMA = 1
 """Number of the layout of ``queue.json``."""
@@ -200,7 +201,7 @@ def set_name(part: str, width: float | None, repeat: plans.Repeat | None = None)
     return part + (f"-{width:g}eV" if width is not None else "") + (f"-{repeat.name}" if repeat else "")
 
 
-def make(path, out=None, extend: bool = False, say=lambda line: None) -> Queue:
+def make(path, out=None, extend: bool = False, jobs: int = 1, say=lambda line: None) -> Queue:
     """Make the queue of a plan, or see that the folder holds that very queue.
 
     Structures are drawn or read once and kept; labels that are there stay.
@@ -209,6 +210,7 @@ def make(path, out=None, extend: bool = False, say=lambda line: None) -> Queue:
         path: ``plan.yaml``.
         out: folder, instead of the plan's.
         extend: the plan may have more parts, metals, smearings or repeats than the queue.
+        jobs: metals whose structures are drawn at a time.
         say: called with lines for the user.
     Raises:
         MetalffError: a bad plan, or the folder holds another queue (the sentence says what differs) or something else.
@@ -234,28 +236,36 @@ def make(path, out=None, extend: bool = False, say=lambda line: None) -> Queue:
     if lock is None:
         raise MetalffError(f"another process is making the queue in {folder}; wait for it")
     try:
-        return _make(plan, folder, old, say)
+        return _make(plan, folder, old, jobs, say)
     finally:
         os.close(lock)
 
 
-def _make(plan: plans.Plan, folder: Path, old: Queue | None, say) -> Queue:
+def _make(plan: plans.Plan, folder: Path, old: Queue | None, jobs: int, say) -> Queue:
     found = plans.sources(plan)
-    drawn = {}
+    new, to_draw = [], {}
     for source in found:
-        file = folder / "structures" / f"{source.name}.extxyz"
-        drawn[source.name] = source.settings
         if old and source.name in old.drawn:
-            if old.drawn[source.name] != source.settings:
-                changed = plans.differences(old.drawn[source.name], source.settings)
+            if changed := plans.differences(old.drawn[source.name], source.settings):
                 raise MetalffError(f"{folder} has other structures of {source.name}: {'; '.join(changed)}; choose another --out, or another name for the part")
             continue
+        new.append(source)
         if source.element is None:
-            structures = plans.given(source.settings["structures"], plan.calculator.has_smearing)
+            write_structures(_file(folder, source), plans.given(source.settings["structures"], plan.calculator.has_smearing))
         else:
-            structures = draw(source.element, progress=lambda done: say(f"{source.name}: {done} structures drawn"), **_draw_arguments(source.settings))
-        plans.warn_magnetic(sorted({symbol for atoms in structures for symbol in atoms.symbols}))
-        write_structures(file, structures)
+            to_draw[source.name] = (source.element, source.settings)
+    files = {source.name: _file(folder, source) for source in found}
+    finished = 0
+
+    def drawing(running):
+        say(f"drawing structures: {finished} of {len(to_draw)} metals; now {', '.join(running)}")
+
+    for name, structures, error in side_by_side(_draw, to_draw, jobs, drawing) if jobs > 1 else one_by_one(_draw, to_draw, drawing):
+        if error:
+            raise error
+        finished += 1
+        write_structures(files[name], structures)
+    plans.warn_magnetic(sorted({symbol for source in new for atoms in read_structures(files[source.name]) for symbol in atoms.symbols}))
     arguments, tasks = {}, {}
     for part in plan.parts:
         lanes = [_lane(plan, part, source, folder, arguments) for source in found if source.part is part]
@@ -268,7 +278,7 @@ def _make(plan: plans.Plan, folder: Path, old: Queue | None, say) -> Queue:
     content = {
         "schema": SCHEMA,
         "plan": plan.model_dump(mode="json"),
-        "drawn": drawn,
+        "drawn": {source.name: source.settings for source in found},
         "arguments": arguments,
         "tasks": [[task.id, task.source, task.index, task.set, task.arguments] for task in tasks.values()],
     }
@@ -281,14 +291,18 @@ def _lines(rows: list) -> str:
     return "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]"
 
 
-def _draw_arguments(settings: dict) -> dict:
-    return {"name": settings["potential"]} | {key: value for key, value in settings.items() if key != "potential"}
+def _file(folder: Path, source: plans.Source) -> Path:
+    return folder / "structures" / f"{source.name}.extxyz"
+
+
+def _draw(element: str, settings: dict) -> list:
+    return draw(element, settings["potential"], **{key: value for key, value in settings.items() if key != "potential"})
 
 
 def _lane(plan: plans.Plan, part: plans.Part, source: plans.Source, folder: Path, arguments: dict) -> list[Task]:
     """Tasks of one metal, or of one file of structures, in order: all smearings of a structure, then its repeats."""
     tasks = []
-    for index, atoms in enumerate(read_structures(folder / "structures" / f"{source.name}.extxyz")):
+    for index, atoms in enumerate(read_structures(_file(folder, source))):
         for width in plan.widths(part):
             tasks.append(_task(plan, part, source, index, atoms, width, None, arguments))
         for repeat in part.repeats:
