@@ -143,8 +143,9 @@ def write(path, content):
 
 
 def reason(error):
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    name = type(error).__name__
+    lines = str(error).strip().splitlines() or (["it did not converge"] if name in NOT_CONVERGED else [])
+    return f"{name}: {lines[0]}" if lines else name
 
 
 def label(engine, task):

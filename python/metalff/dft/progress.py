@@ -120,6 +120,7 @@ class RunProgress:
 
     def finished(self, task, seconds: float) -> None:
         self.done += 1
+        self.looked = 0.0
         left = seconds_left(self.rows, self.workers)
         words = f"; {self.done} of {self.total} done" + (f", {clock(left)} left" if left is not None else "")
         self.bar.line(f"{task.set} {task.source}/{task.index}: {seconds:.0f} s{words}")
