@@ -56,6 +56,7 @@ def test_noise_is_the_difference_to_the_repeats(queue):
     assert (k.frames, ecut.frames) == (2, 1) and len(rows) == 2
     assert k.rms == pytest.approx(0.01, abs=1e-7) and ecut.rms == pytest.approx(0.002, abs=1e-7)
     assert k.energy == pytest.approx(0.0005, abs=1e-9)  # 0 and 1 meV/atom, after their mean
+    assert ecut.energy is None  # of one frame
     assert k.mesh == (5, 5, 7)
     text = "\n".join(noise.lines(list(rows.values())))
     assert "5×5×7" in text and "10.0 (10.0 to 10.0)" in text

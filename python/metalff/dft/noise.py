@@ -20,7 +20,7 @@ class Noise:
         mesh: points of the labels along each axis.
         rms: eV/Å, difference of force components.
         rms_of_frames: the same of each frame.
-        energy: eV/atom, RMS of the difference of energies after its mean.
+        energy: eV/atom, standard deviation of the difference of energies (a common shift changes nothing); None of a single frame.
         forces: eV/Å, RMS of the force components.
     """
 
@@ -31,7 +31,7 @@ class Noise:
     mesh: tuple[int, ...]
     rms: float
     rms_of_frames: tuple[float, ...]
-    energy: float
+    energy: float | None
     forces: float
 
 
@@ -60,7 +60,7 @@ def table(queue) -> list[Noise]:
         mesh = tuple(queue.arguments[rows[0][0].arguments].get("kpts", {}).get("size", ()))
         size = float(np.sqrt(np.mean([np.mean(fine.forces**2) for _, _, fine in rows])))
         rms = float(np.sqrt(np.mean(squares)))
-        found.append(Noise(name, source, repeat, len(rows), mesh, rms, tuple(np.sqrt(squares).tolist()), float(np.std(shifts)), size))
+        found.append(Noise(name, source, repeat, len(rows), mesh, rms, tuple(np.sqrt(squares).tolist()), float(np.std(shifts)) if len(shifts) > 1 else None, size))
     return found
 
 
@@ -103,6 +103,6 @@ def lines(rows: list[Noise]) -> list[str]:
     head = f"{'noise: labels beside repeats':<{width}}  {'mesh':>7}  {'repeat':<8}  frames  force RMS of the difference, meV/Å (frame by frame)  of forces  energy, meV/atom"
     return [head] + [
         f"{row.set + ' ' + row.source:<{width}}  {'×'.join(map(str, row.mesh)):>7}  {row.repeat:<8}  {row.frames:>6}  "
-        f"{1e3 * row.rms:>12.1f} {f'({1e3 * min(row.rms_of_frames):.1f} to {1e3 * max(row.rms_of_frames):.1f})':<42}  {1e3 * row.forces:>7.0f}  {1e3 * row.energy:>8.2f}"
+        f"{1e3 * row.rms:>12.1f} {f'({1e3 * min(row.rms_of_frames):.1f} to {1e3 * max(row.rms_of_frames):.1f})':<42}  {1e3 * row.forces:>7.0f}  {'' if row.energy is None else f'{1e3 * row.energy:.2f}':>8}"
         for row in rows
     ]
