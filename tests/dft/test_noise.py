@@ -1,6 +1,7 @@
 """Noise of labels: repeats with finer settings beside them; time left; what a label of another structure does."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ import yaml
 
 from metalff.dft import noise
 from metalff.dft.progress import seconds_left, table
-from metalff.dft.queue import make
+from metalff.dft.queue import Queue, make
 from metalff.dft.run import finish
 from metalff.dft.sets import pack
 from metalff.errors import MetalffError
@@ -20,6 +21,7 @@ PLAN = {
             "name": "dose",
             "metals": {"Al": {"potential": "Al/eam", "atoms": 8, "k_density": 4.0}},
             "frames": 4,
+            "temperatures": [300.0],
             "smearing": [0.1, 0.5],
             "repeats": [{"name": "k+2", "more_k": 2, "frames": {0.1: 2}}, {"name": "ecut", "arguments": {"mode": {"ecut": 500}}, "frames": {0.5: 1}}],
         }
@@ -27,12 +29,19 @@ PLAN = {
 }
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noise")
+    (folder / "plan.yaml").write_text(yaml.safe_dump(PLAN))
+    make(folder / "plan.yaml", folder / "queue")
+    (folder / "queue" / "done").mkdir()
+    return folder / "queue"
+
+
 @pytest.fixture
-def queue(tmp_path):
-    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(PLAN))
-    queue = make(tmp_path / "plan.yaml", tmp_path / "queue")
-    (tmp_path / "queue" / "done").mkdir()
-    return queue
+def queue(made, tmp_path):
+    shutil.copytree(made, tmp_path / "queue")
+    return Queue(tmp_path / "queue")
 
 
 def label(queue, task, error=0.0, energy=0.0):
