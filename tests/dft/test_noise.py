@@ -11,7 +11,7 @@ import yaml
 from metalff.dft import noise
 from metalff.dft.progress import seconds_left, table
 from metalff.dft.queue import Queue, make
-from metalff.dft.run import finish
+from metalff.dft.noise import finish
 from metalff.dft.sets import pack
 from metalff.errors import MetalffError
 

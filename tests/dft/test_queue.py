@@ -9,7 +9,7 @@ import pytest
 from dft.conftest import labels_are_emt, until
 
 from metalff import data
-from metalff.dft import run as runs
+from metalff.dft import control
 from metalff.dft.queue import Queue, make
 from metalff.errors import MetalffError
 
@@ -104,7 +104,7 @@ def test_background_stop_pause(plan, metalff, tmp_path):
     assert "already at work" in metalff("dft", "run", folder, "--background").stdout
     until(lambda: count(log))
     metalff("dft", "pause", folder)
-    pid = next(iter(runs.running_tasks(Queue(folder)).values()))
+    pid = next(iter(control.running_tasks(Queue(folder)).values()))
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     state = lambda: open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0]  # noqa: E731
     until(lambda: state() == "T")
@@ -117,7 +117,7 @@ def test_background_stop_pause(plan, metalff, tmp_path):
     assert stopped.returncode == 0 and "running labels" in stopped.stdout
     queue = Queue(folder)
     states = [queue.state(task) for task in queue.tasks]
-    assert not runs.at_work(queue) and set(states) == {"done", "waiting"} and states.count("done") == count(log)
+    assert not control.at_work(queue) and set(states) == {"done", "waiting"} and states.count("done") == count(log)
     assert metalff("dft", "run", folder).returncode == 0 and count(log) == 5
 
 

@@ -48,6 +48,7 @@ def run(
     again: Annotated[bool, typer.Option("--retry-failed", help="Try failed labels again.")] = False,
     budget: Annotated[str | None, typer.Option(help="Begin no label after this wall time, such as 2h.")] = None,
 ) -> None:
+    from metalff.dft import control
     from metalff.dft import run as runs
     from metalff.dft.progress import RunProgress
     from metalff.dft.queue import Queue
@@ -63,8 +64,8 @@ def run(
             path.unlink()
     if background:
         words = ["--workers", str(workers), "--nice", str(nice), *(["--budget", budget] if budget else [])]
-        pid = runs.in_background(found, words)
-        log = found.work / runs.LOG
+        pid = control.in_background(found, words)
+        log = found.work / control.LOG
         typer.echo(f"already at work on {folder}; what it says: {log}" if pid is None else f"at work on {folder} (process {pid}); what it says: {log}")
         typer.echo(f"metalff dft status {folder}, metalff dft stop {folder}")
         return
@@ -84,7 +85,7 @@ def run(
 
 
 def status(folder: Folder) -> None:
-    from metalff.dft import noise, run as runs
+    from metalff.dft import control, noise
     from metalff.dft.progress import lines, seconds_left, table
     from metalff.dft.queue import Queue
     from metalff.sweep.progress import clock
@@ -102,7 +103,7 @@ def status(folder: Folder) -> None:
     running = sum(row.running for row in rows)
     left = seconds_left(rows, max(1, running))
     done, total = sum(row.done for row in rows), len(found.tasks)
-    state = "paused" if (found.work / runs.PAUSE).exists() else "at work" if runs.at_work(found) or running else "nobody is at work"
+    state = "paused" if (found.work / control.PAUSE).exists() else "at work" if control.at_work(found) or running else "nobody is at work"
     eta = "" if left is None else f"; {clock(left)} left with {max(1, running)} core{'s' if running > 1 else ''}"
     typer.echo(f"\n{done} of {total} labels done{eta}; {state}")
 
@@ -113,27 +114,27 @@ def stop(
 ) -> None:
     from rich.console import Console
 
-    from metalff.dft import run as runs
+    from metalff.dft import control
     from metalff.dft.queue import Queue
 
     found = Queue(folder)
     with Console(stderr=True).status("stopping") as shown:
-        count = runs.stop(found, now, lambda left: shown.update(f"{left} label{'s' if left > 1 else ''} still running"))
+        count = control.stop(found, now, lambda left: shown.update(f"{left} label{'s' if left > 1 else ''} still running"))
     done = sum(found.is_done(task) for task in found.tasks)
     typer.echo(f"{'ended' if now else 'finished'} {count} running labels; {done} of {len(found.tasks)} are done")
 
 
 def pause(folder: Folder) -> None:
-    from metalff.dft import run as runs
+    from metalff.dft import control
     from metalff.dft.queue import Queue
 
-    runs.pause(Queue(folder))
+    control.pause(Queue(folder))
     typer.echo(f"paused; metalff dft resume {folder} goes on")
 
 
 def resume(folder: Folder) -> None:
-    from metalff.dft import run as runs
+    from metalff.dft import control
     from metalff.dft.queue import Queue
 
-    runs.go_on(Queue(folder))
+    control.go_on(Queue(folder))
     typer.echo("going on")

@@ -6,6 +6,7 @@ import numpy as np
 
 from metalff.data import layout, read_extxyz
 from metalff.dft.queue import set_name
+from metalff.dft.sets import pack
 from metalff.paths import atomic_write
 
 
@@ -106,3 +107,9 @@ def lines(rows: list[Noise]) -> list[str]:
         f"{1e3 * row.rms:>12.1f} {f'({1e3 * min(row.rms_of_frames):.1f} to {1e3 * max(row.rms_of_frames):.1f})':<42}  {1e3 * row.forces:>7.0f}  {'' if row.energy is None else f'{1e3 * row.energy:.2f}':>8}"
         for row in rows
     ]
+
+
+def finish(queue) -> None:
+    """Put finished labels into their sets, and what their repeats say into ``noise.csv``."""
+    if pack(queue) and (rows := table(queue)):
+        write_csv(rows, queue.folder / "noise.csv")

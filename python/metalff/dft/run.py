@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from metalff import environments
-from metalff.dft import noise
+from metalff.dft.control import PAUSE, STOP, last_line, present
+from metalff.dft.noise import finish
 from metalff.dft.protocol import GPAW
 from metalff.dft.queue import Queue, Task, take
-from metalff.dft.sets import pack
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
@@ -32,9 +31,6 @@ GRACE = 5.0
 
 KILLED_TIMES = 2
 """How often a label may be killed from outside, in one run, until it counts as failed."""
-
-STOP, PAUSE, MANAGERS, LOG = "stop", "pause", "managers.lock", "run.log"
-"""Files in ``work/``: asked to stop; asked to pause; held by everyone who works on the queue; what a run in the background says."""
 
 
 @dataclass
@@ -85,7 +81,7 @@ class _Manager:
 
     def run(self) -> bool:
         work = self.queue.work
-        with _present(work):
+        with present(work):
             for name in ("done", "failed"):
                 (self.queue.folder / name).mkdir(exist_ok=True)
             waiting = [task for task in self.queue.tasks if not self.queue.is_done(task) and not self.queue.is_failed(task)]
@@ -164,7 +160,7 @@ class _Manager:
     def _end(self, item: Running) -> Task | None:
         """Take over what a label has left; gives the task back where it was killed from outside."""
         os.close(item.lock)
-        said = _last_line(item.folder / "said.txt")
+        said = last_line(item.folder / "said.txt")
         if self.queue.done_file(item.task).exists():
             shutil.rmtree(item.folder, ignore_errors=True)
             self.progress.finished(item.task, time.monotonic() - item.started)
@@ -201,12 +197,6 @@ class _Manager:
         self.running = []
 
 
-def finish(queue: Queue) -> None:
-    """Put finished labels into their sets, and what their repeats say into ``noise.csv``."""
-    if pack(queue) and (rows := noise.table(queue)):
-        noise.write_csv(rows, queue.folder / "noise.csv")
-
-
 def check(queue: Queue) -> None:
     """Whether the calculator of the queue can run here.
 
@@ -241,140 +231,9 @@ def _setups() -> dict[str, str]:
     return {"GPAW_SETUP_PATH": os.pathsep.join(filter(None, [str(own), os.environ.get("GPAW_SETUP_PATH")]))} if own.is_dir() else {}
 
 
-def _last_line(path: Path) -> str:
-    try:
-        return next((line.strip() for line in reversed(path.read_text("utf-8", "replace").splitlines()) if line.strip()), "")
-    except OSError:
-        return ""
-
-
 def _of_the_disk(queue: Queue, error: OSError) -> Exception:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MetalffError(f"the disk of {queue.folder} is full; free some space and run the same command again to go on")
     return error
-
-
-@contextmanager
-def _present(work: Path):
-    """Held by everyone who works on the queue; the first one forgets earlier requests to stop."""
-    import fcntl
-
-    work.mkdir(exist_ok=True)
-    alone = take(work / MANAGERS)
-    if alone is not None:
-        (work / STOP).unlink(missing_ok=True)
-        os.close(alone)
-    descriptor = os.open(work / MANAGERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def at_work(queue: Queue) -> bool:
-    """Whether a manager works on the queue."""
-    descriptor = take(queue.work / MANAGERS)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
-
-
-def in_background(queue: Queue, arguments: list[str]) -> int | None:
-    """Start ``metalff dft run`` detached from this terminal; gives its process id, or None where one is at work already.
-
-    Raises:
-        MetalffError: it ended at once; with its last line.
-    """
-    if at_work(queue):
-        return None
-    queue.work.mkdir(exist_ok=True)
-    log = queue.work / LOG
-    with open(log, "ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "metalff.cli", "dft", "run", str(queue.folder), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    for _ in range(100):
-        time.sleep(0.1)
-        if process.poll():
-            raise MetalffError(_last_line(log).removeprefix("metalff: error: "))
-        if process.poll() == 0 or at_work(queue):
-            break
-    return process.pid
-
-
-def stop(queue: Queue, now: bool, tick=lambda left: None) -> int:
-    """Ask all who work on the queue to stop, and wait until they have; labels that run are finished, or given back where ``now``.
-
-    Labels whose manager was killed are ended too. Finished labels are put into their sets.
-
-    Args:
-        tick: called with the number of labels that still run.
-    Returns:
-        labels that were running.
-    """
-    queue.work.mkdir(exist_ok=True)
-    (queue.work / STOP).touch()
-    (queue.work / PAUSE).unlink(missing_ok=True)
-    count = len(running_tasks(queue))
-    while left := running_tasks(queue):
-        tick(len(left))
-        for pid in left.values():
-            try:
-                os.killpg(pid, signal.SIGCONT)
-                if now:
-                    os.killpg(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        time.sleep(POLL)
-    while at_work(queue):
-        time.sleep(POLL)
-    finish(queue)
-    (queue.work / STOP).unlink(missing_ok=True)
-    return count
-
-
-def pause(queue: Queue) -> None:
-    """Let all labels sleep, until ``go_on``; those whose manager was killed too."""
-    queue.work.mkdir(exist_ok=True)
-    (queue.work / PAUSE).touch()
-    _tell(queue, signal.SIGSTOP)
-
-
-def go_on(queue: Queue) -> None:
-    (queue.work / PAUSE).unlink(missing_ok=True)
-    _tell(queue, signal.SIGCONT)
-
-
-def _tell(queue: Queue, number: int) -> None:
-    for pid in running_tasks(queue).values():
-        try:
-            os.killpg(pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
-
-
-def running_tasks(queue: Queue) -> dict[str, int]:
-    """Process group of each label at work, by task."""
-    found = {}
-    for path in queue.work.glob("*.lock"):
-        if path.name in (MANAGERS, "queue.lock", "pack.lock"):
-            continue
-        descriptor = take(path)
-        if descriptor is not None:
-            os.close(descriptor)
-            continue
-        try:
-            found[path.stem] = int(path.read_text())
-        except (OSError, ValueError):  # claimed a moment ago
-            pass
-    return found
-
-
