@@ -66,3 +66,25 @@ class Full(EMT):
 
     def calculate(self, *arguments, **keywords):
         raise OSError(28, "No space left on device")
+
+
+class Short(EMT):
+    """Gives forces of too few atoms for a structure with an atom far from its place."""
+
+    def calculate(self, *arguments, **keywords):
+        super().calculate(*arguments, **keywords)
+        if self.atoms.info.get("temperature") is None and len(self.atoms) == 4 and self.atoms.positions[0, 0] < 0:
+            self.results["forces"] = self.results["forces"][:2]
+
+
+class Crashes(EMT):
+    """Ends with a signal, or without a word."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def calculate(self, *arguments, **keywords):
+        if not self.number:
+            os._exit(0)
+        os.kill(os.getpid(), self.number)

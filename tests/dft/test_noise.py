@@ -8,11 +8,12 @@ import pandas
 import pytest
 import yaml
 
+from metalff.data import layout
 from metalff.dft import noise
 from metalff.dft.progress import seconds_left, table
-from metalff.dft.queue import Queue, make
+from metalff.dft.queue import Queue, make, read_structures, write_structures
 from metalff.dft.noise import finish
-from metalff.dft.sets import pack
+from metalff.dft.sets import frames_by_task, pack
 from metalff.errors import MetalffError
 
 PLAN = {
@@ -110,13 +111,56 @@ def test_label_of_another_size_is_put_aside(queue):
     assert not queue.is_done(task)
 
 
-def test_set_that_lost_frames_is_not_written_over(queue, tmp_path):
-    tasks = [task for task in queue.tasks if task.set == "dose-0.1eV"]
-    label(queue, tasks[0])
+def packed_twice(queue):
+    """Two labels of one file in their set."""
+    tasks = [task for task in queue.tasks if task.set == "dose-0.1eV"][:2]
+    for task in tasks:
+        label(queue, task)
     pack(queue)
-    path = next((tmp_path / "queue/sets/dose-0.1eV").glob("*.extxyz"))
-    path.write_text(path.read_text() * 2)
+    return tasks, queue.folder / "sets/dose-0.1eV/Al_fcc_300.extxyz"
+
+
+def test_set_that_lost_frames_is_not_written_over(queue):
+    tasks, path = packed_twice(queue)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:10]))
     label(queue, tasks[0])
-    with pytest.raises(MetalffError, match="has 2 frames, its manifest says 1"):
+    with pytest.raises(MetalffError, match="lacks 1 labels that its manifest counts"):
         pack(queue)
-    assert queue.done_file(tasks[0]).exists()
+    assert queue.done_file(tasks[0]).exists() and path.read_text() == "".join(lines[:10])
+    path.write_text("".join(lines) * 2)
+    with pytest.raises(MetalffError, match="4 frames name 2 tasks"):
+        pack(queue)
+
+
+def test_killed_between_a_file_and_its_manifest(queue, monkeypatch):
+    tasks, path = packed_twice(queue)
+    third = [task for task in queue.tasks if task.set == "dose-0.1eV"][2]
+    label(queue, third)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(layout, "write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        pack(queue)
+    assert len(frames_by_task(path)) == 3 and not queue.packed("dose-0.1eV").get(third.id)
+    assert pack(queue) == 1 and not queue.done_file(third).exists()
+    assert list(frames_by_task(path)) == [task.id for task in (*tasks, third)] == layout.manifest(path.parent)["files"][path.name]["tasks"]
+
+
+def test_one_damaged_label_does_not_hold_up_the_others(queue):
+    first, second = [task for task in queue.tasks if task.set == "dose-0.1eV"][:2]
+    label(queue, first)
+    queue.done_file(second).write_text("{}")
+    with pytest.raises(MetalffError, match="is damaged; it was put aside"):
+        pack(queue)
+    assert first.id in queue.packed("dose-0.1eV") and not queue.is_done(second)
+
+
+def test_structures_that_changed_are_noticed(queue):
+    task = queue.tasks[0]
+    label(queue, task)
+    path = queue.folder / "structures" / f"{task.source}.extxyz"
+    write_structures(path, read_structures(path)[::-1])
+    with pytest.raises(MetalffError, match="has changed since the queue was made"):
+        pack(Queue(queue.folder))
+    write_structures(path, read_structures(path)[:2])
+    with pytest.raises(MetalffError, match="has changed since the queue was made"):
+        Queue(queue.folder).order_of(queue.tasks[-1])

@@ -96,6 +96,14 @@ METAL = {"Na": {"potential": "Na/eam", "atoms": 16}}
         ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "repeats": [{"name": "x", "frames": {0.1: 2}}]}]}, "give more_k or arguments"),
         ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1], "repeats": [K2, K2]}]}, "two repeats have the same name"),
         ({"parts": [{"name": "a", "metals": METAL, "smearing": [-0.1]}]}, "parts.0.smearing.0"),
+        ({"parts": [{"name": "a", "metals": METAL, "smearing": [0.1, 0.1000000001]}]}, "two sets would have the name a-0.1eV"),
+        ({"parts": [{"name": "a", "metals": METAL}, {"name": "a-Na", "structures": "x.cif"}]}, "keep their structures under the name a-Na"),
+        ({"parts": [{"name": "a", "metals": {}}]}, "parts.0.metals"),
+        ({"parts": [{"name": "a", "metals": METAL, "k_density": float("inf")}]}, "parts.0.k_density"),
+        ({"parts": [{"name": "a", "metals": {"Na": {"potential": "Na/eam", "atoms": 40000}}}]}, "parts.0.metals.Na.atoms"),
+        ({"calculator": {"name": "gpaw", "arguments": {"d": {1: "a"}}}, "parts": [{"name": "a", "metals": METAL}]}, "mappings whose keys are words"),
+        ({"calculator": {"name": "gpaw", "arguments": {"d": float("nan")}}, "parts": [{"name": "a", "metals": METAL}]}, "give numbers, words"),
+        ({"calculator": ":", "parts": [{"name": "a", "metals": METAL}]}, "calculator :: ASE has none"),
         ({"parts": [{"name": "a", "metals": {"Xx": METAL["Na"]}}]}, "Xx is no chemical symbol"),
         ({"parts": [{"name": "a", "metals": {"O": METAL["Na"]}}]}, "no metal O"),
         ({"parts": [{"name": "a", "metals": {"Na": {"potential": "Na/eam", "atoms": 7}}}]}, "no orthogonal cell of Na .bcc. has 7 atoms"),
@@ -135,7 +143,22 @@ def test_structures_that_cannot_be_labelled(plan, tmp_path, atoms, sentence):
     write(tmp_path / "bad.traj", atoms)
     with pytest.raises(MetalffError, match=sentence):
         make(plan("gpaw", parts=[{"name": "bad", "structures": str(tmp_path / "bad.traj")}]))
-    assert not (tmp_path / "queue" / "queue.json").exists()
+    assert not (tmp_path / "queue").exists()
+
+
+@pytest.mark.parametrize("temperature", ["nan", "-5", "T", "warm"])
+def test_temperatures_that_are_none(plan, tmp_path, temperature):
+    (tmp_path / "t.extxyz").write_text(f'1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 temperature={temperature} pbc="T T T"\nCu 0 0 0\n')
+    with pytest.raises(MetalffError, match="structure 0: temperature=.* is none; give it in kelvin"):
+        make(plan(parts=[{"name": "t", "structures": str(tmp_path / "t.extxyz")}]))
+
+
+def test_clusters_are_labelled_where_the_calculator_takes_them(plan, tmp_path):
+    write(tmp_path / "a@1.xyz", Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]]))
+    assert len(make(plan(parts=[{"name": "pair", "structures": str(tmp_path / "a@1.xyz")}])).tasks) == 1
+    write(tmp_path / "same.xyz", Atoms("Cu2", [[0, 0, 0], [0, 0, 0.1]]))
+    with pytest.raises(MetalffError, match="two atoms are 0.10 Å apart"):
+        make(plan(parts=[{"name": "pair", "structures": str(tmp_path / "same.xyz")}]), tmp_path / "other")
 
 
 def test_structures_out_of_sets_and_files(plan, tmp_path):

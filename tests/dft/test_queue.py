@@ -165,6 +165,43 @@ def test_numbers_that_are_none_are_a_failure(plan, metalff, tmp_path):
     assert "not finite" in metalff("dft", "status", tmp_path / "queue").stdout
 
 
+def test_forces_of_other_atoms_are_a_failure_and_the_others_are_kept(plan, metalff, structures, tmp_path):
+    metalff("dft", "queue", plan("calculators:Short"))
+    ran = metalff("dft", "run", tmp_path / "queue")
+    wrong = [atoms for atoms in structures[1] if atoms.positions[0, 0] < 0]
+    assert 0 < len(wrong) < 5 and ran.returncode == 1 and f"{len(wrong)} of 5 labels failed" in ran.stderr
+    assert "forces of shape (2, 3) for 4 atoms" in metalff("dft", "status", tmp_path / "queue").stdout
+    labels_are_emt(data.read(tmp_path / "queue" / "sets" / "copper"), [atoms for atoms in structures[1] if atoms.positions[0, 0] >= 0])
+
+
+@pytest.mark.parametrize("number, sentence", [(11, "crashed (signal 11)"), (0, "ended without a result")])
+def test_crash_is_a_failure_at_once(plan, metalff, tmp_path, number, sentence):
+    metalff("dft", "queue", plan({"name": "calculators:Crashes", "arguments": {"number": number}}))
+    assert metalff("dft", "run", tmp_path / "queue").returncode == 1
+    assert metalff("dft", "status", tmp_path / "queue").stdout.count(sentence) == 5
+
+
+def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, tmp_path):
+    folder = tmp_path / "queue"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 4, "log": str(tmp_path / "log")}}))
+    metalff("dft", "pause", folder)
+    manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
+    until(lambda: count(tmp_path / "log"))
+    os.kill(manager.pid, signal.SIGKILL)
+    manager.wait()
+    stopping = metalff("dft", "stop", folder, wait=False)
+    until(lambda: control.locked(folder / "work" / control.STOPPING))
+    refused = metalff("dft", "run", folder)
+    assert refused.returncode == 1 and "is being stopped" in refused.stderr
+    assert stopping.wait(30) == 0 and count(tmp_path / "log") == 1
+
+
+def test_calculator_on_a_relative_path(plan, metalff, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.path.relpath(os.environ["PYTHONPATH"]))
+    metalff("dft", "queue", plan("calculators:Slow"))
+    assert metalff("dft", "run", tmp_path / "queue").returncode == 0
+
+
 def test_full_disk_is_one_sentence_and_no_failure(plan, metalff, tmp_path):
     metalff("dft", "queue", plan("calculators:Full"))
     ran = metalff("dft", "run", tmp_path / "queue")
@@ -187,16 +224,20 @@ def test_damaged_label_is_put_aside_and_made_again(plan, metalff, structures, tm
 
 def test_same_structure_and_arguments_are_labelled_once(plan, structures):
     part = {"structures": str(structures[0])}
-    queue = make(plan(parts=[{"name": "one", **part}, {"name": "two", **part}]))
+    with pytest.warns(UserWarning, match="5 of 10 labels are the same as others"):
+        queue = make(plan(parts=[{"name": "one", **part}, {"name": "two", **part}]))
     assert len(queue.tasks) == 5 and {task.set for task in queue.tasks} == {"one"}
 
 
-def test_changed_plan_is_refused_and_says_what_changed(plan, structures):
+def test_changed_plan_is_refused_and_says_what_changed(plan, structures, tmp_path):
     make(plan())
     with pytest.raises(MetalffError, match=r"another plan: calculator.arguments.seconds is new|calculator.name \"emt\" → \"calculators:Slow\".*--extend"):
         make(plan({"name": "calculators:Slow", "arguments": {"seconds": 0}}))
-    with pytest.raises(MetalffError, match="are not in this plan; --extend only adds"):
+    with pytest.raises(MetalffError, match="the calculator is another than that of the queue"):
         make(plan({"name": "calculators:Slow", "arguments": {"seconds": 0}}), extend=True)
+    with pytest.raises(MetalffError, match="are not in this plan; --extend only adds"):
+        make(plan(parts=[{"name": "renamed", "structures": str(structures[0])}]), extend=True)
+    assert [path.name for path in (tmp_path / "queue" / "structures").iterdir()] == ["copper.extxyz"]
 
 
 def test_extended_plan_keeps_what_is_done(plan, metalff, structures, tmp_path):
@@ -209,3 +250,28 @@ def test_extended_plan_keeps_what_is_done(plan, metalff, structures, tmp_path):
     assert extended.returncode == 0 and "9 labels in 2 sets (copper, more), 5 done" in extended.stdout
     assert metalff("dft", "run", tmp_path / "queue").returncode == 0
     assert len(data.read(tmp_path / "queue" / "sets" / "more")) == 4
+
+
+def test_structures_without_temperature_are_a_set_too(plan, metalff, structures, tmp_path):
+    from ase.build import bulk
+    from ase.io import write
+
+    alloy = bulk("Cu", cubic=True)
+    alloy.symbols[0] = "Ag"
+    write(tmp_path / "mixed.traj", [structures[1][0], alloy])
+    metalff("dft", "queue", plan(parts=[{"name": "mixed", "structures": str(tmp_path / "mixed.traj")}]))
+    assert metalff("dft", "run", tmp_path / "queue").returncode == 0
+    labels_are_emt(data.read(tmp_path / "queue" / "sets" / "mixed"), [structures[1][0], alloy])
+
+
+def test_lost_structures_are_read_again_and_a_damaged_queue_says_how(plan, metalff, tmp_path):
+    metalff("dft", "queue", plan())
+    (tmp_path / "queue" / "structures" / "copper.extxyz").unlink()
+    ran = metalff("dft", "run", tmp_path / "queue")
+    assert ran.returncode == 1 and "make the queue again: metalff dft queue PLAN.yaml" in ran.stderr
+    assert metalff("dft", "queue", plan()).returncode == 0 and metalff("dft", "run", tmp_path / "queue").returncode == 0
+    (tmp_path / "queue" / "queue.json").write_text("{")
+    refused = metalff("dft", "queue", plan())
+    assert refused.returncode == 1 and "remove that file" in refused.stderr
+    (tmp_path / "queue" / "queue.json").unlink()
+    assert "5 done" in metalff("dft", "queue", plan()).stdout

@@ -131,14 +131,16 @@ def read_folder(folder) -> Dataset:
         MetalffError: no file in a layout, or a bad one.
     """
     folder = Path(folder)
-    found = files(folder)
-    if not found:
-        raise MetalffError(f"{folder} holds no file named {EXAMPLE}")
-    said = manifest(folder)
+    found, said = files(folder), manifest(folder)
     entries = said.get("files", {})
+    # of several elements, or of no known temperature: no name in the layout, but in the manifest
+    others = [folder / name for name in entries if not parse(name) and Path(name).name == name and (folder / name).is_file()]
+    if not found and not others:
+        raise MetalffError(f"{folder} holds no file named {EXAMPLE}")
     parts = {path.name: list(read_file(path, entries.get(path.name, {}).get("phase", ""))) for path in found}
     twice = twins(parts, parts.get)
     kept = [frame for name, frames in parts.items() for k, frame in enumerate(frames) if k not in twice.get(name, ())]
+    kept += [replace(frame, source=f"{folder.name}/{path.name}") for path in others for frame in read_extxyz(path)]
     return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""))
 
 
@@ -166,14 +168,18 @@ def twins(files, frames_of) -> dict[str, set[int]]:
     return found
 
 
-def write_file(frames, path) -> None:
-    """Write frames with the keys of Metal-43; atomic. Positions and forces have eight decimals, energies twelve."""
+def write_file(frames, path, more=None) -> None:
+    """Write frames with the keys of Metal-43; atomic. Positions and forces have eight decimals, energies twelve.
+
+    Args:
+        more: ``key=value`` for the header of each frame; nothing when None.
+    """
     with atomic_write(path) as stream:
-        for frame in frames:
+        for frame, word in zip(frames, more or [""] * len(frames), strict=True):
             words = [f'Lattice="{_numbers(frame.cell)}"', "Properties=species:S:1:pos:R:3:forces:R:3"]
             words += [f"energy={frame.energy:.12f}", f"free_energy={frame.energy:.12f}"]
             words += [f'stress="{_numbers(frame.stress)}"'] if frame.stress is not None else []
-            words += [f'pbc="{" ".join("FT"[int(flag)] for flag in frame.pbc)}"']
+            words += [f'pbc="{" ".join("FT"[int(flag)] for flag in frame.pbc)}"', *filter(None, [word])]
             lines = [f"{len(frame)}", " ".join(words)]
             columns = np.hstack([frame.positions, frame.forces]).tolist()
             symbols = [chemical_symbols[z] for z in frame.numbers]

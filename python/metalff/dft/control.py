@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metalff.dft.noise import finish
-from metalff.dft.queue import Queue, take
+from metalff.dft.queue import Queue, locked, take
 from metalff.errors import MetalffError
 
-STOP, PAUSE, MANAGERS, LOG = "stop", "pause", "managers.lock", "run.log"
-"""Files in ``work/``: asked to stop; asked to pause; held by everyone who works on the queue; what a run in the background says."""
+STOP, PAUSE, MANAGERS, STOPPING, LOG = "stop", "pause", "managers.lock", "stop.lock", "run.log"
+"""Files in ``work/``: asked to stop; asked to pause; held by everyone who works on the queue; held by who stops it; what a run in the background says."""
 
 POLL = 0.2
 """Seconds between looks."""
@@ -22,11 +22,18 @@ POLL = 0.2
 
 @contextmanager
 def present(work: Path):
-    """Held by everyone who works on the queue; the first one forgets earlier requests to stop."""
+    """Held by everyone who works on the queue; the first one forgets earlier requests to stop or to sleep.
+
+    Raises:
+        MetalffError: the queue is being stopped.
+    """
     work.mkdir(exist_ok=True)
+    if locked(work / STOPPING):
+        raise MetalffError(f"{work.parent} is being stopped (metalff dft stop); wait for that, then run it again")
     alone = take(work / MANAGERS)
     if alone is not None:
         (work / STOP).unlink(missing_ok=True)
+        (work / PAUSE).unlink(missing_ok=True)
         os.close(alone)
     descriptor = os.open(work / MANAGERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -38,11 +45,7 @@ def present(work: Path):
 
 def at_work(queue: Queue) -> bool:
     """Whether a manager works on the queue."""
-    descriptor = take(queue.work / MANAGERS)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
+    return locked(queue.work / MANAGERS)
 
 
 def in_background(queue: Queue, arguments: list[str]) -> int | None:
@@ -81,8 +84,20 @@ def stop(queue: Queue, now: bool, tick=lambda left: None) -> int:
         tick: called with the number of labels that still run.
     Returns:
         labels that were running.
+    Raises:
+        MetalffError: another process is stopping it.
     """
     queue.work.mkdir(exist_ok=True)
+    lock = take(queue.work / STOPPING)
+    if lock is None:
+        raise MetalffError(f"another process is stopping {queue.folder} already; wait for it")
+    try:
+        return _stop(queue, now, tick)
+    finally:
+        os.close(lock)
+
+
+def _stop(queue: Queue, now: bool, tick) -> int:
     (queue.work / STOP).touch()
     (queue.work / PAUSE).unlink(missing_ok=True)
     count = len(running_tasks(queue))
@@ -127,11 +142,7 @@ def running_tasks(queue: Queue) -> dict[str, int]:
     """Process group of each label at work, by task."""
     found = {}
     for path in queue.work.glob("*.lock"):
-        if path.name in (MANAGERS, "queue.lock", "pack.lock"):
-            continue
-        descriptor = take(path)
-        if descriptor is not None:
-            os.close(descriptor)
+        if path.name in (MANAGERS, STOPPING, "queue.lock", "pack.lock") or not locked(path):
             continue
         try:
             found[path.stem] = int(path.read_text())

@@ -100,7 +100,7 @@ class Gpaw:
 
 
 def values(atoms):
-    """Energy, forces and stress; raises ``ValueError`` where one is not finite."""
+    """Energy, forces and stress; raises ``ValueError`` where one is not finite, or not for these atoms."""
     try:
         energy, consistent = atoms.get_potential_energy(force_consistent=True), True
     except PropertyNotImplementedError:
@@ -112,6 +112,8 @@ def values(atoms):
         stress = None
     if not (np.isfinite(energy) and np.isfinite(forces).all() and (stress is None or np.isfinite(stress).all())):
         raise ValueError("energy, forces or stress are not finite numbers")
+    if np.shape(forces) != (len(atoms), 3) or (stress is not None and np.shape(stress) != (3, 3)):
+        raise ValueError(f"forces of shape {np.shape(forces)} for {len(atoms)} atoms")
     return {"energy": float(energy), "force_consistent": consistent, "forces": np.array(forces, float).tolist(), "stress": stress}
 
 

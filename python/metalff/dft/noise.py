@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metalff.data import layout, read_extxyz
-from metalff.dft.queue import set_name
-from metalff.dft.sets import pack
+from metalff.data import layout
+from metalff.dft.plan import set_name
+from metalff.dft.sets import frames_by_task, pack
 from metalff.paths import atomic_write
 
 
@@ -68,8 +68,8 @@ def table(queue) -> list[Noise]:
 def _labels(queue, name: str) -> dict:
     """Labelled frames of a set, by task."""
     folder, found = queue.folder / "sets" / name, {}
-    for file, entry in layout.manifest(folder).get("files", {}).items():
-        found |= dict(zip(entry["tasks"], read_extxyz(folder / file)))
+    for file in layout.manifest(folder).get("files", {}):
+        found |= frames_by_task(folder / file)
     return found
 
 

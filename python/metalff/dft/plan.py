@@ -4,16 +4,16 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import yaml
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from metalff import data
 from metalff.data.metals import metal
-from metalff.dft.protocol import CalculatorSpec, Width, protocol
+from metalff.dft.protocol import Arguments, CalculatorSpec, Density, Width, protocol
 from metalff.dft.structures import STRAINS, small_cell, temperatures_of
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
@@ -33,9 +33,9 @@ class MetalPlan(_Model):
     """Structures of one metal, drawn from molecular dynamics (``structures.draw``)."""
 
     potential: str
-    atoms: PositiveInt
+    atoms: Annotated[int, Field(gt=0, le=256)]
     frames: PositiveInt | None = None
-    k_density: PositiveFloat | None = None
+    k_density: Density | None = None
 
 
 class Repeat(_Model):
@@ -50,7 +50,7 @@ class Repeat(_Model):
 
     name: Annotated[str, Field(pattern=NAME)]
     more_k: Annotated[int, Field(ge=0)] = 0
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = {}
     frames: dict[Width, PositiveInt]
 
     @model_validator(mode="after")
@@ -77,14 +77,14 @@ class Part(_Model):
     """
 
     name: Annotated[str, Field(pattern=NAME)]
-    metals: dict[str, MetalPlan] | None = None
+    metals: Annotated[dict[str, MetalPlan], Field(min_length=1)] | None = None
     structures: str | None = None
-    frames: PositiveInt = 96
-    temperatures: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
+    frames: Annotated[int, Field(gt=0, le=100000)] = 96
+    temperatures: Annotated[list[Annotated[float, Field(gt=0, le=20000)]], Field(min_length=1)] | None = None
     strains: Annotated[list[Annotated[float, Field(gt=-0.5, lt=1)]], Field(min_length=1)] = list(STRAINS)
     seed: Annotated[int, Field(gt=0, lt=10000)] = 1
     smearing: Annotated[list[Width], Field(min_length=1)] | None = None
-    k_density: PositiveFloat | None = None
+    k_density: Density | None = None
     repeats: list[Repeat] = []
 
     @model_validator(mode="after")
@@ -135,11 +135,23 @@ class Plan(_Model):
                 raise ValueError(
                     f"smearing, k_density and repeats: it is not known where {self.calculator.name} takes them; put them into calculator.arguments"
                 )
+        files = [name for part in self.parts for name in ([part.name] if part.metals is None else [f"{part.name}-{symbol}" for symbol in part.metals])]
+        if len(set(files)) < len(files):
+            raise ValueError(f"two parts would keep their structures under the name {next(f for f in files if files.count(f) > 1)}; rename one")
+        sets = [set_name(part.name, width) for part in self.parts for width in self.widths(part)]
+        sets += [set_name(part.name, width, repeat) for part in self.parts for repeat in part.repeats for width in repeat.frames]
+        if len(set(sets)) < len(sets):
+            raise ValueError(f"two sets would have the name {next(name for name in sets if sets.count(name) > 1)}; rename a part or repeat, or change a width")
         return self
 
     def widths(self, part: Part) -> list[float | None]:
         """eV, of a part; None where the calculator takes none."""
         return (part.smearing or [protocol().smearing]) if self.calculator.has_smearing else [None]
+
+
+def set_name(part: str, width: float | None, repeat: Repeat | None = None) -> str:
+    """Of the labels of a part with a width (eV), or of a repeat of them."""
+    return part + (f"-{width:g}eV" if width is not None else "") + (f"-{repeat.name}" if repeat else "")
 
 
 def read_plan(path) -> Plan:
@@ -214,7 +226,7 @@ def given(spec: str, periodic: bool) -> list:
 
     if Path(spec).is_file() and not spec.endswith((".xyz.gz", ".extxyz.gz", ".json", ".json.gz")):
         try:
-            found = read(spec, ":")
+            found = read(spec, ":", do_not_split_by_at_sign=True)
         except Exception as error:  # each of ASE's readers has errors of its own
             raise MetalffError(f"{spec}: ASE cannot read it: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     else:
@@ -226,10 +238,14 @@ def given(spec: str, periodic: bool) -> list:
     kept = []
     for number, atoms in enumerate(found):
         where = f"{spec}: structure {number}"
-        info = {"temperature": float(atoms.info["temperature"])} if isinstance(atoms.info.get("temperature"), (int, float, np.number)) else {}
+        info = {}
+        if (temperature := atoms.info.get("temperature")) is not None:
+            if isinstance(temperature, (bool, np.bool_)) or not isinstance(temperature, (int, float, np.number)) or not 0 < temperature < 1e5:
+                raise MetalffError(f"{where}: temperature={temperature} is none; give it in kelvin, or leave it out")
+            info["temperature"] = float(temperature)
         atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array, pbc=atoms.pbc, info=info)
-        if not len(atoms):
-            raise MetalffError(f"{where} has no atoms")
+        if not len(atoms) or 0 in atoms.numbers:
+            raise MetalffError(f"{where} has {'an atom of no element' if len(atoms) else 'no atoms'}")
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
             raise MetalffError(f"{where}: a position or cell vector is not a finite number")
         if (periodic or atoms.pbc.any()) and abs(np.linalg.det(atoms.cell.array)) < 1e-6:
@@ -245,6 +261,9 @@ def given(spec: str, periodic: bool) -> list:
 def _distances(atoms) -> np.ndarray:
     from matscipy.neighbours import neighbour_list
 
+    if not atoms.pbc.any():
+        found = atoms.get_all_distances()[np.triu_indices(len(atoms), 1)]
+        return found[found < OVERLAP]
     return neighbour_list("d", atoms, OVERLAP)
 
 

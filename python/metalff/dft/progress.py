@@ -61,11 +61,11 @@ def lines(rows: list[Row]) -> list[str]:
     for row in rows:
         by_part[row.part][row.source][row.set.removeprefix(row.part).removeprefix("-")] = row
     text = []
-    for part, sources in by_part.items():
-        columns = list(dict.fromkeys(column for row in sources.values() for column in row))
-        width = max(len(part), *map(len, sources))
+    for part, own_sources in by_part.items():
+        columns = list(dict.fromkeys(column for row in own_sources.values() for column in row))
+        width = max(len(part), *map(len, own_sources))
         text.append(f"{part:<{width}}  " + "  ".join(f"{column:>10}" for column in columns) + "  running  failed  CPU s each")
-        for source, own in sources.items():
+        for source, own in own_sources.items():
             cells = (f"{own[column].done}/{own[column].total}" if column in own else "" for column in columns)
             seconds = [second for row in own.values() for second in row.seconds]
             counts = sum(row.running for row in own.values()), sum(len(row.failed) for row in own.values())
@@ -119,8 +119,9 @@ class RunProgress:
         self.bar.update(title, self.done, self.total, seconds_left(self.rows, self.workers))
 
     def finished(self, task, seconds: float) -> None:
-        self.done += 1
         self.looked = 0.0
+        self.rows = table(self.queue)
+        self.done = sum(row.done for row in self.rows)
         left = seconds_left(self.rows, self.workers)
         words = f"; {self.done} of {self.total} done" + (f", {clock(left)} left" if left is not None else "")
         self.bar.line(f"{task.set} {task.source}/{task.index}: {seconds:.0f} s{words}")

@@ -1,6 +1,8 @@
 """How a structure is labelled: the arguments of an ASE calculator, from ``protocol.yaml`` or from the plan."""
 
+import json
 import math
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -8,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import yaml
 from ase.calculators.calculator import names as ase_names
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat
 
 from metalff.errors import MetalffError, nearest
 
@@ -47,6 +49,31 @@ def protocol() -> Protocol:
     return Protocol.model_validate(yaml.safe_load((files("metalff.dft") / "protocol.yaml").read_text("utf-8")))
 
 
+def _plain(value):
+    """What JSON can hold: calculators run in other processes."""
+    try:
+        json.dumps(value, allow_nan=False)
+        _words_as_keys(value)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("give numbers, words, lists, and mappings whose keys are words") from None
+    return value
+
+
+def _words_as_keys(value) -> None:
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("keys")
+        for item in value.values():
+            _words_as_keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            _words_as_keys(item)
+
+
+Arguments = Annotated[dict[str, Any], BeforeValidator(_plain)]
+"""Of a calculator."""
+
+
 class CalculatorSpec(BaseModel):
     """Which calculator labels.
 
@@ -59,12 +86,12 @@ class CalculatorSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = GPAW
-    arguments: dict[str, Any] = {}
-    ladder: list[dict[str, Any]] | None = None
+    arguments: Arguments = {}
+    ladder: list[Arguments] | None = None
 
     def check(self) -> None:
         """Raises: MetalffError: ASE has no such calculator."""
-        if ":" not in self.name and self.name != GPAW and self.name not in ase_names:
+        if not re.fullmatch(r"\w+(\.\w+)*:\w+", self.name) and self.name != GPAW and self.name not in ase_names:
             raise MetalffError(
                 f"calculator {self.name}: ASE has none of this name{nearest(self.name, [GPAW, *ase_names])}; give gpaw, another of ASE's, or module:Class"
             )
@@ -140,6 +167,8 @@ def k_mesh(cell, pbc, density: float, more: int = 0) -> tuple[int, int, int]:
     return tuple(max(1, math.ceil(round(density * length, 6))) + more if periodic else 1 for length, periodic in zip(lengths, pbc))
 
 
-Mesh = tuple[PositiveInt, PositiveInt, PositiveInt]
-Width = Annotated[float, Field(gt=0, le=2)]
+Width = Annotated[float, Field(ge=1e-3, le=2)]
 """eV."""
+
+Density = Annotated[float, Field(gt=0, le=50)]
+"""Å; of a mesh."""

@@ -13,8 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +69,17 @@ class Queue:
             self.plan = plans.Plan.model_validate(content["plan"])
             self.arguments, self.drawn = dict(content["arguments"]), dict(content["drawn"])
             self.tasks = [Task(*row) for row in content["tasks"]]
-        except FileNotFoundError:
+            known = {source.name for source in plans.sources(self.plan)}
+            if strange := [task for task in self.tasks if task.source not in known or task.arguments not in self.arguments]:
+                raise ValueError(f"task {strange[0].id} is not of its plan")
+        except (FileNotFoundError, NotADirectoryError):
             raise MetalffError(f"{self.folder} holds no queue; make one: metalff dft queue PLAN.yaml") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MetalffError(f"{self.folder / NAME} is damaged ({error}); make the queue again: metalff dft queue PLAN.yaml") from None
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise MetalffError(
+                f"{self.folder / NAME} is damaged ({reason}); restore it, or remove that file and make the queue again (metalff dft queue PLAN.yaml): "
+                "labels in sets/ and done/ stay"
+            ) from None
         self._structures: dict[str, list] = {}
         self._packed: dict[str, tuple[int, dict]] = {}
 
@@ -88,7 +94,18 @@ class Queue:
         return self._structures[source]
 
     def structure(self, task: Task):
-        return self.structures(task.source)[task.index]
+        """``ase.Atoms`` of a task.
+
+        Raises:
+            MetalffError: the structures are not those that the task was made for.
+        """
+        found = self.structures(task.source)
+        if task.index < len(found):
+            atoms = found[task.index]
+            if task_id(atoms, self.plan.calculator.name, self.arguments[task.arguments]) == task.id:
+                return atoms
+        path = self.folder / "structures" / f"{task.source}.extxyz"
+        raise MetalffError(f"{path} has changed since the queue was made; restore it, or remove it and make the queue again: metalff dft queue PLAN.yaml")
 
     def done_file(self, task: Task) -> Path:
         return self.folder / "done" / f"{task.id}.json"
@@ -116,23 +133,8 @@ class Queue:
     def is_failed(self, task: Task) -> bool:
         return self.failed_file(task).exists()
 
-    def is_running(self, task: Task) -> bool:
-        """Whether a process holds the lock of the task, now."""
-        with self.claim(task) as descriptor:
-            return descriptor is None
-
-    @contextmanager
-    def claim(self, task: Task) -> Iterator[int | None]:
-        """The task for this process alone: an open descriptor that a child may inherit, or None when another process has it.
-
-        The lock lasts as long as any process keeps the descriptor, so that a task is not begun twice when its manager is killed.
-        """
-        descriptor = take(self.work / f"{task.id}.lock")
-        try:
-            yield descriptor
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+    def lock_file(self, task: Task) -> Path:
+        return self.work / f"{task.id}.lock"
 
     def state(self, task: Task) -> str:
         """``done``, ``failed``, ``running`` or ``waiting``."""
@@ -140,7 +142,7 @@ class Queue:
             return "done"
         if self.is_failed(task):
             return "failed"
-        return "running" if (self.work / f"{task.id}.lock").exists() and self.is_running(task) else "waiting"
+        return "running" if locked(self.lock_file(task)) else "waiting"
 
     def order_of(self, task: Task) -> dict:
         """``TASK.json`` of ``label_worker``."""
@@ -159,8 +161,26 @@ class Queue:
         }
 
 
+def locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file; nothing is written."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def take(path: Path) -> int | None:
-    """An exclusive lock on a file, as an open descriptor; None when another process has it."""
+    """An exclusive lock on a file, as an open descriptor that a child may inherit; None when another process has it.
+
+    It lasts as long as any process keeps the descriptor, so that a task is not begun twice when its manager is killed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -197,10 +217,6 @@ def task_id(atoms, calculator: str, arguments: dict) -> str:
     return digest.hexdigest()[:16]
 
 
-def set_name(part: str, width: float | None, repeat: plans.Repeat | None = None) -> str:
-    return part + (f"-{width:g}eV" if width is not None else "") + (f"-{repeat.name}" if repeat else "")
-
-
 def make(path, out=None, extend: bool = False, jobs: int = 1, say=lambda line: None) -> Queue:
     """Make the queue of a plan, or see that the folder holds that very queue.
 
@@ -217,45 +233,47 @@ def make(path, out=None, extend: bool = False, jobs: int = 1, say=lambda line: N
     """
     plan = plans.read_plan(path)
     folder = Path(out or plan.out)
-    mine = plan.model_dump(mode="json", exclude={"out"})
-    old = None
     if folder.exists() and not folder.is_dir():
         raise MetalffError(f"{folder} is not a folder; choose another --out")
+    found, old = plans.sources(plan), None
     if (folder / NAME).exists():
         old = Queue(folder)
-        changed = plans.differences(old.plan.model_dump(mode="json", exclude={"out"}), mine)
+        changed = plans.differences(old.plan.model_dump(mode="json", exclude={"out"}), plan.model_dump(mode="json", exclude={"out"}))
         if changed and not extend:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise MetalffError(
                 f"{folder} holds the queue of another plan: {'; '.join(changed[:3])}{more}; choose another --out, or --extend where the plan only adds"
             )
-        if not changed:
+        if not changed and all(_file(folder, source).exists() for source in found):
             return old
-    folder.mkdir(parents=True, exist_ok=True)
+        if old.plan.calculator != plan.calculator:
+            raise MetalffError(f"{folder}: the calculator is another than that of the queue; --extend only adds; choose another --out")
+        for source in found:
+            if lines := plans.differences(old.drawn.get(source.name, source.settings), source.settings):
+                raise MetalffError(f"{folder} has other structures of {source.name}: {'; '.join(lines)}; choose another --out, or another name for the part")
+    new = [source for source in found if not (old and source.name in old.drawn and _file(folder, source).exists())]
+    given = {source.name: plans.given(source.settings["structures"], plan.calculator.has_smearing) for source in new if source.element is None}
+    (folder / "work").mkdir(parents=True, exist_ok=True)
     lock = take(folder / "work" / "queue.lock")
     if lock is None:
         raise MetalffError(f"another process is making the queue in {folder}; wait for it")
     try:
-        return _make(plan, folder, old, jobs, say)
+        return _make(plan, folder, old, new, given, jobs, say)
+    except BaseException:
+        for source in new:  # what a refused plan would have added
+            if not (old and source.name in old.drawn):
+                _file(folder, source).unlink(missing_ok=True)
+        raise
     finally:
         os.close(lock)
 
 
-def _make(plan: plans.Plan, folder: Path, old: Queue | None, jobs: int, say) -> Queue:
-    found = plans.sources(plan)
-    new, to_draw = [], {}
-    for source in found:
-        if old and source.name in old.drawn:
-            if changed := plans.differences(old.drawn[source.name], source.settings):
-                raise MetalffError(f"{folder} has other structures of {source.name}: {'; '.join(changed)}; choose another --out, or another name for the part")
-            continue
-        new.append(source)
-        if source.element is None:
-            write_structures(_file(folder, source), plans.given(source.settings["structures"], plan.calculator.has_smearing))
-        else:
-            to_draw[source.name] = (source.element, source.settings)
+def _make(plan: plans.Plan, folder: Path, old: Queue | None, new: list, given: dict, jobs: int, say) -> Queue:
+    found, finished = plans.sources(plan), 0
     files = {source.name: _file(folder, source) for source in found}
-    finished = 0
+    for name, structures in given.items():
+        write_structures(files[name], structures)
+    to_draw = {source.name: (source.element, source.settings) for source in new if source.element is not None}
 
     def drawing(running):
         say(f"drawing structures: {finished} of {len(to_draw)} metals; now {', '.join(running)}")
@@ -266,14 +284,17 @@ def _make(plan: plans.Plan, folder: Path, old: Queue | None, jobs: int, say) -> 
         finished += 1
         write_structures(files[name], structures)
     plans.warn_magnetic(sorted({symbol for source in new for atoms in read_structures(files[source.name]) for symbol in atoms.symbols}))
-    arguments, tasks = {}, {}
+    arguments, tasks, count = {}, {}, 0
     for part in plan.parts:
-        lanes = [_lane(plan, part, source, folder, arguments) for source in found if source.part is part]
+        lanes = [_lane(plan, part, source, folder, arguments) for source in found if source.part.name == part.name]
         # every metal at the same pace: by the part of its own tasks that come before
         ranked = sorted((k / len(lane), number, k) for number, lane in enumerate(lanes) for k in range(len(lane)))
         for _, number, k in ranked:
             tasks.setdefault(lanes[number][k].id, lanes[number][k])
-    if old and (lost := {task.id for task in old.tasks} - set(tasks)):
+            count += 1
+    if count > len(tasks):
+        warnings.warn(f"{count - len(tasks)} of {count} labels are the same as others (structure and arguments); each is made once", stacklevel=2)
+    if old and (lost := set(old.tasks) - set(tasks.values())):
         raise MetalffError(f"{folder}: {len(lost)} of {len(old.tasks)} tasks of the queue are not in this plan; --extend only adds; choose another --out")
     content = {
         "schema": SCHEMA,
@@ -325,4 +346,4 @@ def _task(plan, part, source, index, atoms, width, repeat, arguments) -> Task:
         settings = merged(settings, repeat.arguments)
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     arguments[key] = settings
-    return Task(task_id(atoms, plan.calculator.name, settings), source.name, index, set_name(part.name, width, repeat), key)
+    return Task(task_id(atoms, plan.calculator.name, settings), source.name, index, plans.set_name(part.name, width, repeat), key)

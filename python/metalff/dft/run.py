@@ -112,7 +112,10 @@ class _Manager:
 
     def _pack(self) -> None:
         self.packed_at = time.monotonic()
-        finish(self.queue)
+        try:
+            finish(self.queue)
+        except OSError as error:
+            raise _of_the_disk(self.queue, error) from error
 
     def _pause_or_go_on(self) -> None:
         wanted = (self.queue.work / PAUSE).exists() and not (self.queue.work / STOP).exists()
@@ -123,10 +126,11 @@ class _Manager:
 
     def _start(self, task: Task) -> bool:
         """Begin a label; False where another process has it, or it is done or failed by now."""
-        lock = take(self.queue.work / f"{task.id}.lock")
+        lock = take(self.queue.lock_file(task))
         if lock is None:
             return False
         try:
+            os.truncate(lock, 0)  # the process id of an earlier run
             if self.queue.is_done(task) or self.queue.is_failed(task):
                 os.close(lock)
                 return False
@@ -142,12 +146,11 @@ class _Manager:
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_setups()},
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_setups(), **_absolute()},
                     start_new_session=True,  # Ctrl-C reaches only this process, which then ends the others in order
                     preexec_fn=lambda: os.nice(self.nice),
                     pass_fds=[lock],
                 )
-            os.truncate(lock, 0)
             os.pwrite(lock, str(process.pid).encode(), 0)
         except BaseException as error:
             os.close(lock)
@@ -159,6 +162,8 @@ class _Manager:
 
     def _end(self, item: Running) -> Task | None:
         """Take over what a label has left; gives the task back where it was killed from outside."""
+        if self.queue.is_done(item.task) or self.queue.is_failed(item.task):
+            self.queue.lock_file(item.task).unlink(missing_ok=True)  # whoever waits for it finds the task done
         os.close(item.lock)
         said = last_line(item.folder / "said.txt")
         if self.queue.done_file(item.task).exists():
@@ -173,10 +178,13 @@ class _Manager:
             if "No space left" in said or shutil.disk_usage(self.queue.folder).free < 1 << 20:
                 raise MetalffError(f"the disk of {self.queue.folder} is full; free some space and run the same command again to go on")
             raise MetalffError(f"the calculator does not run: {said or f'exit status {code}'}; what it printed is in {item.folder / 'said.txt'}")
-        self.killed[item.task.id] = self.killed.get(item.task.id, 0) + 1
-        if self.killed[item.task.id] <= KILLED_TIMES:
-            return item.task
-        sentence = f"it was killed {self.killed[item.task.id]} times (signal {-code}), as the system does when the memory is full"
+        if -code in (signal.SIGKILL, signal.SIGTERM):
+            self.killed[item.task.id] = self.killed.get(item.task.id, 0) + 1
+            if self.killed[item.task.id] <= KILLED_TIMES:
+                return item.task
+            sentence = f"it was killed {self.killed[item.task.id]} times (signal {-code}), as the system does when the memory is full"
+        else:
+            sentence = f"the calculator {f'crashed (signal {-code})' if code else 'ended without a result'}" + (f": {said}" if said else "")
         with atomic_write(self.queue.failed_file(item.task)) as stream:
             json.dump({"id": item.task.id, "reason": sentence, "tries": []}, stream)
         self.progress.failed(item.task, sentence)
@@ -229,6 +237,12 @@ def _setups() -> dict[str, str]:
     """Where GPAW finds setups beside those of gpaw-data."""
     own = environments.status("gpaw").path / "setups"
     return {"GPAW_SETUP_PATH": os.pathsep.join(filter(None, [str(own), os.environ.get("GPAW_SETUP_PATH")]))} if own.is_dir() else {}
+
+
+def _absolute() -> dict[str, str]:
+    """The calculator works in another folder."""
+    given = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(str(Path(part).absolute()) for part in given.split(os.pathsep) if part)} if given else {}
 
 
 def _of_the_disk(queue: Queue, error: OSError) -> Exception:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,6 +19,9 @@ LICENCE = "CC-BY-4.0"
 
 OTHERS = "structures.extxyz"
 """Frames without one element and one temperature, which the layout has no name for."""
+
+TASK = re.compile(r" task=([0-9a-f]{16})$", re.MULTILINE)
+"""In the header of a frame."""
 
 GPAW_CITATION = "labels of GPAW: J. J. Mortensen et al., J. Chem. Phys. 160, 092503 (2024), doi:10.1063/5.0182685"
 
@@ -45,67 +49,87 @@ def pack(queue) -> int:
 
 
 def _pack_set(queue, name: str, tasks: list) -> int:
+    """The file of each frame is written before the manifest that counts it, and each frame names its task: after a kill in between, the same labels are put
+    in once more, over themselves."""
     folder = queue.folder / "sets" / name
-    known, files = dict(queue.packed(name)), layout.manifest(folder).get("files", {})
+    said = layout.manifest(folder)
+    known, files = dict(queue.packed(name)), said.get("files", {})
     place = {task.id: number for number, task in enumerate(queue.tasks)}
-    new, touched = {}, set()
+    new, damaged = {}, None
     for task in tasks:
         try:
             label = read_label(queue.done_file(task), queue.structure(task))
         except FileNotFoundError:  # another process has packed it
             continue
-        frame, file = _frame(queue.structure(task), label)
-        new[task.id] = (task, frame, label, file)
-        touched.add(file)
-    kept = {}
-    for file in touched & set(files):
-        frames = read_extxyz(folder / file).frames
-        ids = files[file]["tasks"]
-        if len(ids) != len(frames):
-            raise MetalffError(f"{folder / file} has {len(frames)} frames, its manifest says {len(ids)}; restore it, or remove {folder} to make its labels again")
-        kept[file] = dict(zip(ids, frames))
+        except MetalffError as error:
+            damaged = error
+            continue
+        new[task.id] = (task, *_frame(queue.structure(task), label), label)
     folder.mkdir(parents=True, exist_ok=True)
-    for file in touched:
-        frames = kept.get(file, {}) | {key: frame for key, (_, frame, _, f) in new.items() if f == file}
+    for file in {file for _, _, file, _ in new.values()}:
+        kept = frames_by_task(folder / file) if (folder / file).exists() else {}
+        if lost := set(files.get(file, {}).get("tasks", ())) - set(kept):
+            raise MetalffError(f"{folder / file} lacks {len(lost)} labels that its manifest counts; restore it, or remove {folder} to make its labels again")
+        frames = kept | {key: frame for key, (_, frame, own, _) in new.items() if own == file}
         order = sorted(frames, key=lambda key: place.get(key, math.inf))
-        layout.write_file([frames[key] for key in order], folder / file)
+        layout.write_file([frames[key] for key in order], folder / file, [f"task={key}" for key in order])
         parsed = layout.parse(file)
+        # a frame without its record is of a task whose label still lies in done/, or of another plan
         files[file] = {"frames": len(order), "tasks": order} | ({"temperature": parsed.temperature} if parsed else {})
-    for key, (task, _, label, file) in new.items():
+    for key, (task, _, file, label) in new.items():
         atoms = queue.structure(task)
         own = {"structure": f"{task.source}/{task.index}", "file": file, "cpu_s": label["cpu_s"]}
         own |= {word: atoms.info[word] for word in ("strain", "run") if word in atoms.info}
         own |= {word: label[word] for word in ("details", "changed") if word in label} | ({"tries": label["tries"]} if label["tries"] else {})
         known[key] = json.loads(json.dumps(own, default=float))
-    sample = next(iter(new.values()), None)
-    if sample is None:
-        return 0
-    content = {
-        "citation": f"structures and labels of MetalFF; {GPAW_CITATION}" if queue.plan.calculator.name == GPAW else f"labels of {queue.plan.calculator.name}",
-        "licence": LICENCE,
-        "calculator": queue.plan.calculator.name,
-        "arguments": _by_file(queue, known, files),
-        "force_consistent": sample[2]["force_consistent"],
-        "versions": sample[2]["versions"],
-        "files": dict(sorted(files.items())),
-        "tasks": dict(sorted(known.items(), key=lambda item: place.get(item[0], math.inf))),
-    }
-    layout.write_manifest(folder, content)
-    for key, (task, *_) in new.items():
+    if new:
+        label = next(iter(new.values()))[3]
+        content = {
+            "citation": f"structures and labels of MetalFF; {GPAW_CITATION}" if queue.plan.calculator.name == GPAW else f"labels of {queue.plan.calculator.name}",
+            "licence": LICENCE,
+            "calculator": queue.plan.calculator.name,
+            "arguments": _by_file(queue, files, said.get("arguments", {})),
+            "force_consistent": label["force_consistent"],
+            "versions": label["versions"],
+            "files": dict(sorted(files.items())),
+            "tasks": dict(sorted(known.items(), key=lambda item: place.get(item[0], math.inf))),
+        }
+        layout.write_manifest(folder, content)
+    for task, *_ in new.values():
         queue.done_file(task).unlink(missing_ok=True)
+    if damaged:
+        raise damaged
     return len(new)
 
 
-def _by_file(queue, known: dict, files: dict) -> dict:
-    """Arguments of the calculator for each file; frames of a file that have others are listed by task."""
-    used = {task.id: task.arguments for task in queue.tasks}
-    found = {}
+def frames_by_task(path: Path) -> dict[str, Frame]:
+    """Frames of a file of a set by the task that its header names.
+
+    Raises:
+        MetalffError: it is damaged, or a frame names no task.
+    """
+    frames = read_extxyz(path).frames
+    keys = TASK.findall(path.read_text("utf-8"))
+    if len(keys) != len(frames) or len(set(keys)) != len(keys):
+        raise MetalffError(f"{path}: {len(frames)} frames name {len(set(keys))} tasks; restore it, or remove {path.parent} to make its labels again")
+    return dict(zip(keys, frames, strict=True))
+
+
+def _by_file(queue, files: dict, before: dict) -> dict:
+    """Arguments of the calculator for each file, or, where its frames have several, for each task.
+
+    Args:
+        before: what the manifest said; kept for files with tasks that are not of this queue.
+    """
+    used, found = {task.id: task.arguments for task in queue.tasks}, {}
     for file, entry in files.items():
-        keys = list(dict.fromkeys(used[key] for key in entry["tasks"] if key in used))
-        if len(keys) == 1:
-            found[file] = queue.arguments[keys[0]]
+        keys = {key: used.get(key) for key in entry["tasks"]}
+        if None in keys.values() and file in before:
+            found[file] = before[file]
+        elif len(set(keys.values())) == 1:
+            found[file] = queue.arguments[next(iter(keys.values()))]
         else:
-            found[file] = {key: queue.arguments[used[key]] for key in entry["tasks"] if key in used}
+            found[file] = {key: queue.arguments[name] for key, name in keys.items() if name}
     return dict(sorted(found.items()))
 
 
