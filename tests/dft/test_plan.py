@@ -59,11 +59,10 @@ def test_a_potential_that_evaporates_is_refused():
 
 
 def test_mesh_is_that_of_the_density():
-    assert k_mesh(np.diag([5.9, 5.11, 4.68]), [True] * 3, 3.2) == (4, 4, 5)
-    assert k_mesh(np.diag([5.9, 5.11, 4.68]), [True] * 3, 3.2, more=2) == (6, 6, 7)
-    assert k_mesh(np.diag([5.9, 5.11, 20.0]), [True, True, False], 3.2, more=2) == (6, 6, 1)
-    cell = bulk("Al").cell.array  # primitive: reciprocal vectors of 2π√3/a
-    assert k_mesh(cell, [True] * 3, 4.0) == (11,) * 3  # 4·2π·√3/4.05 = 10.7
+    box = Atoms("Ti", cell=[5.9, 5.11, 4.68], pbc=True)
+    assert k_mesh(box, 3.2) == (4, 4, 5) and k_mesh(box, 3.2, more=2) == (6, 6, 7)
+    assert k_mesh(Atoms("Ti", cell=[5.9, 5.11, 20.0], pbc=[True, True, False]), 3.2, more=2) == (6, 6, 1)
+    assert k_mesh(bulk("Al"), 4.0) == (11,) * 3  # primitive: 4·2π·√3/4.05 = 10.7
 
 
 def test_arguments_of_gpaw_and_others():

@@ -11,6 +11,7 @@ from dft.conftest import labels_are_emt, until
 from metalff import data
 from metalff.dft import control
 from metalff.dft.queue import Queue, make
+from metalff.dft.sets import pack
 from metalff.errors import MetalffError
 
 
@@ -194,6 +195,36 @@ def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, t
     refused = metalff("dft", "run", folder)
     assert refused.returncode == 1 and "is being stopped" in refused.stderr
     assert stopping.wait(30) == 0 and count(tmp_path / "log") == 1
+
+
+def test_labels_that_another_process_packs_are_no_failures(plan, metalff, structures, tmp_path):
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 0.3}}))
+    manager = metalff("dft", "run", tmp_path / "queue", "--workers", 1, wait=False)
+    queue = Queue(tmp_path / "queue")
+    while manager.poll() is None:
+        pack(queue)
+        time.sleep(0.005)
+    assert manager.returncode == 0, manager.stderr.read()
+    assert {queue.state(task) for task in queue.tasks} == {"done"}
+    labels_are_emt(data.read(tmp_path / "queue" / "sets" / "copper"), structures[1])
+
+
+def test_run_wakes_labels_that_sleep_without_a_manager(plan, metalff, tmp_path):
+    folder, log = tmp_path / "queue", tmp_path / "log"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 3, "log": str(log)}}))
+    manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
+    until(lambda: count(log))
+    os.kill(manager.pid, signal.SIGKILL)
+    manager.wait()
+    metalff("dft", "pause", folder)
+    assert metalff("dft", "run", folder).returncode == 0 and count(log) == 5
+
+
+def test_sets_say_what_the_plan_says_of_them(plan, metalff, tmp_path):
+    metalff("dft", "queue", plan(citation="Somebody (2026)", licence="CC0-1.0"))
+    metalff("dft", "run", tmp_path / "queue")
+    found = data.read(tmp_path / "queue" / "sets" / "copper")
+    assert (found.citation, found.licence) == ("Somebody (2026)", "CC0-1.0")
 
 
 def test_calculator_on_a_relative_path(plan, metalff, tmp_path, monkeypatch):

@@ -21,19 +21,20 @@ POLL = 0.2
 
 
 @contextmanager
-def present(work: Path):
+def present(queue: Queue):
     """Held by everyone who works on the queue; the first one forgets earlier requests to stop or to sleep.
 
     Raises:
         MetalffError: the queue is being stopped.
     """
+    work = queue.work
     work.mkdir(exist_ok=True)
     if locked(work / STOPPING):
-        raise MetalffError(f"{work.parent} is being stopped (metalff dft stop); wait for that, then run it again")
+        raise MetalffError(f"{queue.folder} is being stopped (metalff dft stop); wait for that, then run it again")
     alone = take(work / MANAGERS)
     if alone is not None:
         (work / STOP).unlink(missing_ok=True)
-        (work / PAUSE).unlink(missing_ok=True)
+        go_on(queue)
         os.close(alone)
     descriptor = os.open(work / MANAGERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -98,20 +99,13 @@ def stop(queue: Queue, now: bool, tick=lambda left: None) -> int:
 
 
 def _stop(queue: Queue, now: bool, tick) -> int:
-    (queue.work / STOP).touch()
-    (queue.work / PAUSE).unlink(missing_ok=True)
+    go_on(queue)
     count = len(running_tasks(queue))
-    while left := running_tasks(queue):
+    while (left := running_tasks(queue)) or at_work(queue):
+        (queue.work / STOP).touch()  # again and again: a run that began just now may have taken it away
         tick(len(left))
-        for pid in left.values():
-            try:
-                os.killpg(pid, signal.SIGCONT)
-                if now:
-                    os.killpg(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        time.sleep(POLL)
-    while at_work(queue):
+        for pid in left.values() if now else ():
+            _signal(pid, signal.SIGKILL)
         time.sleep(POLL)
     finish(queue)
     (queue.work / STOP).unlink(missing_ok=True)
@@ -132,10 +126,14 @@ def go_on(queue: Queue) -> None:
 
 def _tell(queue: Queue, number: int) -> None:
     for pid in running_tasks(queue).values():
-        try:
-            os.killpg(pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
+        _signal(pid, number)
+
+
+def _signal(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def running_tasks(queue: Queue) -> dict[str, int]:

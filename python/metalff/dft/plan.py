@@ -114,9 +114,11 @@ class Part(_Model):
 
 
 class Plan(_Model):
-    """The content of ``plan.yaml``."""
+    """The content of ``plan.yaml``; ``citation`` and ``licence`` are what the sets say of themselves."""
 
     out: str = "dft"
+    citation: str = ""
+    licence: str = ""
     calculator: CalculatorSpec = CalculatorSpec()
     parts: Annotated[list[Part], Field(min_length=1)]
 
@@ -143,6 +145,10 @@ class Plan(_Model):
         if len(set(sets)) < len(sets):
             raise ValueError(f"two sets would have the name {next(name for name in sets if sets.count(name) > 1)}; rename a part or repeat, or change a width")
         return self
+
+    def physics(self) -> dict:
+        """All that labels and their order depend on; JSON types."""
+        return self.model_dump(mode="json", exclude={"out", "citation", "licence"})
 
     def widths(self, part: Part) -> list[float | None]:
         """eV, of a part; None where the calculator takes none."""

@@ -7,17 +7,16 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated, Any
 
-import numpy as np
 import yaml
+from ase.calculators.calculator import kptdensity2monkhorstpack
 from ase.calculators.calculator import names as ase_names
+from ase.units import Ry
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat
 
 from metalff.errors import MetalffError, nearest
 
 GPAW = "gpaw"
 
-RYDBERG = 13.605693122994
-"""eV."""
 
 class MetalSettings(BaseModel):
     """What a metal has of its own in ``protocol.yaml``."""
@@ -129,7 +128,7 @@ def _vasp(mesh, width: float, symbols) -> dict:
 
 
 def _espresso(mesh, width: float, symbols) -> dict:
-    system = {"occupations": "smearing", "smearing": "fermi-dirac", "degauss": width / RYDBERG, "nosym": True}
+    system = {"occupations": "smearing", "smearing": "fermi-dirac", "degauss": width / Ry, "nosym": True}
     return {"kpts": list(mesh), "koffset": [0, 0, 0], "input_data": {"control": {"tprnfor": True, "tstress": True}, "system": system}}
 
 
@@ -156,15 +155,14 @@ def ladder_of(calculator: CalculatorSpec) -> list[dict]:
     return protocol().ladder if calculator.name == GPAW else []
 
 
-def k_mesh(cell, pbc, density: float, more: int = 0) -> tuple[int, int, int]:
+def k_mesh(atoms, density: float, more: int = 0) -> tuple[int, ...]:
     """Points of a gamma-centred mesh along each reciprocal vector: ``density`` (Å) times its length (2π/Å), rounded up; one where a cell is not periodic.
 
     Args:
-        cell: [3,3] Å.
         more: points to add along every periodic axis.
     """
-    lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(np.asarray(cell, float)).T, axis=1)
-    return tuple(max(1, math.ceil(round(density * length, 6))) + more if periodic else 1 for length, periodic in zip(lengths, pbc))
+    mesh = kptdensity2monkhorstpack(atoms, density, even=False)
+    return tuple(int(count) + more * bool(periodic) for count, periodic in zip(mesh, atoms.pbc, strict=True))
 
 
 Width = Annotated[float, Field(ge=1e-3, le=2)]

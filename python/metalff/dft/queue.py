@@ -81,7 +81,7 @@ class Queue:
                 "labels in sets/ and done/ stay"
             ) from None
         self._structures: dict[str, list] = {}
-        self._packed: dict[str, tuple[int, dict]] = {}
+        self._packed: dict[str, tuple[tuple[int, int], dict]] = {}
 
     @property
     def work(self) -> Path:
@@ -117,9 +117,10 @@ class Queue:
         """Labels that are in a set, by task: what its manifest says of each."""
         path = self.folder / "sets" / name / "manifest.json"
         try:
-            changed = path.stat().st_mtime_ns
+            status = path.stat()
         except FileNotFoundError:
             return {}
+        changed = status.st_mtime_ns, status.st_ino
         if self._packed.get(name, (None,))[0] != changed:
             try:
                 self._packed[name] = changed, dict(json.loads(path.read_text("utf-8"))["tasks"])
@@ -128,7 +129,8 @@ class Queue:
         return self._packed[name][1]
 
     def is_done(self, task: Task) -> bool:
-        return task.id in self.packed(task.set) or self.done_file(task).exists()
+        # in this order: the manifest is written before the file goes
+        return self.done_file(task).exists() or task.id in self.packed(task.set)
 
     def is_failed(self, task: Task) -> bool:
         return self.failed_file(task).exists()
@@ -238,7 +240,7 @@ def make(path, out=None, extend: bool = False, jobs: int = 1, say=lambda line: N
     found, old = plans.sources(plan), None
     if (folder / NAME).exists():
         old = Queue(folder)
-        changed = plans.differences(old.plan.model_dump(mode="json", exclude={"out"}), plan.model_dump(mode="json", exclude={"out"}))
+        changed = plans.differences(old.plan.physics(), plan.physics())
         if changed and not extend:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise MetalffError(
@@ -339,8 +341,7 @@ def _task(plan, part, source, index, atoms, width, repeat, arguments) -> Task:
         own = part.metals[source.element] if source.element else None
         density = (own and own.k_density) or part.k_density or protocol().k_density
         # of the perfect crystal, so that every strain of a metal has the same mesh
-        cell = small_cell(metal(source.element), own.atoms) if own else atoms
-        mesh = k_mesh(cell.cell.array, atoms.pbc, density, repeat.more_k if repeat else 0)
+        mesh = k_mesh(small_cell(metal(source.element), own.atoms) if own else atoms, density, repeat.more_k if repeat else 0)
     settings = arguments_of(plan.calculator, mesh, width, list(atoms.symbols))
     if repeat:
         settings = merged(settings, repeat.arguments)

@@ -81,7 +81,7 @@ class _Manager:
 
     def run(self) -> bool:
         work = self.queue.work
-        with present(work):
+        with present(self.queue):
             for name in ("done", "failed"):
                 (self.queue.folder / name).mkdir(exist_ok=True)
             waiting = [task for task in self.queue.tasks if not self.queue.is_done(task) and not self.queue.is_failed(task)]
@@ -162,11 +162,12 @@ class _Manager:
 
     def _end(self, item: Running) -> Task | None:
         """Take over what a label has left; gives the task back where it was killed from outside."""
-        if self.queue.is_done(item.task) or self.queue.is_failed(item.task):
+        done = self.queue.is_done(item.task)  # another process may have put it into its set already
+        if done or self.queue.is_failed(item.task):
             self.queue.lock_file(item.task).unlink(missing_ok=True)  # whoever waits for it finds the task done
         os.close(item.lock)
         said = last_line(item.folder / "said.txt")
-        if self.queue.done_file(item.task).exists():
+        if done:
             shutil.rmtree(item.folder, ignore_errors=True)
             self.progress.finished(item.task, time.monotonic() - item.started)
             return None

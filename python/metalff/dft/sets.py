@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from metalff.data import Frame, layout, read_extxyz
+from metalff.data import Frame, layout
+from metalff.data.extxyz import frames_of, text_lines
 from metalff.data.metals import metals
 from metalff.dft.protocol import GPAW
 from metalff.errors import MetalffError
-
-LICENCE = "CC-BY-4.0"
 
 OTHERS = "structures.extxyz"
 """Frames without one element and one temperature, which the layout has no name for."""
@@ -85,8 +84,8 @@ def _pack_set(queue, name: str, tasks: list) -> int:
     if new:
         label = next(iter(new.values()))[3]
         content = {
-            "citation": f"structures and labels of MetalFF; {GPAW_CITATION}" if queue.plan.calculator.name == GPAW else f"labels of {queue.plan.calculator.name}",
-            "licence": LICENCE,
+            "citation": "; ".join(filter(None, [queue.plan.citation, GPAW_CITATION if queue.plan.calculator.name == GPAW else ""])),
+            "licence": queue.plan.licence,
             "calculator": queue.plan.calculator.name,
             "arguments": _by_file(queue, files, said.get("arguments", {})),
             "force_consistent": label["force_consistent"],
@@ -108,8 +107,8 @@ def frames_by_task(path: Path) -> dict[str, Frame]:
     Raises:
         MetalffError: it is damaged, or a frame names no task.
     """
-    frames = read_extxyz(path).frames
-    keys = TASK.findall(path.read_text("utf-8"))
+    lines = text_lines(path)  # read once: another process may write it anew
+    frames, keys = list(frames_of(lines, str(path), path.name)), TASK.findall("\n".join(lines))
     if len(keys) != len(frames) or len(set(keys)) != len(keys):
         raise MetalffError(f"{path}: {len(frames)} frames name {len(set(keys))} tasks; restore it, or remove {path.parent} to make its labels again")
     return dict(zip(keys, frames, strict=True))
