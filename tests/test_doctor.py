@@ -33,7 +33,8 @@ def test_in_order_here(check):
 
 def lmp_says(output, status=0):
     def damage(monkeypatch, tmp_path):
-        body = f"cat <<'END'\n{output}\nEND\nexit {status}"
+        # half a second, as a program would take: mpich's mpiexec dies of SIGPIPE now and then when both copies end at once
+        body = f"sleep 0.5; cat <<'END'\n{output}\nEND\nexit {status}"
         monkeypatch.setenv("METALFF_LMP", str(program(tmp_path / "bin", "lmp", body)))
 
     return damage
