@@ -1,7 +1,8 @@
 // Channels, or edges, side by side in the lanes of one register. The kernels are written for a lane type; on a GPU it is one number.
 #pragma once
 
-#include <cstddef>
+#include "lanes.h"
+
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -98,5 +99,36 @@ template <typename T> inline Lanes<T> sums_over_lanes(const Lanes<T> (&x)[width<
 {
   return detail::sums<T, width<T>, width<T>>(x, count);
 }
+
+/// The policy (lanes.h) of one thread and the lanes of its registers.
+template <typename Real> struct Simd {
+  using T = Real;
+  using V = Lanes<T>;
+  static constexpr int width = metalff::width<T>;
+  template <typename Other> using With = Simd<Other>;
+
+  static V &of(T *row, int v) { return metalff::lanes(row, v); }
+  static const V &of(const T *row, int v) { return metalff::lanes(row, v); }
+  static V all(T x) { return V{} + x; }
+  template <typename Act> static void each(int n, Act &&act)
+  {
+    for (int k = 0; k < n; ++k) act(k);
+  }
+  template <typename Act> static void lanes(Act &&act)
+  {
+    for (int lane = 0; lane < width; ++lane) act(lane);
+  }
+  static T get(const V &x, int lane) { return x[lane]; }
+  static void set(V &x, int lane, T value) { x[lane] = value; }
+  template <typename Act> static void once(Act &&act) { act(); }
+  static void sync() {}
+  static T sum(V x)
+  {
+    T total = 0;
+    for (int lane = 0; lane < width; ++lane) total += x[lane];
+    return total;
+  }
+  static V sums(const V (&x)[width], int count) { return sums_over_lanes<T>(x, count); }
+};
 
 }    // namespace metalff
