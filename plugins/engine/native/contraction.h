@@ -1,18 +1,20 @@
 // The product basis: for every channel the same polynomial, of degree ≤ 3, in the (l, m) features of an atom.
 #pragma once
 
+#include "contraction_kernel.h"
 #include "mace_weights.h"
 #include "simd.h"
 
 namespace metalff {
 
-/// Σ_i x_i (c_i + Σ_{j≥i} x_j (c_ij + Σ_{k≥j} c_ijk x_k)) per component m; one multiplication and addition per term forward.
+/// A PolynomialTable and what training asks of it.
 template <typename T> class Polynomial {
  public:
   /// \param channels of the weights, padded with zeros to whole registers
-  Polynomial(const MaceLayer::Product &product, int types, int channels) : terms_(int(product.terms.size()))
+  /// \param W lanes of a register
+  Polynomial(const MaceLayer::Product &product, int types, int channels, int W = width<T>) : terms_(int(product.terms.size()))
   {
-    const int W = width<T>, registers = padded<T>(channels) / W;
+    const int registers = (channels + W - 1) / W;
     weights_.assign(std::size_t(types) * registers * terms_ * W, T(0));
     for (int type = 0; type < types; ++type)
       for (int t = 0; t < terms_; ++t)
@@ -45,55 +47,20 @@ template <typename T> class Polynomial {
   /// Weights of the v-th register of channels.
   const T *weights(int type, int v) const { return &weights_[start(type, v)]; }
 
-  /// y[m] of `count` atoms at a time from x[feature]; y starts at zero.
+  PolynomialTable<T> view() const
+  {
+    return {terms_, registers_, int(singles_.size()), singles_.data(), pairs_.data(), last_.data(), weights_.data()};
+  }
+
   template <int count>
   void forward(const T *weights, const Lanes<T> (*x)[count], Lanes<T> (*y)[count]) const
   {
-    for (const Single &single : singles_) {
-      Lanes<T> s[count];
-      start(s, weights, single.weight);
-      for (int p = single.begin; p < single.end; ++p) {
-        const Pair &pair = pairs_[p];
-        Lanes<T> t[count];
-        start(t, weights, pair.weight);
-        for (int q = pair.begin; q < pair.end; ++q) {
-          const Lanes<T> c = lanes(weights, q), (&z)[count] = x[last_[q]];
-          for (int a = 0; a < count; ++a) t[a] += c * z[a];
-        }
-        for (int a = 0; a < count; ++a) s[a] += t[a] * x[pair.j][a];
-      }
-      for (int a = 0; a < count; ++a) y[single.m][a] += s[a] * x[single.i][a];
-    }
+    polynomial_forward<Simd<T>, count>(view(), weights, x, y);
   }
-
-  /// dx[feature] += Σ_m g[m] dy[m]/dx.
   template <int count>
   void backward(const T *weights, const Lanes<T> (*x)[count], const Lanes<T> (*g)[count], Lanes<T> (*dx)[count]) const
   {
-    for (const Single &single : singles_) {
-      Lanes<T> s[count], gi[count];
-      start(s, weights, single.weight);
-      for (int a = 0; a < count; ++a) gi[a] = g[single.m][a] * x[single.i][a];
-      for (int p = single.begin; p < single.end; ++p) {
-        const Pair &pair = pairs_[p];
-        Lanes<T> t[count], gij[count];
-        start(t, weights, pair.weight);
-        for (int a = 0; a < count; ++a) gij[a] = gi[a] * x[pair.j][a];
-        for (int q = pair.begin; q < pair.end; ++q) {
-          const int k = last_[q];
-          const Lanes<T> c = lanes(weights, q);
-          for (int a = 0; a < count; ++a) {
-            t[a] += c * x[k][a];
-            dx[k][a] += c * gij[a];
-          }
-        }
-        for (int a = 0; a < count; ++a) {
-          s[a] += t[a] * x[pair.j][a];
-          dx[pair.j][a] += gi[a] * t[a];
-        }
-      }
-      for (int a = 0; a < count; ++a) dx[single.i][a] += g[single.m][a] * s[a];
-    }
+    polynomial_backward<Simd<T>, count>(view(), weights, x, g, dx);
   }
 
   /// dweights += Σ_m Σ_atoms g[m] dy[m]/dweights, in the arrangement of weights().
@@ -136,17 +103,8 @@ template <typename T> class Polynomial {
   int terms() const { return terms_; }
 
  private:
-  struct Single {
-    int m, i, weight, begin, end;    // weight: term of degree 1, -1: none; pairs
-  };
-  struct Pair {
-    int j, weight, begin, end;       // weight: term of degree 2, -1: none; terms of degree 3
-  };
-
-  template <int count> static void start(Lanes<T> (&s)[count], const T *weights, int weight)
-  {
-    for (int a = 0; a < count; ++a) s[a] = weight < 0 ? Lanes<T>{} : lanes(weights, weight);
-  }
+  using Single = typename PolynomialTable<T>::Single;
+  using Pair = typename PolynomialTable<T>::Pair;
 
   int terms_, registers_ = 0;
   std::vector<Single> singles_;

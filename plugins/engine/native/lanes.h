@@ -26,11 +26,26 @@
 #define METALFF_INLINE METALFF_FUNCTION inline
 #endif
 
-// unrolled where registers cannot be indexed
+// a function of its own on a processor, where one body in another costs registers
+#if defined(__CUDACC__) || defined(__HIPCC__)
+#define METALFF_APART METALFF_FUNCTION inline
+#else
+#define METALFF_APART __attribute__((noinline))
+#endif
+
+// UNROLL: on a device, where registers cannot be indexed; UNROLLED: everywhere; ROLLED: nowhere
 #ifdef METALFF_ON_DEVICE
 #define METALFF_UNROLL _Pragma("unroll")
+#define METALFF_UNROLLED _Pragma("unroll")
+#define METALFF_ROLLED _Pragma("unroll 1")
+#elif defined(__CUDACC__) || defined(__HIPCC__)
+#define METALFF_UNROLL
+#define METALFF_UNROLLED
+#define METALFF_ROLLED
 #else
 #define METALFF_UNROLL
+#define METALFF_UNROLLED _Pragma("GCC unroll 16")
+#define METALFF_ROLLED _Pragma("GCC unroll 1")
 #endif
 
 namespace metalff {
@@ -42,6 +57,7 @@ template <typename Real> struct Scalar {
   static constexpr int width = 1;
   template <typename Other> using With = Scalar<Other>;
 
+  METALFF_INLINE static int lane() { return 0; }
   METALFF_INLINE static V &of(T *row, int v) { return row[v]; }
   METALFF_INLINE static const V &of(const T *row, int v) { return row[v]; }
   METALFF_INLINE static V all(T x) { return x; }
@@ -59,6 +75,8 @@ template <typename Real> struct Scalar {
   METALFF_INLINE static void sync() {}
   /// Over lanes; all know it.
   METALFF_INLINE static T sum(V x) { return x; }
+  /// Of what each() added up.
+  METALFF_INLINE static T total(T x) { return x; }
   /// Of the lanes whose flag is set: how many come before this one, and how many there are.
   METALFF_INLINE static int rank(bool flag, int &all)
   {
@@ -114,6 +132,7 @@ template <typename Real, int W> struct Warp {
     for (int h = W / 2; h > 0; h /= 2) x += exchange(x, h);    // every lane adds the same numbers in the same order up to commutation
     return x;
   }
+  METALFF_INLINE static T total(T x) { return sum(x); }
   METALFF_INLINE static int rank(bool flag, int &all)
   {
 #if defined(__CUDA_ARCH__)

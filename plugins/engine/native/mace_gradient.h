@@ -93,9 +93,9 @@ class MaceLayerGradient final : public MaceLayerKernels<double> {
 
     T *dlinear = room(s.dlinear, mid.size());
     each_register(linears, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
-      Lanes<T> dx[Harmonics<T>::count_most][n] = {};
+      Lanes<T> dx[(mace_l_most + 1) * (mace_l_most + 1)][n] = {};
       for (int l = 0; l <= layer_.l_out; ++l) {
-        Lanes<T> g[2 * Harmonics<T>::l_most + 1][n];
+        Lanes<T> g[2 * mace_l_most + 1][n];
         for (int m = 0; m < 2 * l + 1; ++m)
           for (int b = 0; b < n; ++b) g[m][b] = lanes(dproduct + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v);
         polynomials_[l].template backward<n>(polynomials_[l].weights(product_type(type), v), x, g, dx);
@@ -197,13 +197,14 @@ class MaceLayerGradient final : public MaceLayerKernels<double> {
       for (int e = s.first[a]; e < s.first[a + 1]; ++e) {
         const Edge<T> &edge = s.edges[e];
         if (!first_)
-          for (std::size_t v = 0; v < columns / W; ++v) lanes(value, v) = hermite(edge.row, columns, v, s.weights[e].value);
+          for (std::size_t v = 0; v < columns / W; ++v) lanes(value, v) = hermite<P>(edge.row, columns, v, s.weights[e].value);
         for (std::size_t p = 0; p < plans_.size(); ++p) {
           const PathPlan &path = plans_[p];
           const std::size_t stride = linear(path.l3, type).in;
-          kernels_[p].slope(edge, value + path.radial, s.angular.of(e) + path.angular * W, D,
-                            dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target, stride,
-                            dvalue + path.radial);
+          const T *grad = dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target;
+          each_path(path, [&]<int l1, int l3, bool first>() {
+            slope_path<P, l1, l3, first>(edge, value + path.radial, s.angular.of(e) + path.angular * W, D, grad, stride, dvalue + path.radial);
+          });
         }
         const int neighbor = graph.types[graph.neighbor[s.edge[e]]];
         T *sums = radial_gradient_.sums(type, neighbor) + (edge.row - radial_.table(type, neighbor));

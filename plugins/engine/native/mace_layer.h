@@ -3,9 +3,8 @@
 
 #include "../graph.h"
 #include "contraction.h"
-#include "convolution.h"
-#include "harmonics.h"
 #include "laps.h"
+#include "mace_kernels.h"
 #include "radial.h"
 
 #include <cstring>
@@ -20,6 +19,16 @@ struct TileShape {
   int channels = 0, l_max = 0;
   std::size_t start(int l) const { return std::size_t(tile_atoms) * l * l * channels; }
   std::size_t size() const { return start(l_max + 1); }
+  template <typename X> FeatureRows<X> rows(X *first) const { return {first, channels, tile_atoms}; }
+};
+
+/// Tables of edges (convolution.h, of_edge).
+template <typename T> struct EdgeTable {
+  int entries = 0;
+  Buffer<T> data;
+
+  T *block(int b) { return data.data() + std::size_t(b) * entries * width<T>; }
+  T *of(int e) { return of_edge<Simd<T>>(data.data(), entries, e); }
 };
 
 /// [in, out] → padded [in, out] and its transpose [out, in].
@@ -29,11 +38,13 @@ template <typename T> struct Linear {
 
   Linear() = default;
   /// \param blocks the rows come in so many blocks, each padded by itself
-  Linear(const double *values, int rows, int columns, int blocks = 1) : in(padded<T>(rows / blocks) * blocks), out(padded<T>(columns))
+  /// \param W lanes of a register
+  Linear(const double *values, int rows, int columns, int blocks = 1, int W = width<T>) :
+      in((rows / blocks + W - 1) / W * W * blocks), out((columns + W - 1) / W * W)
   {
     matrix.assign(std::size_t(in) * out, T(0));
     transposed.assign(std::size_t(in) * out, T(0));
-    const int each = rows / blocks, wide = padded<T>(each);
+    const int each = rows / blocks, wide = in / blocks;
     for (int r = 0; r < rows; ++r)
       for (int c = 0; c < columns; ++c) {
         const int at = r / each * wide + r % each;
@@ -63,7 +74,6 @@ template <typename T> struct Linear {
 
 /// Buffers of one thread.
 template <typename T> struct Workspace {
-  Harmonics<T> harmonics;
   // edges of the tile within the cutoff
   std::vector<int64_t> edge;                // in the graph
   std::vector<int> first;                   // [atoms + 1]
@@ -86,6 +96,8 @@ template <typename T> struct Workspace {
 /// A layer and what its kernels need.
 template <typename T> class MaceLayerKernels {
  public:
+  using P = Simd<T>;
+
   MaceLayerKernels(const MaceWeights &weights, int k, int knots, Splines kind = Splines::HERMITE) :
       w_(weights), layer_(weights.layers[k]), first_(k == 0), radial_(weights, k, knots, kind), C(padded<T>(weights.channels)),
       D(padded<T>(layer_.channels)), l_max_(weights.l_max)
@@ -95,7 +107,6 @@ template <typename T> class MaceLayerKernels {
     for (std::size_t p = 0; p < layer_.paths.size(); ++p) {
       const auto &path = layer_.paths[p];
       plans_.push_back({path.l1, path.l3, entry, int(p) * D, ends[path.l3]++ * D});
-      kernels_.push_back(PathKernels<T>::of(path.l1, path.l3, first_));
       const int n1 = 2 * path.l1 + 1, n2 = 2 * path.l2 + 1, n3 = 2 * path.l3 + 1;
       for (int a = 0; a < n1; ++a)
         for (int c = 0; c < n3; ++c)
@@ -166,7 +177,7 @@ template <typename T> class MaceLayerKernels {
         s.t[e] = T(at - s.knot[e]);
       }
       for (int b = 0; b < blocks; ++b)
-        (hermite ? hermite_weights<T> : bspline_weights<T>)(lanes(s.t.data(), b), T(per), &s.weights[b * W]);
+        (hermite ? hermite_weights<P> : bspline_weights<P>)(lanes(s.t.data(), b), T(per), &s.weights[b * W]);
       const std::size_t rows = hermite ? 3 : 1;
       for (int e = 0; e < n; ++e)
         s.edges[e].row = radial_.table(type, graph.types[graph.neighbor[s.edge[e]]]) + (s.knot[e] - least) * rows * columns;
@@ -183,11 +194,8 @@ template <typename T> class MaceLayerKernels {
     room(s.angular.data, std::size_t(blocks) * entries_ * W);
     const T *unit = s.unit.data();
     for (int b = 0; b < blocks; ++b) {
-      Lanes<T> Y[Harmonics<T>::count_most], u[3] = {lanes(unit, 3 * b), lanes(unit, 3 * b + 1), lanes(unit, 3 * b + 2)};
-      s.harmonics.values(l_max_, u, Y);
-      T *M = s.angular.block(b);
-      for (int q = 0; q < entries_; ++q) lanes(M, q) = Lanes<T>{};
-      for (const Coupling &c : couplings_) lanes(M, c.entry) += c.factor * Y[c.harmonic];
+      const Lanes<T> u[3] = {lanes(unit, 3 * b), lanes(unit, 3 * b + 1), lanes(unit, 3 * b + 2)};
+      angular_factors<P>(coupling_table(), u, s.angular.block(b));
     }
     s.laps.lap(LayerPart::EDGES, n * (2.0 * couplings_.size() + 4.0 * (l_max_ + 1) * (l_max_ + 1)));
   }
@@ -201,8 +209,11 @@ template <typename T> class MaceLayerKernels {
       for (std::size_t p = 0; p < plans_.size(); ++p) {
         const PathPlan &path = plans_[p];
         const std::size_t stride = linear(path.l3, type).in;
-        kernels_[p].gather(path, s.first[a], s.first[a + 1], s.edges.data(), s.weights.data(), s.angular, radial_.columns(), D,
-                           messages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target, stride);
+        T *out = messages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target;
+        each_path(path, [&]<int l1, int l3, bool first>() {
+          gather_path<P, l1, l3, first>(path, s.first[a], s.first[a + 1], s.edges.data(), s.weights.data(), s.angular.data.data(), entries_,
+                                        radial_.columns(), D, out, stride, false);
+        });
       }
     s.laps.lap(LayerPart::MESSAGES, s.first.back() * message_flops_);
     for (int l = 0; l <= layer_.l_mid; ++l)
@@ -222,13 +233,9 @@ template <typename T> class MaceLayerKernels {
 
     s.laps.lap(LayerPart::LINEAR, count * linear_flops_);
     T *product = room(s.product, out.size()), *features = room(s.features, out.size());
-    each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
-      for (int l = 0; l <= layer_.l_out; ++l) {
-        Lanes<T> y[2 * Harmonics<T>::l_most + 1][n] = {};
-        polynomials_[l].template forward<n>(polynomials_[l].weights(product_type(type), v), x, y);
-        for (int m = 0; m < 2 * l + 1; ++m)
-          for (int b = 0; b < n; ++b) lanes(product + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = y[m][b];
-      }
+    const ProductTable<T> table = product_table();
+    some_atoms(count, [&]<int n>(int v, int a) {
+      product_forward<P, n>(table, product_type(type), mid.rows<const T>(kept), out.rows(product), a, v);
     });
     s.laps.lap(LayerPart::PRODUCT, 2.0 * count * product_flops_);
     for (int l = 0; l <= layer_.l_out; ++l) {
@@ -253,21 +260,8 @@ template <typename T> class MaceLayerKernels {
     std::fill_n(energy, count, 0.0);
     if (layer_.readout.empty()) return;
     T *hidden = room(s.hidden, std::size_t(tile_atoms) * readout_.out);
-    readout_.forward(count, s.features.data(), hidden);
-    for (int a = 0; a < count; ++a) {
-      T *z = hidden + std::size_t(a) * readout_.out;
-      if (readout2_.empty()) {
-        energy[a] = double(z[0]);
-        z[0] = T(1);
-        continue;
-      }
-      for (int h = 0; h < layer_.hidden; ++h) {
-        const T sigmoid = 1 / (1 + std::exp(-z[h]));
-        energy[a] += double(readout2_[h] * z[h] * sigmoid);
-        z[h] = readout2_[h] * sigmoid * (1 + z[h] * (1 - sigmoid));
-      }
-    }
-    readout_.backward(count, hidden, dfeatures);
+    for (int a = 0; a < count; ++a)
+      energy[a] = double(readout_energy<P>(readout_table(), s.features.data() + std::size_t(a) * C, hidden, dfeatures + std::size_t(a) * C));
   }
 
   /// From dE/d features of the tile to dE/d vectors of its edges (summed), and to those of the neighbours' features (dsent) and of
@@ -292,17 +286,9 @@ template <typename T> class MaceLayerKernels {
     }
     s.laps.lap(LayerPart::UPDATE_BACK, count * update_flops_);
     T *dlinear = room(s.dlinear, mid.size());
-    each_register(kept, count, [&]<int n>(int v, int a, const Lanes<T>(*x)[n]) {
-      Lanes<T> dx[Harmonics<T>::count_most][n] = {};
-      for (int l = 0; l <= layer_.l_out; ++l) {
-        Lanes<T> g[2 * Harmonics<T>::l_most + 1][n];
-        for (int m = 0; m < 2 * l + 1; ++m)
-          for (int b = 0; b < n; ++b) g[m][b] = lanes(dproduct + out.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v);
-        polynomials_[l].template backward<n>(polynomials_[l].weights(product_type(type), v), x, g, dx);
-      }
-      for (int l = 0; l <= layer_.l_mid; ++l)
-        for (int m = 0; m < 2 * l + 1; ++m)
-          for (int b = 0; b < n; ++b) lanes(dlinear + mid.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v) = dx[l * l + m][b];
+    const ProductTable<T> table = product_table();
+    some_atoms(count, [&]<int n>(int v, int a) {
+      product_backward<P, n>(table, product_type(type), mid.rows<const T>(kept), out.rows<const T>(dproduct), mid.rows(dlinear), a, v);
     });
     s.laps.lap(LayerPart::PRODUCT_BACK, 4.0 * count * product_flops_);
     s.ddensity.assign(count, T(0));
@@ -327,17 +313,19 @@ template <typename T> class MaceLayerKernels {
     if (blocks) std::fill_n(s.dangular.block(blocks - 1), std::size_t(entries_) * W, T(0));
     for (int a = 0; a < count; ++a)
       for (int e = s.first[a]; e < s.first[a + 1]; ++e) {
-        T dr = 0, *value = room(s.radial, 2 * std::size_t(radial_.columns())), *slope = value + radial_.columns();
-        radial_functions(s.edges[e], s.weights[e], radial_.columns(), value, slope);
-        for (std::size_t p = 0; p < plans_.size(); ++p) {
-          const PathPlan &path = plans_[p];
-          const std::size_t stride = linear(path.l3, type).in;
-          dr += kernels_[p].scatter(s.edges[e], value + path.radial, slope + path.radial, s.angular.of(e) + path.angular * W, D,
-                                    dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target,
-                                    stride, s.dangular.of(e) + path.angular * W);
+        Lanes<T> dr = {};
+        T *value = room(s.radial, 2 * std::size_t(radial_.columns())), *slope = value + radial_.columns();
+        radial_functions<P>(s.edges[e].row, s.weights[e], radial_.columns(), radial_.columns(), value, slope);
+        for (const PathPlan &path : plans_) {
+          const std::size_t stride = linear(path.l3, type).in, at = path.angular * W;
+          const T *grad = dmessages + message_start_[path.l3] + std::size_t(a) * (2 * path.l3 + 1) * stride + path.target;
+          each_path(path, [&]<int l1, int l3, bool first>() {
+            scatter_path<P, l1, l3, first>(s.edges[e], value + path.radial, slope + path.radial, s.angular.of(e) + at, D, grad, stride,
+                                           s.dangular.of(e) + at, dr);
+          });
         }
-        if (has_density()) dr += s.ddensity[a] * slope[radial_.paths() * D];
-        s.dr[e] = dr;
+        s.dr[e] = P::sum(dr);
+        if (has_density()) s.dr[e] += s.ddensity[a] * slope[radial_.paths() * D];
       }
     edge_gradients(s, edge_grad);
     s.laps.lap(LayerPart::MESSAGES_BACK, n * scatter_flops_);
@@ -353,11 +341,6 @@ template <typename T> class MaceLayerKernels {
  protected:
   /// Makes what edges() needs for a pair of elements.
   virtual void prepare(int centre, int neighbor) { radial_.prepare(centre, neighbor); }
-
-  struct Coupling {
-    int entry, harmonic;
-    T factor;
-  };
 
   /// Floating-point operations per edge and per atom, a multiplication and an addition being two; of padded channels.
   void count_flops()
@@ -421,22 +404,48 @@ template <typename T> class MaceLayerKernels {
     return sum;
   }
 
-  /// Calls act<n>(v, first atom, x[feature][n]) for every register of channels and for atoms, some at a time.
-  template <typename Act> void each_register(const T *kept, int count, Act &&act) const
+  /// Calls act<n>(v, first atom) for every register of channels and for atoms, some at a time.
+  template <typename Act> void some_atoms(int count, Act &&act) const
   {
-    const TileShape mid{C, layer_.l_mid};
-    auto some = [&]<int n>(int v, int a) {
-      Lanes<T> x[Harmonics<T>::count_most][n];
-      for (int l = 0; l <= layer_.l_mid; ++l)
-        for (int m = 0; m < 2 * l + 1; ++m)
-          for (int b = 0; b < n; ++b) x[l * l + m][b] = lanes(kept + mid.start(l) + std::size_t((a + b) * (2 * l + 1) + m) * C, v);
-      act.template operator()<n>(v, a, x);
-    };
     for (int v = 0; v < C / width<T>; ++v) {
       int a = 0;
-      for (; a + 4 <= count; a += 4) some.template operator()<4>(v, a);
-      for (; a < count; ++a) some.template operator()<1>(v, a);
+      for (; a + 4 <= count; a += 4) act.template operator()<4>(v, a);
+      for (; a < count; ++a) act.template operator()<1>(v, a);
     }
+  }
+
+  /// The same with x[feature][n] of the atoms.
+  template <typename Act> void each_register(const T *kept, int count, Act &&act) const
+  {
+    const FeatureRows<const T> rows = TileShape{C, layer_.l_mid}.template rows<const T>(kept);
+    some_atoms(count, [&]<int n>(int v, int a) {
+      Lanes<T> x[(mace_l_most + 1) * (mace_l_most + 1)][n];
+      for (int l = 0; l <= layer_.l_mid; ++l)
+        for (int m = 0; m < 2 * l + 1; ++m)
+          for (int b = 0; b < n; ++b) x[l * l + m][b] = lanes(rows.of(l, a + b) + std::size_t(m) * C, v);
+      act.template operator()<n>(v, a, x);
+    });
+  }
+
+  /// Calls act<l1, l3, first>() for the kind of a path.
+  template <typename Act> void each_path(const PathPlan &path, Act &&act) const
+  {
+    if (first_)
+      with_path<true>(path.l1, path.l3, [&]<int l1, int l3>() { act.template operator()<l1, l3, true>(); });
+    else
+      with_path<false>(path.l1, path.l3, [&]<int l1, int l3>() { act.template operator()<l1, l3, false>(); });
+  }
+
+  CouplingTable<T> coupling_table() const { return {l_max_, entries_, int(couplings_.size()), couplings_.data(), &norms_}; }
+  ProductTable<T> product_table() const
+  {
+    ProductTable<T> table{layer_.l_mid, layer_.l_out, {}};
+    for (int l = 0; l <= layer_.l_out; ++l) table.of[l] = polynomials_[l].view();
+    return table;
+  }
+  ReadoutTable<T> readout_table() const
+  {
+    return {C, readout_.out, layer_.hidden, readout_.matrix.data(), readout_.transposed.data(), readout2_.empty() ? nullptr : readout2_.data()};
   }
 
   /// dE/d angular factors and dE/dr → dE/d edge_vec.
@@ -445,18 +454,14 @@ template <typename T> class MaceLayerKernels {
     constexpr int W = width<T>;
     const int n = s.first.back();
     for (int b = 0; b * W < n; ++b) {
-      Lanes<T> Y[Harmonics<T>::count_most], dY[Harmonics<T>::count_most] = {}, du[3];
       const Lanes<T> u[3] = {lanes(s.unit.data(), 3 * b), lanes(s.unit.data(), 3 * b + 1), lanes(s.unit.data(), 3 * b + 2)};
-      const T *dM = s.dangular.block(b);
-      for (const Coupling &c : couplings_) dY[c.harmonic] += c.factor * lanes(dM, c.entry);
-      s.harmonics.values(l_max_, u, Y);
-      s.harmonics.gradient(l_max_, dY, du);
-      const Lanes<T> along = u[0] * du[0] + u[1] * du[1] + u[2] * du[2];
+      Lanes<T> across[3];
+      angular_gradient<P>(coupling_table(), u, s.dangular.block(b), across);
       for (int lane = 0; lane < W && b * W + lane < n; ++lane) {
         const int e = b * W + lane;
         double *out = edge_grad + 3 * s.edge[e];
         for (int c = 0; c < 3; ++c)    // u points from the neighbour to the centre, against the edge
-          out[c] -= double(s.dr[e]) * double(u[c][lane]) + double(du[c][lane] - along[lane] * u[c][lane]) / s.r[e];
+          out[c] -= double(s.dr[e]) * double(u[c][lane]) + double(across[c][lane]) / s.r[e];
       }
     }
   }
@@ -468,8 +473,8 @@ template <typename T> class MaceLayerKernels {
   const int C, D, l_max_;
   int entries_ = 0;
   std::vector<PathPlan> plans_;
-  std::vector<PathKernels<T>> kernels_;
-  std::vector<Coupling> couplings_;
+  const HarmonicNorms<T, mace_l_most> norms_;
+  std::vector<Coupling<T>> couplings_;
   std::vector<std::size_t> message_start_;
   std::size_t message_size_ = 0;
   std::vector<Linear<T>> linear_, up_, skip_, post_;    // [l][linear_types], [l], [l][types], [l]

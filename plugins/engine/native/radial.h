@@ -17,11 +17,12 @@ enum class Splines { HERMITE, B };
 /// In the first layer, whose features depend on the element alone, those of the neighbour are multiplied in.
 template <typename T> class RadialFunctions {
  public:
-  RadialFunctions(const MaceWeights &weights, int layer, int knots, Splines kind = Splines::HERMITE) :
-      kind(kind), w_(weights), layer_(weights.layers[layer]), first_(layer == 0), D_(padded<T>(layer_.channels)),
+  /// \param W lanes of a register
+  RadialFunctions(const MaceWeights &weights, int layer, int knots, Splines kind = Splines::HERMITE, int W = width<T>) :
+      kind(kind), w_(weights), layer_(weights.layers[layer]), first_(layer == 0), D_((layer_.channels + W - 1) / W * W),
       paths_(int(layer_.paths.size())), knots_(knots), tables_(std::size_t(w_.types) * w_.types)
   {
-    columns_ = paths_ * D_ + (layer_.density.empty() ? 0 : width<T>);
+    columns_ = paths_ * D_ + (layer_.density.empty() ? 0 : W);
     if (first_) {
       source_.assign(std::size_t(w_.types) * layer_.channels, 0.0);
       for (int e = 0; e < w_.types; ++e)

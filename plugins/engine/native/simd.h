@@ -128,7 +128,8 @@ template <typename Real> struct Simd {
     for (int lane = 0; lane < width; ++lane) total += x[lane];
     return total;
   }
-  static V sums(const V (&x)[width], int count) { return sums_over_lanes<T>(x, count); }
+  static T total(T x) { return x; }
+  static V sums(const V (&x)[width], int) { return sums_over_lanes<T>(x, width); }
 };
 
 }    // namespace metalff
