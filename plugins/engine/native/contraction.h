@@ -101,6 +101,7 @@ template <typename T> class Polynomial {
   }
 
   int terms() const { return terms_; }
+  int pairs() const { return int(pairs_.size()); }
 
  private:
   using Single = typename PolynomialTable<T>::Single;

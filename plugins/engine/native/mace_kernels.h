@@ -11,14 +11,17 @@
 namespace metalff {
 
 constexpr int mace_l_most = 4;
+template <typename T> constexpr int default_knots = sizeof(T) == 4 ? 128 : 256;    // errors of 1e-7 and 1e-9 of the forces
 
 /// Features of some atoms by l: [atoms · (2l + 1), channels], one l after the other.
 template <typename T> struct FeatureRows {
   T *first;
   int channels;
-  std::size_t atoms;
+  std::size_t atoms, begin = 0;
 
-  METALFF_INLINE T *of(int l, std::size_t a) const { return first + (atoms * l * l + a * (2 * l + 1)) * channels; }
+  METALFF_INLINE T *of(int l, std::size_t a) const { return first + (atoms * l * l + (begin + a) * (2 * l + 1)) * channels; }
+  FeatureRows from(std::size_t a) const { return {first, channels, atoms, begin + a}; }
+  FeatureRows<const T> constant() const { return {first, channels, atoms, begin}; }
   METALFF_INLINE static constexpr std::size_t size(int channels, int l_max, std::size_t atoms)
   {
     return atoms * (l_max + 1) * (l_max + 1) * channels;

@@ -72,6 +72,26 @@ template <typename T> struct Linear {
   }
 };
 
+/// Where the paths of a layer find and leave their numbers, and what the angular factors are made of. ends: how many paths end on an l;
+/// returns how many angular factors an edge has.
+template <typename T>
+int plan_paths(const MaceLayer &layer, int D, std::vector<PathPlan> &plans, std::vector<Coupling<T>> &couplings, std::vector<int> &ends)
+{
+  int entry = 0;
+  for (std::size_t p = 0; p < layer.paths.size(); ++p) {
+    const auto &path = layer.paths[p];
+    plans.push_back({path.l1, path.l3, entry, int(p) * D, ends[path.l3]++ * D});
+    const int n1 = 2 * path.l1 + 1, n2 = 2 * path.l2 + 1, n3 = 2 * path.l3 + 1;
+    for (int a = 0; a < n1; ++a)
+      for (int c = 0; c < n3; ++c)
+        for (int b = 0; b < n2; ++b)
+          if (const double cg = path.cg[(a * n2 + b) * n3 + c]; std::abs(cg) > 1e-12)
+            couplings.push_back({entry + a * n3 + c, path.l2 * path.l2 + b, T(cg)});
+    entry += n1 * n3;
+  }
+  return entry;
+}
+
 /// Buffers of one thread.
 template <typename T> struct Workspace {
   // edges of the tile within the cutoff
@@ -103,19 +123,7 @@ template <typename T> class MaceLayerKernels {
       D(padded<T>(layer_.channels)), l_max_(weights.l_max)
   {
     std::vector<int> ends(layer_.l_mid + 1, 0);
-    int entry = 0;
-    for (std::size_t p = 0; p < layer_.paths.size(); ++p) {
-      const auto &path = layer_.paths[p];
-      plans_.push_back({path.l1, path.l3, entry, int(p) * D, ends[path.l3]++ * D});
-      const int n1 = 2 * path.l1 + 1, n2 = 2 * path.l2 + 1, n3 = 2 * path.l3 + 1;
-      for (int a = 0; a < n1; ++a)
-        for (int c = 0; c < n3; ++c)
-          for (int b = 0; b < n2; ++b)
-            if (const double cg = path.cg[(a * n2 + b) * n3 + c]; std::abs(cg) > 1e-12)
-              couplings_.push_back({entry + a * n3 + c, path.l2 * path.l2 + b, T(cg)});
-      entry += n1 * n3;
-    }
-    entries_ = entry;
+    entries_ = plan_paths(layer_, D, plans_, couplings_, ends);
     for (int l = 0; l <= layer_.l_mid; ++l) {
       message_start_.push_back(message_size_);
       message_size_ += std::size_t(tile_atoms) * (2 * l + 1) * ends[l] * D;

@@ -5,13 +5,12 @@
 #include "../error.h"
 #include "../model.h"
 #include "mace_layer.h"
+#include "mace_tables.h"
 #include "threads.h"
 
 #include <numeric>
 
 namespace metalff {
-
-constexpr int default_knots[] = {256, 128};    // double, single: errors of 1e-9 and 1e-7 of the forces
 
 /// Nuclear repulsion (Ziegler, Biersack, Littmark) up to the sum of the covalent radii; half of it belongs to each atom.
 class Zbl {
@@ -20,27 +19,15 @@ class Zbl {
 
   void add(const Graph &graph, double *energy, double *grad) const
   {
-    const MaceZbl &z = w_.zbl;
-    constexpr double decay[4] = {3.2, 0.9423, 0.4028, 0.2016};
     for (int i = 0; i < graph.n_owned; ++i)
       for (int64_t e = graph.first[i]; e < graph.first[i + 1]; ++e) {
         const int a = graph.types[i], b = graph.types[graph.neighbor[e]];
         const double *v = &graph.edge_vec[3 * e], r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-        const double end = w_.covalent_radius[a] + w_.covalent_radius[b];
-        if (r >= end || r >= w_.r_max) continue;
-        const double za = w_.atomic_number[a], zb = w_.atomic_number[b];
-        const double length = z.length / (std::pow(za, z.exponent) + std::pow(zb, z.exponent));
-        double phi = 0.0, dphi = 0.0;
-        for (int k = 0; k < 4; ++k) {
-          const double term = z.c[k] * std::exp(-decay[k] * r / length);
-          phi += term, dphi -= decay[k] / length * term;
-        }
-        const double s = r / end, p = z.p, sp = std::pow(s, z.p - 1);
-        const double cut = 1.0 - (p + 1) * (p + 2) / 2 * sp * s + p * (p + 2) * sp * s * s - p * (p + 1) / 2 * sp * s * s * s;
-        const double dcut = p * (p + 1) * (p + 2) / 2 * sp * (-1.0 + 2.0 * s - s * s) / end;
-        const double bare = 0.5 * 14.3996 * za * zb / r;
-        energy[i] += bare * phi * cut;
-        const double slope = bare * (dphi * cut + phi * dcut - phi * cut / r);
+        double half, slope;
+        if (r >= w_.r_max ||
+            !mace_zbl(w_.zbl, {w_.atomic_number[a], w_.atomic_number[b], w_.covalent_radius[a] + w_.covalent_radius[b]}, r, half, slope))
+          continue;
+        energy[i] += half;
         for (int c = 0; c < 3; ++c) grad[3 * e + c] += slope * v[c] / r;
       }
   }
@@ -80,7 +67,7 @@ template <typename T> class NativeMace : public Model {
       w_(std::move(weights)), zbl_(w_), threads_(std::max(1, options.threads)), layers_(int(w_.layers.size())),
       workspaces_(threads_), tiles_(layers_), kept_(layers_), sent_(layers_), own_(layers_), dsent_(layers_)
   {
-    const int knots = options.knots < 0 ? default_knots[sizeof(T) == 4] : options.knots;
+    const int knots = options.knots < 0 ? default_knots<T> : options.knots;
     for (int k = 0; k < layers_; ++k) kernels_.push_back(std::make_unique<MaceLayerKernels<T>>(w_, k, knots));
   }
 

@@ -80,9 +80,10 @@ class Reader {
     r.a = json.value("a", 0.0), r.alpha = json.value("alpha", 0.0);
     if (json.contains("zbl")) {
       const Json &zbl = json.at("zbl");
-      w.zbl = {true, whole(zbl, "p", 1, 64), zbl.at("exponent").get<double>(), zbl.at("length").get<double>(),
-               zbl.at("c").get<std::array<double, 4>>()};
-      require(zbl.at("c").size() == 4 && w.zbl.length > 0.0, "its nuclear repulsion is not valid");
+      w.zbl = {true, whole(zbl, "p", 1, 64), zbl.at("exponent").get<double>(), zbl.at("length").get<double>(), {}};
+      const auto factors = zbl.at("c").get<std::vector<double>>();
+      require(factors.size() == 4 && w.zbl.length > 0.0, "its nuclear repulsion is not valid");
+      std::copy(factors.begin(), factors.end(), w.zbl.factor);
     }
     if (w.zbl.present || r.transform != MaceRadial::Transform::NONE)
       for (const double radius : w.covalent_radius) require(radius > 0.0, "a covalent radius is not positive");

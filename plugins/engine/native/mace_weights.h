@@ -24,7 +24,7 @@ struct MaceZbl {
   bool present = false;
   int p = 0;
   double exponent = 0.0, length = 0.0;
-  std::array<double, 4> c = {};
+  double factor[4] = {};               ///< of the four exponentials
 };
 
 /// One layer. Matrices are row-major [in, out]; D channels of messages, C of features.

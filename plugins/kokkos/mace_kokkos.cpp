@@ -1,0 +1,720 @@
+// MACE on a device: the stages of a layer (native/mace_kernels.h), each over all atoms of a chunk.
+#include "mace_kokkos.h"
+
+#include "engine/error.h"
+#include "engine/native/mace_tables.h"
+#include "launch_kokkos.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace metalff {
+namespace {
+
+constexpr int gemm_rows_at_once = 6;
+
+/// Pointers into a DeviceGraph.
+struct GraphRows {
+  const int *types, *first, *count, *neighbor;
+  const double *vec;
+};
+
+/// Fast memory of the lanes that work on an atom: what `width` of its edges need.
+template <class P> struct EdgeBatch {
+  using T = typename P::T;
+  T *angular, *radial, *dr;
+  Hermite<T> *weights;
+  Edge<T> *edges;
+
+  static std::size_t bytes(const MaceLayerTable<T> &t)
+  {
+    return P::width * (sizeof(Edge<T>) + sizeof(Hermite<T>) + (t.couplings.entries + 1) * sizeof(T)) + 2 * t.D * sizeof(T) + 8;
+  }
+  METALFF_INLINE EdgeBatch(const MaceLayerTable<T> &t, std::byte *memory)
+  {
+    edges = reinterpret_cast<Edge<T> *>(memory);
+    weights = reinterpret_cast<Hermite<T> *>(edges + P::width);
+    angular = reinterpret_cast<T *>(weights + P::width);
+    radial = angular + std::size_t(t.couplings.entries) * P::width;
+    dr = radial + 2 * t.D;
+  }
+};
+
+/// Features that neighbours sent, and the places of each edge's part of dE/d them, from the first edge of the chunk on.
+template <typename T> struct Sources {
+  const T *sent;
+  T *slots;
+};
+
+/// One edge per lane: its length, its direction from the neighbour to the centre, and all that the paths need in fast memory.
+template <class P, typename T = typename P::T, typename V = typename P::V>
+METALFF_INLINE void stage_edges(const MaceLayerTable<T> &t, const GraphRows &graph, int type, int from, int end, int first_edge, const Sources<T> &sources,
+                                const EdgeBatch<P> &batch, V (&u)[3], double &r)
+{
+  const int lane = P::lane(), e = from + lane;
+  double x = t.r_max, y = 0.0, z = 0.0;
+  int neighbor = 0;
+  if (e < end) {
+    neighbor = graph.neighbor[e];
+    x = graph.vec[3 * std::size_t(e)], y = graph.vec[3 * std::size_t(e) + 1], z = graph.vec[3 * std::size_t(e) + 2];
+  }
+  r = std::sqrt(x * x + y * y + z * z);
+  const double per = -1.0 / r, at = r / t.spacing;
+  u[0] = T(x * per), u[1] = T(y * per), u[2] = T(z * per);
+  int knot = int(at);
+  knot = knot < 0 ? 0 : knot > t.knots - 2 ? t.knots - 2 : knot;    // of NaN: any
+  hermite_weights<P>(T(at - knot), T(1.0 / t.spacing), batch.weights);
+  if (r >= t.r_max)    // beyond: counts for nothing
+    for (int k = 0; k < hermite_rows; ++k) batch.weights[lane].value[k] = batch.weights[lane].slope[k] = 0;
+  const int of = e < end ? t.pair[type * t.types + graph.types[neighbor]] : 0;
+  const std::size_t width = t.sent_width();
+  batch.edges[lane] = {t.radial + (std::size_t(of) * t.knots + knot) * 3 * t.columns, sources.sent + neighbor * width,
+                       sources.slots ? sources.slots + std::size_t(e - first_edge) * width : nullptr};
+  angular_factors<P>(t.couplings, u, batch.angular);
+}
+
+template <typename T> METALFF_INLINE T density_term(const MaceLayerTable<T> &t, const Edge<T> &edge, const T (&weights)[hermite_rows])
+{
+  T sum = 0;
+  for (int k = 0; k < hermite_rows; ++k) sum += weights[k] * edge.row[std::size_t(k) * t.columns + t.n_paths * t.D];
+  return sum;
+}
+
+/// Messages to the atoms of a chunk.
+template <class P, bool first_layer> struct GatherMessages {
+  using T = typename P::T;
+  using V = typename P::V;
+  MaceLayerTable<T> t;
+  GraphRows graph;
+  int begin, chunk;
+  Sources<T> sources;
+  T *messages, *density;
+
+  METALFF_FUNCTION void operator()(int item, std::byte *memory) const
+  {
+    const EdgeBatch<P> batch(t, memory);
+    const int node = begin + item, first = graph.first[node], end = first + graph.count[node], type = graph.types[node];
+    T dense = 0;
+    for (int from = first; from < end || from == first; from += P::width) {
+      V u[3];
+      double r;
+      stage_edges<P>(t, graph, type, from, end, graph.first[begin], sources, batch, u, r);
+      P::sync();
+      const int n = end - from < P::width ? end - from : P::width;
+      for (int p = 0; p < t.n_paths; ++p) {
+        const PathPlan path = t.paths[p];
+        const std::size_t stride = t.linear[path.l3].in;
+        T *out = messages + t.message_start[path.l3] * chunk + std::size_t(item) * (2 * path.l3 + 1) * stride + path.target;
+        with_path<first_layer>(path.l1, path.l3, [&]<int l1, int l3>() {
+          gather_path<P, l1, l3, first_layer>(path, 0, n, batch.edges, batch.weights, batch.angular, t.couplings.entries, t.columns, t.D, out,
+                                              stride, from != first);
+        });
+      }
+      if (t.has_density) P::lanes([&](int lane) {
+        if (lane < n) dense += density_term(t, batch.edges[lane], batch.weights[lane].value);
+      });
+      P::sync();
+    }
+    if (t.has_density) {
+      dense = 1 + P::total(dense);
+      P::once([&] { density[node] = dense; });
+    }
+  }
+};
+
+/// From dE/d messages to dE/d vec of the edges, and to each edge's part of dE/d what its neighbour sent.
+template <class P, bool first_layer> struct ScatterGradients {
+  using T = typename P::T;
+  using V = typename P::V;
+  MaceLayerTable<T> t;
+  GraphRows graph;
+  int begin, chunk;
+  Sources<T> sources;
+  const T *dmessages, *ddensity;
+  double *grad;
+
+  METALFF_FUNCTION void operator()(int item, std::byte *memory) const
+  {
+    const EdgeBatch<P> batch(t, memory);
+    const int node = begin + item, first = graph.first[node], end = first + graph.count[node], type = graph.types[node];
+    const int entries = t.couplings.entries;
+    for (int from = first; from < end; from += P::width) {
+      V u[3];
+      double r;
+      stage_edges<P>(t, graph, type, from, end, graph.first[begin], sources, batch, u, r);
+      P::sync();
+      const int n = end - from < P::width ? end - from : P::width;
+      for (int e = 0; e < n; ++e) {
+        const Edge<T> edge = batch.edges[e];
+        if constexpr (!first_layer)
+          for (int v = 0; v < t.sent_width() / P::width; ++v) P::of(edge.dsource, v) = P::all(0);
+        V dr = P::all(0);
+        for (int p = 0; p < t.n_paths; ++p) {
+          const PathPlan path = t.paths[p];
+          const std::size_t stride = t.linear[path.l3].in;
+          const T *of = dmessages + t.message_start[path.l3] * chunk + std::size_t(item) * (2 * path.l3 + 1) * stride + path.target;
+          T *M = of_edge<P>(batch.angular, entries, e) + path.angular * P::width;
+          radial_functions<P>(edge.row + path.radial, batch.weights[e], t.columns, t.D, batch.radial, batch.radial + t.D);
+          with_path<first_layer>(path.l1, path.l3, [&]<int l1, int l3>() {
+            scatter_path<P, l1, l3, first_layer>(edge, batch.radial, batch.radial + t.D, M, t.D, of, stride, M, dr);
+          });
+        }
+        T slope = P::sum(dr);
+        if (t.has_density) slope += ddensity[node] * density_term(t, edge, batch.weights[e].slope);
+        P::once([&] { batch.dr[e] = slope; });
+      }
+      P::sync();
+      V across[3];
+      angular_gradient<P>(t.couplings, u, batch.angular, across);
+      P::lanes([&](int lane) {
+        if (lane >= n || r >= t.r_max) return;
+        double *out = grad + 3 * std::size_t(from + lane);
+        for (int c = 0; c < 3; ++c)    // u points from the neighbour to the centre, against the edge
+          out[c] -= double(batch.dr[lane]) * double(P::get(u[c], lane)) + double(P::get(across[c], lane)) / r;
+      });
+      P::sync();
+    }
+  }
+};
+
+/// Sums each edge's part of dE/d what a node sent, in the order of the centres.
+template <class P> struct GatherGradients {
+  using T = typename P::T;
+  using V = typename P::V;
+  const int *in_first, *in, *edge_of;
+  const T *slots;
+  const int *first;
+  int begin, end_node, width;
+  bool add;
+  T *dsent;
+
+  METALFF_FUNCTION void operator()(int node, std::byte *) const
+  {
+    const int first_edge = first[begin], last_edge = first[end_node];
+    int low = in_first[node], end = in_first[node + 1], high = end;    // candidates of the chunk are in one piece
+    while (low < high) {
+      const int middle = low + (high - low) / 2;
+      if (in[middle] < first_edge)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    T *out = dsent + std::size_t(node) * width;
+    for (int v = 0; v < width / P::width; ++v) {
+      V sum = add ? P::of(out, v) : P::all(0);
+      for (int k = low; k < end; ++k) {
+        const int candidate = in[k];
+        if (candidate >= last_edge) break;
+        const int e = edge_of[candidate];
+        if (e >= 0) sum += P::of(slots + std::size_t(e - first_edge) * width, v);
+      }
+      P::of(out, v) = sum;
+    }
+  }
+};
+
+template <class P, class MatrixA, class MatrixC> struct MultiplyRows {
+  using T = typename P::T;
+  int M, N, K;
+  MatrixA A;
+  const T *B;
+  int ldb;
+  MatrixC C;
+  bool add;
+
+  METALFF_FUNCTION void operator()(int item, std::byte *) const
+  {
+    const int top = item * gemm_rows_at_once, rows = M - top < gemm_rows_at_once ? M - top : gemm_rows_at_once;
+    gemm_rows<P, 4>(top, rows, N, K, A, B, ldb, C, add);
+  }
+};
+
+constexpr int product_atoms = 2;    // at a time: weights are read once for them
+
+template <class P> struct ProductForward {
+  using T = typename P::T;
+  ProductTable<T> table;
+  int type, atoms, registers;
+  FeatureRows<const T> x;
+  FeatureRows<T> y;
+
+  METALFF_FUNCTION void operator()(int item, std::byte *) const
+  {
+    const int v = item % registers, a = item / registers * product_atoms;
+    if (a + product_atoms <= atoms)
+      product_forward<P, product_atoms>(table, type, x, y, a, v);
+    else
+      product_forward<P, 1>(table, type, x, y, a, v);
+  }
+};
+
+template <class P> struct ProductBackward {
+  using T = typename P::T;
+  ProductTable<T> table;
+  int type, atoms, registers;
+  FeatureRows<const T> x, dy;
+  FeatureRows<T> dx;
+
+  METALFF_FUNCTION void operator()(int item, std::byte *) const
+  {
+    const int v = item % registers, a = item / registers * product_atoms;
+    if (a + product_atoms <= atoms)
+      product_backward<P, product_atoms>(table, type, x, dy, dx, a, v);
+    else
+      product_backward<P, 1>(table, type, x, dy, dx, a, v);
+  }
+};
+
+/// Features divided by the density of their atom; and backward: dE/d them before, and dE/d density.
+template <class P> struct DivideByDensity {
+  using T = typename P::T;
+  int l_max;
+  FeatureRows<T> x;
+  const T *density;
+
+  METALFF_FUNCTION void operator()(int a, std::byte *) const
+  {
+    const T per = 1 / density[a];
+    for (int l = 0; l <= l_max; ++l)
+      for (int v = 0; v < (2 * l + 1) * x.channels / P::width; ++v) P::of(x.of(l, a), v) *= per;
+  }
+};
+template <class P> struct DensityGradient {
+  using T = typename P::T;
+  int l_max;
+  FeatureRows<const T> x;
+  FeatureRows<T> dx;
+  const T *density;
+  T *ddensity;
+
+  METALFF_FUNCTION void operator()(int a, std::byte *) const
+  {
+    const T per = 1 / density[a];
+    typename P::V sum = P::all(0);
+    for (int l = 0; l <= l_max; ++l)
+      for (int v = 0; v < (2 * l + 1) * x.channels / P::width; ++v) {
+        auto &d = P::of(dx.of(l, a), v);
+        d *= per;
+        sum -= P::of(x.of(l, a), v) * d;
+      }
+    const T total = P::sum(sum);
+    P::once([&] { ddensity[a] = total; });
+  }
+};
+
+template <class P> struct Readout {
+  using T = typename P::T;
+  ReadoutTable<T> table;
+  FeatureRows<const T> x;
+  FeatureRows<T> dx;
+  double *energy;
+
+  METALFF_FUNCTION void operator()(int a, std::byte *memory) const
+  {
+    const T part = readout_energy<P>(table, x.of(0, a), reinterpret_cast<T *>(memory), dx.of(0, a));
+    P::once([&] { energy[a] += double(part); });
+  }
+};
+
+template <class Space, typename T, int W> class DeviceMace final : public DeviceModel<Space> {
+  using P = LanesOn<Space, T, W>;
+  using Execution = typename Space::execution_space;
+  using Range = Kokkos::RangePolicy<Execution>;
+  using Layer = MaceLayerTable<T>;
+  static constexpr double chunk_bytes = P::width > 1 ? 4e9 : 2.5e8;
+
+ public:
+  DeviceMace(const MaceWeights &weights, const Options &options, const std::vector<char> &present) : chunk_(options.chunk), zbl_(weights.zbl)
+  {
+    MaceTables<T> tables = mace_tables<T>(weights, P::width, options.knots, present);
+    block_ = Array<Space, std::byte>(Kokkos::view_alloc("mlff:model", Kokkos::WithoutInitializing), tables.block.size());
+    Kokkos::deep_copy(block_, Kokkos::View<const std::byte *, Kokkos::HostSpace>(tables.block.data(), tables.block.size()));
+    layers_ = std::move(tables.layers);
+    for (Layer &layer : layers_)
+      layer.each_pointer([&](auto &pointer) {
+        if (pointer)
+          pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(block_.data() + reinterpret_cast<std::size_t>(pointer));
+      });
+    buffers_.resize(layers_.size());
+    auto numbers = [](const char *name, const std::vector<double> &values) {
+      Array<Space, double> array(Kokkos::view_alloc(std::string(name), Kokkos::WithoutInitializing), values.size());
+      Kokkos::deep_copy(array, Kokkos::View<const double *, Kokkos::HostSpace>(values.data(), values.size()));
+      return array;
+    };
+    energy_ = numbers("mlff:energies of atoms", weights.energy);
+    number_ = numbers("mlff:atomic numbers", weights.atomic_number), radius_ = numbers("mlff:radii", weights.covalent_radius);
+  }
+
+  int feature_width() const override
+  {
+    int most = 0;
+    for (std::size_t k = 1; k < layers_.size(); ++k) most = std::max(most, layers_[k].sent_width());
+    return most;
+  }
+
+  double bytes(const DeviceGraph<Space> &graph) const override
+  {
+    double want = chunk_atoms(graph) * chunk_need(graph);
+    for (std::size_t k = 0; k < layers_.size(); ++k) {
+      const Layer &t = layers_[k];
+      want += double(graph.n_owned) * sizeof(T) * t.C * (2.0 * squared(t.l_out) + (k + 1 < layers_.size() ? squared(t.l_mid) : 0) + 2);
+      if (k > 0) want += 2.0 * sizeof(T) * graph.n_nodes * t.sent_width();
+    }
+    if (sizeof(T) == 4) want += 8.0 * graph.n_nodes * feature_width();
+    double have = 0.0;
+    auto add = [&](const auto &array) { have += double(array.size()) * sizeof(T); };
+    for (const Buffers &b : buffers_) add(b.features), add(b.dfeatures), add(b.kept), add(b.sent), add(b.dsent), add(b.density), add(b.ddensity);
+    add(messages_), add(product_), add(dlinear_), add(kept_), add(slots_);
+    return std::max(0.0, want - have);
+  }
+
+  void evaluate(const DeviceGraph<Space> &graph, const Array<Space, double> &energy, const Array<Space, double> &grad,
+                DeviceExchange<Space> *exchange) override
+  {
+    const int last = int(layers_.size()) - 1;
+    begin(graph, energy, grad);
+    for (int k = 0; k <= last; ++k) {
+      each_chunk(graph, [&](int first, int end) {
+        forward(graph, k, first, end, energy);
+        if (k == last) backward(graph, k, first, end, grad);
+      });
+      if (k < last) {
+        send(graph, k);
+        if (exchange) exchanged(graph, layers_[k + 1], buffers_[k + 1].sent, [&](const auto &rows, int width) { exchange->forward(rows, width); });
+      }
+    }
+    for (int k = last; k > 0; --k) {
+      if (exchange) exchanged(graph, layers_[k], buffers_[k].dsent, [&](const auto &rows, int width) { exchange->reverse(rows, width); });
+      receive(graph, k);
+      each_chunk(graph, [&](int first, int end) { backward(graph, k - 1, first, end, grad); });
+    }
+  }
+
+ // not private: nvcc takes no lambda in a private function
+  /// Numbers of a layer that outlive a chunk, by owned node, and what nodes send; all of the device.
+  struct Buffers {
+    Array<Space, T> features, dfeatures, kept, sent, dsent, density, ddensity;
+  };
+
+  static int squared(int l) { return (l + 1) * (l + 1); }
+
+  static T *room(Array<Space, T> &array, std::size_t n, const char *name)
+  {
+    if (array.size() < n) {
+      array = {};
+      array = Array<Space, T>(Kokkos::view_alloc(std::string(name), Kokkos::WithoutInitializing), n + n / 10);
+    }
+    return array.data();
+  }
+
+  /// Bytes of a chunk per atom, of the layer that takes most.
+  double chunk_need(const DeviceGraph<Space> &graph) const
+  {
+    double most = 0.0;
+    for (std::size_t k = 0; k < layers_.size(); ++k) {
+      const Layer &t = layers_[k];
+      most = std::max(most, sizeof(T) * (double(t.messages()) + t.C * (2.0 * squared(t.l_mid) + squared(t.l_out)) +
+                                         (k > 0 ? double(graph.longest) * t.sent_width() : 0.0)));
+    }
+    return most;
+  }
+  int chunk_atoms(const DeviceGraph<Space> &graph) const
+  {
+    if (chunk_ > 0) return std::min(chunk_, std::max(1, graph.n_owned));
+    const double fit = chunk_bytes / chunk_need(graph);
+    return std::max(1, std::min(graph.n_owned, std::max(1024, int(std::min(fit, 1e9)))));
+  }
+
+  template <typename Act> void each_chunk(const DeviceGraph<Space> &graph, Act &&act)
+  {
+    const int most = chunk_atoms(graph);
+    for (int first = 0; first < graph.n_owned; first += most) act(first, std::min(graph.n_owned, first + most));
+  }
+
+  /// Calls act(type, first, end) for the atoms of a chunk that are of one element; of all at once where the element does not matter.
+  template <typename Act> static void each_run(const DeviceGraph<Space> &graph, bool matters, int first, int end, Act &&act)
+  {
+    if (!matters) return act(0, first, end);
+    for (const auto &run : graph.runs)
+      if (std::max(first, run.begin) < std::min(end, run.end)) act(run.type, std::max(first, run.begin), std::min(end, run.end));
+  }
+
+  template <class MatrixA, class MatrixC>
+  static void multiply(const char *name, int M, int N, int K, const MatrixA &A, const T *B, int ldb, const MatrixC &C, bool add)
+  {
+    over<Space, P>(name, (M + gemm_rows_at_once - 1) / gemm_rows_at_once, 0, MultiplyRows<P, MatrixA, MatrixC>{M, N, K, A, B, ldb, C, add});
+  }
+
+  GraphRows rows(const DeviceGraph<Space> &graph) const
+  {
+    return {graph.types.data(), graph.first.data(), graph.count.data(), graph.neighbor.data(), graph.vec.data()};
+  }
+  FeatureRows<T> features(const DeviceGraph<Space> &graph, int k) { return {buffers_[k].features.data(), layers_[k].C, std::size_t(graph.n_owned)}; }
+  FeatureRows<T> dfeatures(const DeviceGraph<Space> &graph, int k) { return {buffers_[k].dfeatures.data(), layers_[k].C, std::size_t(graph.n_owned)}; }
+  /// What the product basis starts from, of the atoms from `first` on.
+  FeatureRows<T> kept(const DeviceGraph<Space> &graph, int k, int first, int end)
+  {
+    if (k + 1 < int(layers_.size())) return {buffers_[k].kept.data(), layers_[k].C, std::size_t(graph.n_owned), std::size_t(first)};
+    return {kept_.data(), layers_[k].C, std::size_t(end - first)};
+  }
+  ByRow<T> by_row(const FeatureRows<T> &rows, int l) const { return {rows.of(l, 0), std::size_t(rows.channels)}; }
+  ByRow<const T> by_row(const FeatureRows<const T> &rows, int l) const { return {rows.of(l, 0), std::size_t(rows.channels)}; }
+
+  /// Room, energies of free atoms, repulsion.
+  void begin(const DeviceGraph<Space> &graph, const Array<Space, double> &energy, const Array<Space, double> &grad)
+  {
+    const std::size_t n = graph.n_owned, chunk = chunk_atoms(graph);
+    std::size_t messages = 0, mid = 0, out = 0, slots = 0;
+    for (std::size_t k = 0; k < layers_.size(); ++k) {
+      const Layer &t = layers_[k];
+      Buffers &b = buffers_[k];
+      room(b.features, n * squared(t.l_out) * t.C, "mlff:features"), room(b.dfeatures, n * squared(t.l_out) * t.C, "mlff:dfeatures");
+      if (k + 1 < layers_.size()) room(b.kept, n * squared(t.l_mid) * t.C, "mlff:kept");
+      if (t.has_density) room(b.density, n, "mlff:density"), room(b.ddensity, n, "mlff:ddensity");
+      messages = std::max(messages, t.messages()), mid = std::max<std::size_t>(mid, squared(t.l_mid) * t.C);
+      out = std::max<std::size_t>(out, squared(t.l_out) * t.C);
+      if (k == 0) continue;
+      room(b.sent, std::size_t(graph.n_nodes) * t.sent_width(), "mlff:sent"), room(b.dsent, std::size_t(graph.n_nodes) * t.sent_width(), "mlff:dsent");
+      slots = std::max<std::size_t>(slots, std::size_t(graph.longest) * t.sent_width());
+    }
+    room(messages_, chunk * messages, "mlff:messages"), room(product_, chunk * out, "mlff:product");
+    room(dlinear_, chunk * mid, "mlff:dlinear"), room(kept_, chunk * mid, "mlff:kept of a chunk"), room(slots_, chunk * slots, "mlff:slots");
+
+    const auto types = graph.types, first = graph.first, count = graph.count, neighbor = graph.neighbor;
+    const auto vec = graph.vec, free = energy_, number = number_, radius = radius_;
+    const MaceZbl zbl = zbl_;
+    const double r_max = layers_[0].r_max;
+    Kokkos::parallel_for(
+        "mlff/mace/begin", Range(0, graph.n_owned), KOKKOS_LAMBDA(const int i) {
+          double sum = free(types(i));
+          for (int e = first(i); e < first(i) + count(i); ++e) {
+            double *g = &grad(3 * std::size_t(e)), half = 0.0, slope = 0.0;
+            g[0] = g[1] = g[2] = 0.0;
+            if (!zbl.present) continue;
+            const double *v = &vec(3 * std::size_t(e)), r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            const int a = types(i), b = types(neighbor(e));
+            if (r >= r_max || !mace_zbl(zbl, {number(a), number(b), radius(a) + radius(b)}, r, half, slope)) continue;
+            sum += half;
+            for (int c = 0; c < 3; ++c) g[c] = slope * v[c] / r;
+          }
+          energy(i) = sum;
+        });
+  }
+
+  Sources<T> sources(int k, bool slots)
+  {
+    if (k == 0) return {nullptr, nullptr};
+    return {buffers_[k].sent.data(), slots ? slots_.data() : nullptr};
+  }
+
+  /// From messages to features and energies of a chunk.
+  void forward(const DeviceGraph<Space> &graph, int k, int first, int end, const Array<Space, double> &energy)
+  {
+    const Layer &t = layers_[k];
+    const int chunk = end - first;
+    const std::size_t memory = EdgeBatch<P>::bytes(t);
+    if (k == 0)
+      over<Space, P>("mlff/mace/messages of the first layer", chunk, memory,
+                     GatherMessages<P, true>{t, rows(graph), first, chunk, sources(k, false), messages_.data(), buffers_[k].density.data()});
+    else
+      over<Space, P>("mlff/mace/messages", chunk, memory,
+                     GatherMessages<P, false>{t, rows(graph), first, chunk, sources(k, false), messages_.data(), buffers_[k].density.data()});
+    const FeatureRows<T> x = kept(graph, k, first, end), y{product_.data(), t.C, std::size_t(chunk)};
+    each_run(graph, t.linear[0].types > 1, first, end, [&](int type, int begin, int stop) {
+      for (int l = 0; l <= t.l_mid; ++l) {
+        const LinearTable<T> &map = t.linear[l];
+        const int n = 2 * l + 1;
+        const T *A = messages_.data() + t.message_start[l] * chunk + std::size_t(begin - first) * n * map.in;
+        multiply("mlff/mace/linear", (stop - begin) * n, map.out, map.in, ByRow<const T>{A, std::size_t(map.in)}, map.matrix + map.of(type), map.out,
+                 by_row(x.from(begin - first), l), false);
+      }
+    });
+    if (t.has_density)
+      over<Space, P>("mlff/mace/density", chunk, 0, DivideByDensity<P>{t.l_mid, x, buffers_[k].density.data() + first});
+    const int registers = t.C / P::width;
+    each_run(graph, t.product_types > 1, first, end, [&](int type, int begin, int stop) {
+      over<Space, P>("mlff/mace/product", (stop - begin + product_atoms - 1) / product_atoms * registers, 0,
+                     ProductForward<P>{t.product, type, stop - begin, registers, x.from(begin - first).constant(), y.from(begin - first)});
+    });
+    const FeatureRows<T> z = features(graph, k).from(first);
+    for (int l = 0; l <= t.l_out; ++l)
+      multiply("mlff/mace/update", chunk * (2 * l + 1), t.post[l].out, t.post[l].in, by_row(y.constant(), l), t.post[l].matrix, t.post[l].out,
+               by_row(z, l), false);
+    skip(graph, k, first, end);
+    const FeatureRows<T> dz = dfeatures(graph, k).from(first);
+    clear(dz, t.l_out, chunk);
+    if (t.has_readout)
+      over<Space, P>("mlff/mace/readout", chunk, (t.readout.width * sizeof(T) + 7) / 8 * 8,
+                     Readout<P>{t.readout, z.constant(), dz, energy.data() + first});
+  }
+
+  void clear(const FeatureRows<T> &rows, int l_max, int atoms)
+  {
+    for (int l = 0; l <= l_max; ++l) {
+      T *values = rows.of(l, 0);
+      Kokkos::parallel_for(
+          "mlff/mace/clear", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(0, std::int64_t(atoms) * (2 * l + 1) * rows.channels),
+          KOKKOS_LAMBDA(const std::int64_t c) { values[c] = 0; });
+    }
+  }
+
+  /// Features of the layer before, added.
+  void skip(const DeviceGraph<Space> &graph, int k, int first, int end)
+  {
+    const Layer &t = layers_[k];
+    const FeatureRows<T> z = features(graph, k);
+    if (k == 0 && t.start) {
+      const T *start = t.start;
+      const int C = t.C;
+      const auto types = graph.types;
+      T *out = z.of(0, 0);
+      Kokkos::parallel_for(
+          "mlff/mace/start", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(std::int64_t(first) * C, std::int64_t(end) * C),
+          KOKKOS_LAMBDA(const std::int64_t c) { out[c] += start[std::int64_t(types(c / C)) * C + c % C]; });
+    }
+    if (k == 0 || t.n_skips == 0) return;
+    const FeatureRows<T> x = features(graph, k - 1);
+    each_run(graph, true, first, end, [&](int type, int begin, int stop) {
+      for (int l = 0; l < t.n_skips; ++l) {
+        const LinearTable<T> &map = t.skip[l];
+        multiply("mlff/mace/update", (stop - begin) * (2 * l + 1), map.out, map.in, by_row(x.from(begin).constant(), l), map.matrix + map.of(type),
+                 map.out, by_row(z.from(begin), l), true);
+      }
+    });
+  }
+
+  /// What the neighbours of the next layer start from.
+  void send(const DeviceGraph<Space> &graph, int k)
+  {
+    const Layer &next = layers_[k + 1];
+    for (int l = 0; l <= next.l_in; ++l) {
+      const LinearTable<T> &map = next.up[l];
+      multiply("mlff/mace/send", graph.n_owned * (2 * l + 1), map.out, map.in, by_row(features(graph, k).constant(), l), map.matrix, map.out,
+               sent_rows(next, buffers_[k + 1].sent.data(), l), false);
+    }
+  }
+  template <typename X> static ByGroup<X> sent_rows(const Layer &t, X *rows, int l)
+  {
+    return {rows + std::size_t(l) * l * t.D, 2 * l + 1, std::size_t(t.D), std::size_t(t.sent_width())};
+  }
+
+  /// dE/d features of the layer before: of its readout, through the skip connection, and of what was sent.
+  void receive(const DeviceGraph<Space> &graph, int k)
+  {
+    const Layer &t = layers_[k];
+    const FeatureRows<T> d = dfeatures(graph, k - 1), from = dfeatures(graph, k);
+    each_run(graph, true, 0, graph.n_owned, [&](int type, int begin, int stop) {
+      for (int l = 0; l < t.n_skips; ++l) {
+        const LinearTable<T> &map = t.skip[l];
+        multiply("mlff/mace/update, backward", (stop - begin) * (2 * l + 1), map.in, map.out, by_row(from.from(begin).constant(), l),
+                 map.transposed + map.of(type), map.in, by_row(d.from(begin), l), true);
+      }
+    });
+    for (int l = 0; l <= t.l_in; ++l) {
+      const LinearTable<T> &map = t.up[l];
+      multiply("mlff/mace/send, backward", graph.n_owned * (2 * l + 1), map.in, map.out, sent_rows<const T>(t, buffers_[k].dsent.data(), l),
+               map.transposed, map.in, by_row(d, l), true);
+    }
+  }
+
+  /// From dE/d features to dE/d vec, and to dE/d what was sent.
+  void backward(const DeviceGraph<Space> &graph, int k, int first, int end, const Array<Space, double> &grad)
+  {
+    const Layer &t = layers_[k];
+    const int chunk = end - first;
+    const FeatureRows<T> x = kept(graph, k, first, end), dy{product_.data(), t.C, std::size_t(chunk)}, dx{dlinear_.data(), t.C, std::size_t(chunk)};
+    for (int l = 0; l <= t.l_out; ++l)
+      multiply("mlff/mace/update, backward", chunk * (2 * l + 1), t.post[l].in, t.post[l].out, by_row(dfeatures(graph, k).from(first).constant(), l),
+               t.post[l].transposed, t.post[l].in, by_row(dy, l), false);
+    const int registers = t.C / P::width;
+    each_run(graph, t.product_types > 1, first, end, [&](int type, int begin, int stop) {
+      over<Space, P>("mlff/mace/product, backward", (stop - begin + product_atoms - 1) / product_atoms * registers, 0,
+                     ProductBackward<P>{t.product, type, stop - begin, registers, x.from(begin - first).constant(),
+                                        dy.from(begin - first).constant(), dx.from(begin - first)});
+    });
+    if (t.has_density)
+      over<Space, P>("mlff/mace/density, backward", chunk, 0,
+                     DensityGradient<P>{t.l_mid, x.constant(), dx, buffers_[k].density.data() + first, buffers_[k].ddensity.data() + first});
+    each_run(graph, t.linear[0].types > 1, first, end, [&](int type, int begin, int stop) {
+      for (int l = 0; l <= t.l_mid; ++l) {
+        const LinearTable<T> &map = t.linear[l];
+        const int n = 2 * l + 1;
+        T *C = messages_.data() + t.message_start[l] * chunk + std::size_t(begin - first) * n * map.in;
+        multiply("mlff/mace/linear, backward", (stop - begin) * n, map.in, map.out, by_row(dx.from(begin - first).constant(), l),
+                 map.transposed + map.of(type), map.in, ByRow<T>{C, std::size_t(map.in)}, false);
+      }
+    });
+    scatter(graph, k, first, end, grad);
+  }
+
+  void scatter(const DeviceGraph<Space> &graph, int k, int first, int end, const Array<Space, double> &grad)
+  {
+    const Layer &t = layers_[k];
+    const int chunk = end - first, width = t.sent_width();
+    const std::size_t memory = EdgeBatch<P>::bytes(t);
+    const T *ddensity = buffers_[k].ddensity.data();
+    if (k == 0)
+      return over<Space, P>("mlff/mace/messages of the first layer, backward", chunk, memory,
+                            ScatterGradients<P, true>{t, rows(graph), first, chunk, sources(k, true), messages_.data(), ddensity, grad.data()});
+    over<Space, P>("mlff/mace/messages, backward", chunk, memory,
+                   ScatterGradients<P, false>{t, rows(graph), first, chunk, sources(k, true), messages_.data(), ddensity, grad.data()});
+    over<Space, P>("mlff/mace/sums of gradients", graph.n_nodes, 0,
+                   GatherGradients<P>{graph.in_first.data(), graph.in.data(), graph.edge_of.data(), slots_.data(), graph.first.data(), first, end,
+                                      width, first > 0, buffers_[k].dsent.data()});
+  }
+
+  /// Rows go through an exchange in float64.
+  template <typename Act> void exchanged(const DeviceGraph<Space> &, const Layer &t, const Array<Space, double> &rows, Act &&act)
+    requires std::is_same_v<T, double>
+  {
+    act(rows, t.sent_width());
+  }
+  template <typename Act> void exchanged(const DeviceGraph<Space> &graph, const Layer &t, const Array<Space, float> &rows, Act &&act)
+    requires std::is_same_v<T, float>
+  {
+    const std::int64_t n = std::int64_t(graph.n_nodes) * t.sent_width();
+    using Each = Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>;
+    if (wide_.size() < std::size_t(n)) wide_ = Array<Space, double>(Kokkos::view_alloc("mlff:exchanged", Kokkos::WithoutInitializing), n + n / 10);
+    const auto wide = wide_;
+    Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { wide(c) = rows(c); });
+    act(wide, t.sent_width());
+    Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { rows(c) = T(wide(c)); });
+  }
+
+  const int chunk_;
+  const MaceZbl zbl_;
+  Array<Space, std::byte> block_;
+  std::vector<Layer> layers_;
+  Array<Space, double> energy_, number_, radius_, wide_;    // [types] each but the last
+  std::vector<Buffers> buffers_;
+  Array<Space, T> messages_, product_, dlinear_, kept_, slots_;    // of a chunk; messages_ holds dE/d messages when these are needed
+};
+
+template <class Space, typename T>
+std::unique_ptr<DeviceModel<Space>> make(const MaceWeights &weights, const Options &options, const std::vector<char> &present)
+{
+  int widest = weights.channels;
+  for (const auto &layer : weights.layers) widest = std::max(widest, layer.channels);
+  if (widest <= 16) return std::make_unique<DeviceMace<Space, T, 16>>(weights, options, present);
+  return std::make_unique<DeviceMace<Space, T, 32>>(weights, options, present);
+}
+
+}    // namespace
+
+template <class Space>
+std::unique_ptr<DeviceModel<Space>> open_device_mace(const std::string &payload, const Options &options, const std::vector<char> &present)
+{
+  const MaceWeights weights = MaceWeights::read(payload, "native/mace.safetensors");
+  if (options.knots == 0) throw Error("the kernels of a device take radial functions from splines: leave out 'knots 0', or use 'kernels tiles'");
+  const std::vector<char> all = present.empty() ? std::vector<char>(weights.types, 1) : present;
+  return options.single ? make<Space, float>(weights, options, all) : make<Space, double>(weights, options, all);
+}
+
+#define METALFF_INSTANTIATE(Space) \
+  template std::unique_ptr<DeviceModel<Space>> open_device_mace<Space>(const std::string &, const Options &, const std::vector<char> &);
+METALFF_INSTANTIATE(Kokkos::DefaultExecutionSpace)
+#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
+METALFF_INSTANTIATE(Kokkos::DefaultHostExecutionSpace)
+#endif
+
+}    // namespace metalff
