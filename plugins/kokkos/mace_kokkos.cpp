@@ -320,6 +320,7 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
   using P = LanesOn<Space, T, W>;
   using Execution = typename Space::execution_space;
   using Range = Kokkos::RangePolicy<Execution>;
+  using Each = Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>;
   using Layer = MaceLayerTable<T>;
   static constexpr double chunk_bytes = P::width > 1 ? 4e9 : 2.5e8;
 
@@ -553,7 +554,7 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     for (int l = 0; l <= l_max; ++l) {
       T *values = rows.of(l, 0);
       Kokkos::parallel_for(
-          "mlff/mace/clear", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(0, std::int64_t(atoms) * (2 * l + 1) * rows.channels),
+          "mlff/mace/clear", Each(0, std::int64_t(atoms) * (2 * l + 1) * rows.channels),
           KOKKOS_LAMBDA(const std::int64_t c) { values[c] = 0; });
     }
   }
@@ -569,7 +570,7 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
       const auto types = graph.types;
       T *out = z.of(0, 0);
       Kokkos::parallel_for(
-          "mlff/mace/start", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(std::int64_t(first) * C, std::int64_t(end) * C),
+          "mlff/mace/start", Each(std::int64_t(first) * C, std::int64_t(end) * C),
           KOKKOS_LAMBDA(const std::int64_t c) { out[c] += start[std::int64_t(types(c / C)) * C + c % C]; });
     }
     if (k == 0 || t.n_skips == 0) return;
@@ -663,22 +664,26 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
                                       width, first > 0, buffers_[k].dsent.data()});
   }
 
-  /// Rows go through an exchange in float64.
-  template <typename Act> void exchanged(const DeviceGraph<Space> &, const Layer &t, const Array<Space, double> &rows, Act &&act)
-    requires std::is_same_v<T, double>
+  /// Rows go through an exchange in float64: there, and back.
+  Array<Space, double> wide(const Array<Space, double> &rows, std::int64_t) { return rows; }
+  Array<Space, double> wide(const Array<Space, float> &rows, std::int64_t n)
   {
-    act(rows, t.sent_width());
-  }
-  template <typename Act> void exchanged(const DeviceGraph<Space> &graph, const Layer &t, const Array<Space, float> &rows, Act &&act)
-    requires std::is_same_v<T, float>
-  {
-    const std::int64_t n = std::int64_t(graph.n_nodes) * t.sent_width();
-    using Each = Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>;
     if (wide_.size() < std::size_t(n)) wide_ = Array<Space, double>(Kokkos::view_alloc("mlff:exchanged", Kokkos::WithoutInitializing), n + n / 10);
     const auto wide = wide_;
     Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { wide(c) = rows(c); });
-    act(wide, t.sent_width());
-    Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { rows(c) = T(wide(c)); });
+    return wide;
+  }
+  void narrow(const Array<Space, double> &, const Array<Space, double> &, std::int64_t) {}
+  void narrow(const Array<Space, double> &wide, const Array<Space, float> &rows, std::int64_t n)
+  {
+    Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { rows(c) = float(wide(c)); });
+  }
+  template <typename Act> void exchanged(const DeviceGraph<Space> &graph, const Layer &t, const Array<Space, T> &rows, Act &&act)
+  {
+    const std::int64_t n = std::int64_t(graph.n_nodes) * t.sent_width();
+    const Array<Space, double> both = wide(rows, n);
+    act(both, t.sent_width());
+    narrow(both, rows, n);
   }
 
   const int chunk_;
