@@ -18,7 +18,7 @@ using LanesOn = std::conditional_t<Kokkos::SpaceAccessibility<Kokkos::HostSpace,
 template <class Space, typename T, int W = 32> using LanesOn = Scalar<T>;
 #endif
 
-/// Calls body(item, scratch) for every item below count, each with all lanes of P and `bytes` of fast memory, a multiple of 8.
+/// Calls body(item, scratch) for every item below count, each with all lanes of P and `bytes` of fast memory.
 /// \param most  items that share one multiprocessor's block
 template <class Space, class P, class Body>
 void over(const std::string &name, int count, std::size_t bytes, const Body &body, int most = 8)
@@ -30,13 +30,14 @@ void over(const std::string &name, int count, std::size_t bytes, const Body &bod
   if constexpr (P::width > 1)
     while (2 * team <= most && 2 * team * bytes <= 100 * 1024) team *= 2;
   Policy policy((count + team - 1) / team, team, P::width);
-  if (bytes > 0) policy.set_scratch_size(0, Kokkos::PerThread(int(bytes)));
+  bytes = (bytes + 15) / 16 * 16;
+  if (bytes > 0) policy.set_scratch_size(0, Kokkos::PerThread(int(bytes) + 16));    // and what aligning it takes
   Kokkos::parallel_for(
       name, policy, KOKKOS_LAMBDA(const typename Policy::member_type &member) {
         const int item = member.league_rank() * team + member.team_rank();
         if (item >= count) return;
         std::byte *scratch = nullptr;
-        if (bytes > 0) scratch = static_cast<std::byte *>(member.thread_scratch(0).get_shmem(bytes));
+        if (bytes > 0) scratch = static_cast<std::byte *>(member.thread_scratch(0).get_shmem_aligned(bytes, 16));
         body(item, scratch);
       });
 }

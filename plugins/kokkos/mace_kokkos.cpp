@@ -545,7 +545,7 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     const FeatureRows<T> dz = dfeatures(graph, k).from(first);
     clear(dz, t.l_out, chunk);
     if (t.has_readout)
-      over<Space, P>("mlff/mace/readout", chunk, (t.readout.width * sizeof(T) + 7) / 8 * 8,
+      over<Space, P>("mlff/mace/readout", chunk, t.readout.width * sizeof(T),
                      Readout<P>{t.readout, z.constant(), dz, energy.data() + first});
   }
 

@@ -5,12 +5,18 @@
 
 namespace metalff {
 
+/// Numbers side by side, fetched at once.
+template <typename X, int n> struct alignas(n * sizeof(X)) Pack {
+  X of[n];
+};
+
 /// A matrix by rows, `stride` apart.
 template <typename X> struct ByRow {
   X *first;
   std::size_t stride;
   METALFF_INLINE X &operator()(int i, int k) const { return first[std::size_t(i) * stride + k]; }
   METALFF_INLINE X *row(int i) const { return first + std::size_t(i) * stride; }
+  template <class P> static constexpr int pack = P::pack;
 };
 
 /// The transpose of such a matrix.
@@ -18,6 +24,7 @@ template <typename X> struct ByColumn {
   X *first;
   std::size_t stride;
   METALFF_INLINE X &operator()(int i, int k) const { return first[std::size_t(k) * stride + i]; }
+  template <class P> static constexpr int pack = 1;
 };
 
 /// Rows in groups of n: `stride` apart within a group, `group` from one to the next.
@@ -27,6 +34,7 @@ template <typename X> struct ByGroup {
   std::size_t stride, group;
   METALFF_INLINE X &operator()(int i, int k) const { return row(i)[k]; }
   METALFF_INLINE X *row(int i) const { return first + std::size_t(i / n) * group + std::size_t(i % n) * stride; }
+  template <class P> static constexpr int pack = P::pack;
 };
 
 /// Rows from `top` on and `cols` registers from the v-th on of C = A·B, or += with `add`; rows of B are ldb apart.
@@ -40,13 +48,36 @@ METALFF_INLINE void gemm_block(int top, int v, int K, const MatrixA &A, const T 
     METALFF_UNROLL
     for (int n = 0; n < cols; ++n) sum[i][n] = add ? P::of(C.row(top + i), v + n) : P::all(0);
   }
-  for (int k = 0; k < K; ++k) {
-    const T *b = B + std::size_t(k) * ldb;
-    METALFF_UNROLLED
-    for (int i = 0; i < rows; ++i) {
-      const T a = A(top + i, k);
+  constexpr int pack = MatrixA::template pack<P>;
+  if constexpr (pack == 1) {
+    for (int k = 0; k < K; ++k) {
+      const T *b = B + std::size_t(k) * ldb;
       METALFF_UNROLLED
-      for (int n = 0; n < cols; ++n) sum[i][n] += a * P::of(b, v + n);
+      for (int i = 0; i < rows; ++i) {
+        const T a = A(top + i, k);
+        METALFF_UNROLLED
+        for (int n = 0; n < cols; ++n) sum[i][n] += a * P::of(b, v + n);
+      }
+    }
+  } else {    // K is a multiple of a pack, and so is every row
+    const Pack<T, pack> *a[rows];
+    METALFF_UNROLL
+    for (int i = 0; i < rows; ++i) a[i] = reinterpret_cast<const Pack<T, pack> *>(A.row(top + i));
+    for (int k = 0; k < K; k += pack) {
+      Pack<T, pack> x[rows];
+      METALFF_UNROLL
+      for (int i = 0; i < rows; ++i) x[i] = *a[i]++;
+      METALFF_UNROLL
+      for (int j = 0; j < pack; ++j) {
+        V row[cols];
+        METALFF_UNROLL
+        for (int n = 0; n < cols; ++n) row[n] = P::of(B + std::size_t(k + j) * ldb, v + n);
+        METALFF_UNROLL
+        for (int i = 0; i < rows; ++i) {
+          METALFF_UNROLL
+          for (int n = 0; n < cols; ++n) sum[i][n] += x[i].of[j] * row[n];
+        }
+      }
     }
   }
   METALFF_UNROLL

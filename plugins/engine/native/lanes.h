@@ -55,6 +55,7 @@ template <typename Real> struct Scalar {
   using T = Real;
   using V = Real;
   static constexpr int width = 1;
+  static constexpr int pack = 1;    // numbers that one lane fetches at once
   template <typename Other> using With = Scalar<Other>;
 
   METALFF_INLINE static int lane() { return 0; }
@@ -93,6 +94,7 @@ template <typename Real, int W> struct Warp {
   using T = Real;
   using V = Real;
   static constexpr int width = W;
+  static constexpr int pack = 16 / sizeof(T);
   template <typename Other> using With = Warp<Other, W>;
 
   METALFF_INLINE static int lane()

@@ -105,6 +105,7 @@ template <typename Real> struct Simd {
   using T = Real;
   using V = Lanes<T>;
   static constexpr int width = metalff::width<T>;
+  static constexpr int pack = 1;
   template <typename Other> using With = Simd<Other>;
 
   static V &of(T *row, int v) { return metalff::lanes(row, v); }
