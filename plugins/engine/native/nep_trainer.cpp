@@ -30,7 +30,7 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
     for (int i = 0; i < graph.n_owned; ++i) {
       const int type = graph.types[i];
       describe(graph, i);
-      network(type, s());
+      energy_of(type, s());
       network_slope(type);
       radial_slope(type);
       density_gradient(s());
@@ -61,8 +61,8 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
   {
     const int type = graph.types[i];
     select(graph, i, type, s());
-    double *q = room(s().q, Q_);
-    std::fill_n(q, Q_, 0.0);
+    double *q = room(s().q, t_.Q);
+    std::fill_n(q, t_.Q, 0.0);
     radial_forward(type, s(), q);
     angular_forward(type, s(), q + w_.n_radial);
   }
@@ -85,10 +85,10 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
   {
     const double *f = s().functions.data();
     for (const auto &run : s().radial.runs) {
-      double *c = &slope_.c_radial[std::size_t(type * types_ + run.type) * w_.n_radial * w_.basis_radial];
+      double *c = &slope_.c_radial[std::size_t(type * t_.types + run.type) * w_.n_radial * w_.basis_radial];
       for (int n = 0; n < w_.n_radial; ++n)
-        for (int k = 0; k < w_.basis_radial; ++k) *c++ += s().dq[n] * f[k];
-      f += w_.basis_radial;
+        for (int k = 0; k < w_.basis_radial; ++k) *c++ += s().dq[n] * 0.5 * (f[k] + f[0]);
+      f += t_.K;
     }
   }
 
@@ -99,10 +99,10 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
     Lanes<double> *sums = reinterpret_cast<Lanes<double> *>(room(sums_, std::size_t(n) * K * W));
     for (const auto &run : s().angular.runs) {
       std::fill_n(sums, n * K, Lanes<double>{});
-      const double rc = rc_angular(type, run.type);
+      const double rc = t_.angular_cutoff(type, run.type);
       for (int b = run.begin; b < run.end; ++b) {
         Lanes<double> f[nep_basis_most], df[nep_basis_most];
-        basis(lanes(s().angular.length.data(), b), rc, K, f, df);
+        functions(lanes(s().angular.length.data(), b), rc, K, f, df);
         const Lanes<double> *Y = &lanes(s().Y.data(), b * harmonics_);
         for (int m = 0; m < n; ++m) {
           const double *dS = s().dS.data() + std::size_t(m / W) * harmonics_ * W + m % W;
@@ -111,7 +111,7 @@ class NepTrainer final : public Trainer, private NativeNep<double> {
           for (int k = 0; k < K; ++k) sums[m * K + k] += G * f[k];
         }
       }
-      double *c = &slope_.c_angular[std::size_t(type * types_ + run.type) * n * K];
+      double *c = &slope_.c_angular[std::size_t(type * t_.types + run.type) * n * K];
       for (int k = 0; k < n * K; ++k)
         for (int lane = 0; lane < W; ++lane) c[k] += sums[k][lane];
     }

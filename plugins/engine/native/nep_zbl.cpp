@@ -55,7 +55,7 @@ NepRepulsion::NepRepulsion(const NepWeights &weights) : w_(weights)
       const int za = atomic_number(w_.elements[a]), zb = atomic_number(w_.elements[b]);
       const double per_length = (std::pow(za, 0.23) + std::pow(zb, 0.23)) * 2.134563;
       const double *terms = universal;
-      Pair &pair = pairs_[a * types + b];
+      ZblPair &pair = pairs_[a * types + b];
       pair.charge = 14.399645 * za * zb;    // e²/4πε₀ in eV Å
       pair.inner = w_.zbl.inner, pair.outer = w_.zbl.outer;
       if (w_.zbl.flexible) {
