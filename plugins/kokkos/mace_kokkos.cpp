@@ -213,19 +213,36 @@ template <class P> struct GatherGradients {
   }
 };
 
+/// Linear maps, those of several l at once: so many rows of C = A·B per item.
 template <class P, class MatrixA, class MatrixC> struct MultiplyRows {
   using T = typename P::T;
-  int M, N, K;
-  MatrixA A;
-  const T *B;
-  int ldb;
-  MatrixC C;
-  bool add;
+  struct Product {
+    int rows, N, K;
+    MatrixA A;
+    const T *B;
+    MatrixC C;
+    bool add;
+  };
+  Product products[mace_l_most + 1];
+  int ends[mace_l_most + 1];    // items
+  int n = 0;
+
+  void push(const Product &product)
+  {
+    products[n] = product;
+    ends[n] = items() + (product.rows + gemm_rows_at_once - 1) / gemm_rows_at_once;
+    ++n;
+  }
+  int items() const { return n ? ends[n - 1] : 0; }
 
   METALFF_FUNCTION void operator()(int item, std::byte *) const
   {
-    const int top = item * gemm_rows_at_once, rows = M - top < gemm_rows_at_once ? M - top : gemm_rows_at_once;
-    gemm_rows<P, 4>(top, rows, N, K, A, B, ldb, C, add);
+    int at = 0;
+    while (item >= ends[at]) ++at;
+    const Product &product = products[at];
+    const int top = (item - (at ? ends[at - 1] : 0)) * gemm_rows_at_once, left = product.rows - top;
+    gemm_rows<P, 4>(top, left < gemm_rows_at_once ? left : gemm_rows_at_once, product.N, product.K, product.A, product.B, product.N, product.C,
+                    product.add);
   }
 };
 
@@ -440,10 +457,19 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
       if (std::max(first, run.begin) < std::min(end, run.end)) act(run.type, std::max(first, run.begin), std::min(end, run.end));
   }
 
-  template <class MatrixA, class MatrixC>
-  static void multiply(const char *name, int M, int N, int K, const MatrixA &A, const T *B, int ldb, const MatrixC &C, bool add)
+  /// The maps that product(l) describes, up to l_max, all at once.
+  template <class MatrixA, class MatrixC, typename Make> static void multiply(const char *name, int l_max, Make &&product)
   {
-    over<Space, P>(name, (M + gemm_rows_at_once - 1) / gemm_rows_at_once, 0, MultiplyRows<P, MatrixA, MatrixC>{M, N, K, A, B, ldb, C, add});
+    MultiplyRows<P, MatrixA, MatrixC> rows;
+    for (int l = 0; l <= l_max; ++l) rows.push(product(l));
+    over<Space, P>(name, rows.items(), 0, rows);
+  }
+  using Straight = MultiplyRows<P, ByRow<const T>, ByRow<T>>;
+  /// One map for all rows of l, forward or backward.
+  static typename Straight::Product straight(int atoms, int l, const LinearTable<T> &map, int type, bool forward, const ByRow<const T> &A,
+                                             const ByRow<T> &C, bool add)
+  {
+    return {atoms * (2 * l + 1), forward ? map.out : map.in, forward ? map.in : map.out, A, (forward ? map.matrix : map.transposed) + map.of(type), C, add};
   }
 
   GraphRows rows(const DeviceGraph<Space> &graph) const
@@ -502,6 +528,13 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
         });
   }
 
+  /// Messages of l, or dE/d them, from the a-th atom of a chunk on.
+  ByRow<const T> message_rows(const Layer &t, int l, int chunk, int a) const
+  {
+    const std::size_t stride = t.linear[l].in;
+    return {messages_.data() + t.message_start[l] * chunk + std::size_t(a) * (2 * l + 1) * stride, stride};
+  }
+
   Sources<T> sources(int k, bool slots)
   {
     if (k == 0) return {nullptr, nullptr};
@@ -522,13 +555,9 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
                      GatherMessages<P, false>{t, rows(graph), first, chunk, sources(k, false), messages_.data(), buffers_[k].density.data()});
     const FeatureRows<T> x = kept(graph, k, first, end), y{product_.data(), t.C, std::size_t(chunk)};
     each_run(graph, t.linear[0].types > 1, first, end, [&](int type, int begin, int stop) {
-      for (int l = 0; l <= t.l_mid; ++l) {
-        const LinearTable<T> &map = t.linear[l];
-        const int n = 2 * l + 1;
-        const T *A = messages_.data() + t.message_start[l] * chunk + std::size_t(begin - first) * n * map.in;
-        multiply("mlff/mace/linear", (stop - begin) * n, map.out, map.in, ByRow<const T>{A, std::size_t(map.in)}, map.matrix + map.of(type), map.out,
-                 by_row(x.from(begin - first), l), false);
-      }
+      multiply<ByRow<const T>, ByRow<T>>("mlff/mace/linear", t.l_mid, [&](int l) {
+        return straight(stop - begin, l, t.linear[l], type, true, message_rows(t, l, chunk, begin - first), by_row(x.from(begin - first), l), false);
+      });
     });
     if (t.has_density)
       over<Space, P>("mlff/mace/density", chunk, 0, DivideByDensity<P>{t.l_mid, x, buffers_[k].density.data() + first});
@@ -538,20 +567,20 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
                      ProductForward<P>{t.product, type, stop - begin, registers, x.from(begin - first).constant(), y.from(begin - first)});
     });
     const FeatureRows<T> z = features(graph, k).from(first);
-    for (int l = 0; l <= t.l_out; ++l)
-      multiply("mlff/mace/update", chunk * (2 * l + 1), t.post[l].out, t.post[l].in, by_row(y.constant(), l), t.post[l].matrix, t.post[l].out,
-               by_row(z, l), false);
+    multiply<ByRow<const T>, ByRow<T>>("mlff/mace/update", t.l_out, [&](int l) {
+      return straight(chunk, l, t.post[l], 0, true, by_row(y.constant(), l), by_row(z, l), false);
+    });
     skip(graph, k, first, end);
     const FeatureRows<T> dz = dfeatures(graph, k).from(first);
-    clear(dz, t.l_out, chunk);
+    clear(dz, t.has_readout ? 1 : 0, t.l_out, chunk);    // the readout writes those of l = 0
     if (t.has_readout)
       over<Space, P>("mlff/mace/readout", chunk, t.readout.width * sizeof(T),
                      Readout<P>{t.readout, z.constant(), dz, energy.data() + first});
   }
 
-  void clear(const FeatureRows<T> &rows, int l_max, int atoms)
+  void clear(const FeatureRows<T> &rows, int l_min, int l_max, int atoms)
   {
-    for (int l = 0; l <= l_max; ++l) {
+    for (int l = l_min; l <= l_max; ++l) {
       T *values = rows.of(l, 0);
       Kokkos::parallel_for(
           "mlff/mace/clear", Each(0, std::int64_t(atoms) * (2 * l + 1) * rows.channels),
@@ -576,11 +605,9 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     if (k == 0 || t.n_skips == 0) return;
     const FeatureRows<T> x = features(graph, k - 1);
     each_run(graph, true, first, end, [&](int type, int begin, int stop) {
-      for (int l = 0; l < t.n_skips; ++l) {
-        const LinearTable<T> &map = t.skip[l];
-        multiply("mlff/mace/update", (stop - begin) * (2 * l + 1), map.out, map.in, by_row(x.from(begin).constant(), l), map.matrix + map.of(type),
-                 map.out, by_row(z.from(begin), l), true);
-      }
+      multiply<ByRow<const T>, ByRow<T>>("mlff/mace/update", t.n_skips - 1, [&](int l) {
+        return straight(stop - begin, l, t.skip[l], type, true, by_row(x.from(begin).constant(), l), by_row(z.from(begin), l), true);
+      });
     });
   }
 
@@ -588,11 +615,12 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
   void send(const DeviceGraph<Space> &graph, int k)
   {
     const Layer &next = layers_[k + 1];
-    for (int l = 0; l <= next.l_in; ++l) {
+    using Multiply = MultiplyRows<P, ByRow<const T>, ByGroup<T>>;
+    multiply<ByRow<const T>, ByGroup<T>>("mlff/mace/send", next.l_in, [&](int l) {
       const LinearTable<T> &map = next.up[l];
-      multiply("mlff/mace/send", graph.n_owned * (2 * l + 1), map.out, map.in, by_row(features(graph, k).constant(), l), map.matrix, map.out,
-               sent_rows(next, buffers_[k + 1].sent.data(), l), false);
-    }
+      return typename Multiply::Product{graph.n_owned * (2 * l + 1), map.out, map.in, by_row(features(graph, k).constant(), l), map.matrix,
+                                        sent_rows(next, buffers_[k + 1].sent.data(), l), false};
+    });
   }
   template <typename X> static ByGroup<X> sent_rows(const Layer &t, X *rows, int l)
   {
@@ -605,17 +633,16 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     const Layer &t = layers_[k];
     const FeatureRows<T> d = dfeatures(graph, k - 1), from = dfeatures(graph, k);
     each_run(graph, true, 0, graph.n_owned, [&](int type, int begin, int stop) {
-      for (int l = 0; l < t.n_skips; ++l) {
-        const LinearTable<T> &map = t.skip[l];
-        multiply("mlff/mace/update, backward", (stop - begin) * (2 * l + 1), map.in, map.out, by_row(from.from(begin).constant(), l),
-                 map.transposed + map.of(type), map.in, by_row(d.from(begin), l), true);
-      }
+      multiply<ByRow<const T>, ByRow<T>>("mlff/mace/update, backward", t.n_skips - 1, [&](int l) {
+        return straight(stop - begin, l, t.skip[l], type, false, by_row(from.from(begin).constant(), l), by_row(d.from(begin), l), true);
+      });
     });
-    for (int l = 0; l <= t.l_in; ++l) {
+    using Multiply = MultiplyRows<P, ByGroup<const T>, ByRow<T>>;
+    multiply<ByGroup<const T>, ByRow<T>>("mlff/mace/send, backward", t.l_in, [&](int l) {
       const LinearTable<T> &map = t.up[l];
-      multiply("mlff/mace/send, backward", graph.n_owned * (2 * l + 1), map.in, map.out, sent_rows<const T>(t, buffers_[k].dsent.data(), l),
-               map.transposed, map.in, by_row(d, l), true);
-    }
+      return typename Multiply::Product{graph.n_owned * (2 * l + 1), map.in, map.out, sent_rows<const T>(t, buffers_[k].dsent.data(), l),
+                                        map.transposed, by_row(d, l), true};
+    });
   }
 
   /// From dE/d features to dE/d vec, and to dE/d what was sent.
@@ -624,9 +651,9 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     const Layer &t = layers_[k];
     const int chunk = end - first;
     const FeatureRows<T> x = kept(graph, k, first, end), dy{product_.data(), t.C, std::size_t(chunk)}, dx{dlinear_.data(), t.C, std::size_t(chunk)};
-    for (int l = 0; l <= t.l_out; ++l)
-      multiply("mlff/mace/update, backward", chunk * (2 * l + 1), t.post[l].in, t.post[l].out, by_row(dfeatures(graph, k).from(first).constant(), l),
-               t.post[l].transposed, t.post[l].in, by_row(dy, l), false);
+    multiply<ByRow<const T>, ByRow<T>>("mlff/mace/update, backward", t.l_out, [&](int l) {
+      return straight(chunk, l, t.post[l], 0, false, by_row(dfeatures(graph, k).from(first).constant(), l), by_row(dy, l), false);
+    });
     const int registers = t.C / P::width;
     each_run(graph, t.product_types > 1, first, end, [&](int type, int begin, int stop) {
       over<Space, P>("mlff/mace/product, backward", (stop - begin + product_atoms - 1) / product_atoms * registers, 0,
@@ -637,13 +664,10 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
       over<Space, P>("mlff/mace/density, backward", chunk, 0,
                      DensityGradient<P>{t.l_mid, x.constant(), dx, buffers_[k].density.data() + first, buffers_[k].ddensity.data() + first});
     each_run(graph, t.linear[0].types > 1, first, end, [&](int type, int begin, int stop) {
-      for (int l = 0; l <= t.l_mid; ++l) {
-        const LinearTable<T> &map = t.linear[l];
-        const int n = 2 * l + 1;
-        T *C = messages_.data() + t.message_start[l] * chunk + std::size_t(begin - first) * n * map.in;
-        multiply("mlff/mace/linear, backward", (stop - begin) * n, map.in, map.out, by_row(dx.from(begin - first).constant(), l),
-                 map.transposed + map.of(type), map.in, ByRow<T>{C, std::size_t(map.in)}, false);
-      }
+      multiply<ByRow<const T>, ByRow<T>>("mlff/mace/linear, backward", t.l_mid, [&](int l) {
+        const ByRow<const T> to = message_rows(t, l, chunk, begin - first);
+        return straight(stop - begin, l, t.linear[l], type, false, by_row(dx.from(begin - first).constant(), l), {const_cast<T *>(to.first), to.stride}, false);
+      });
     });
     scatter(graph, k, first, end, grad);
   }
