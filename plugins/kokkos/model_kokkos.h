@@ -66,6 +66,8 @@ template <class Space> class DeviceModel {
 
 /// The model of an opened artefact on a device: of families with native kernels. Throws Error.
 /// \param options device and threads are not looked at; `chunk`: owned nodes at a time, 0: by the memory that is free
-template <class Space> std::unique_ptr<DeviceModel<Space>> open_device_model(const Artifact &artifact, const Options &options);
+/// \param present of every element of the model: the run has it; empty: all
+template <class Space>
+std::unique_ptr<DeviceModel<Space>> open_device_model(const Artifact &artifact, const Options &options, const std::vector<char> &present = {});
 
 }    // namespace metalff

@@ -26,8 +26,7 @@ void Deviation::start(int n_all)
 void Deviation::reduce(const std::vector<int> &atom_of, int n_owned)
 {
   std::fill(per_atom.begin(), per_atom.end(), 0.0);
-  double sum[2] = {0.0, double(n_owned)};
-  double extremes[2] = {0.0, -std::numeric_limits<double>::infinity()};    // largest and -smallest
+  double sum = 0.0, most = 0.0, least = std::numeric_limits<double>::infinity();
   for (int node = 0; node < n_owned; ++node) {
     const std::size_t at = 3 * std::size_t(atom_of[node]);
     double squares = 0.0;
@@ -38,10 +37,17 @@ void Deviation::reduce(const std::vector<int> &atom_of, int n_owned)
     }
     const double deviation = std::sqrt(squares);
     per_atom[atom_of[node]] = deviation;
-    sum[0] += deviation;
-    extremes[0] = std::max(extremes[0], deviation);
-    extremes[1] = std::max(extremes[1], -deviation);
+    sum += deviation;
+    most = std::max(most, deviation);
+    least = std::min(least, deviation);
   }
+  share(sum, most, least, n_owned);
+}
+
+void Deviation::share(double mine, double most, double least, int n_owned)
+{
+  double sum[2] = {mine, double(n_owned)};
+  double extremes[2] = {most, -least};
   MPI_Allreduce(MPI_IN_PLACE, sum, 2, MPI_DOUBLE, MPI_SUM, world);
   MPI_Allreduce(MPI_IN_PLACE, extremes, 2, MPI_DOUBLE, MPI_MAX, world);
   std::vector<double> energy = energy_;

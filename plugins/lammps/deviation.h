@@ -28,6 +28,9 @@ class Deviation : protected Pointers {
   /// \param atom_of  [n_owned] the atoms that count
   void reduce(const std::vector<int> &atom_of, int n_owned);
 
+  /// The same from what a rank summed itself: Σ, largest and smallest of its n_owned deviations; energy() has its energies.
+  void share(double sum, double largest, double smallest, int n_owned);
+
   /// What start(n_all) takes beyond what is in use.
   double missing_bytes(int n_all) const;
 

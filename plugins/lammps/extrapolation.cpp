@@ -47,12 +47,10 @@ int Extrapolation::neighbors(const metalff::Graph &graph, int node) const
   return within;
 }
 
-/// Counts the atoms for which `excess(node)`; how many on all ranks, on rank 0, when this is to be warned of.
-template <typename Excess>
-bigint Extrapolation::count(Count &count, double value, const metalff::Graph &graph, Excess &&excess)
+/// How many atoms on all ranks, on rank 0, when this is to be warned of.
+bigint Extrapolation::count(Count &count, double value, bigint atoms)
 {
-  bigint atoms = 0, all = 0;
-  for (int node = 0; node < graph.n_owned; ++node) atoms += bool(excess(node));
+  bigint all = 0;
   count.worst = count.evaluations == 0 ? value : std::max(count.worst, value);
   count.atoms += atoms;
   ++count.evaluations;
@@ -64,8 +62,6 @@ bigint Extrapolation::count(Count &count, double value, const metalff::Graph &gr
 
 std::string Extrapolation::check(const Neighborhood &neighborhood, double shortest)
 {
-  ++evaluations_;
-  if (action_ == Action::IGNORE || (shortest_ <= 0.0 && coordination_ == 0 && unseen_.empty())) return {};
   const metalff::Graph &graph = neighborhood.graph;
   const int *type = atom->type;
   const std::vector<int> &atom_of = neighborhood.atom_of;
@@ -80,15 +76,36 @@ std::string Extrapolation::check(const Neighborhood &neighborhood, double shorte
     }
     return 0;
   };
-  double extreme[3] = {-shortest, 0.0, 0.0};
-  for (int node = 0; node < graph.n_owned; ++node) {
-    // edges within the graph's cutoff bound those within the model's
-    if (coordination_ > 0 && graph.first[node + 1] - graph.first[node] > coordination_)
-      extreme[1] = std::max(extreme[1], double(neighbors(graph, node)));
-    if (!unseen_.empty()) extreme[2] = std::max(extreme[2], double(stranger(node)));
+  auto close = [&](int node) {
+    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+      const double *r = &graph.edge_vec[3 * edge];
+      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < shortest_ * shortest_) return true;
+    }
+    return false;
+  };
+  // edges within the graph's cutoff bound those within the model's
+  auto crowd = [&](int node) { return graph.first[node + 1] - graph.first[node] > coordination_ ? neighbors(graph, node) : 0; };
+
+  Measure measure{shortest};
+  for (int node = 0; measures() && node < graph.n_owned; ++node) {
+    if (coordination_ > 0) measure.neighbors = std::max(measure.neighbors, crowd(node));
+    if (!unseen_.empty()) measure.stranger = std::max(measure.stranger, stranger(node));
   }
+  return check(measure, [&](Kind kind) {
+    bigint atoms = 0;
+    for (int node = 0; node < graph.n_owned; ++node)
+      atoms += kind == CLOSE ? close(node) : kind == CROWDED ? crowd(node) > coordination_ : stranger(node) > 0;
+    return atoms;
+  });
+}
+
+std::string Extrapolation::check(const Measure &measure, const std::function<bigint(Kind)> &atoms)
+{
+  ++evaluations_;
+  if (!measures()) return {};
+  double extreme[3] = {-measure.shortest, double(measure.neighbors), double(measure.stranger)};
   MPI_Allreduce(MPI_IN_PLACE, extreme, 3, MPI_DOUBLE, MPI_MAX, world);
-  shortest = -extreme[0];
+  const double shortest = -extreme[0];
   const bool stops = action_ == Action::STOP;
 
   if (shortest < shortest_) {
@@ -97,13 +114,7 @@ std::string Extrapolation::check(const Neighborhood &neighborhood, double shorte
                          "is {:.3f} A: mend the starting structure or use a shorter timestep", shortest,
                          update->ntimestep, path_, shortest_);
     const bool first = !close_.warned;
-    const bigint all = count(close_, -shortest, graph, [&](int node) {
-      for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
-        const double *r = &graph.edge_vec[3 * edge];
-        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < shortest_ * shortest_) return true;
-      }
-      return false;
-    });
+    const bigint all = count(close_, -shortest, atoms(CLOSE));
     if (first && comm->me == 0)
       error->warning(FLERR, "two atoms are {:.3f} A apart at step {}, closer than any in the training data of '{}' ({:.3f} A), "
                      "as are {} atoms in all: the model extrapolates", shortest, update->ntimestep, path_, shortest_, all);
@@ -114,9 +125,7 @@ std::string Extrapolation::check(const Neighborhood &neighborhood, double shorte
                          "{}: compare the density with that of the training data, or use 'extrapolation warn'",
                          int(extreme[1]), r_max_, update->ntimestep, path_, coordination_);
     const bool first = !crowded_.warned;
-    const bigint all = count(crowded_, extreme[1], graph, [&](int node) {
-      return graph.first[node + 1] - graph.first[node] > coordination_ && neighbors(graph, node) > coordination_;
-    });
+    const bigint all = count(crowded_, extreme[1], atoms(CROWDED));
     if (first && comm->me == 0)
       error->warning(FLERR, "an atom has {} neighbours within {:g} A at step {}, more than any in the training data of '{}' ({}), "
                      "as have {} atoms in all: the model extrapolates", int(extreme[1]), r_max_, update->ntimestep, path_,
@@ -130,7 +139,7 @@ std::string Extrapolation::check(const Neighborhood &neighborhood, double shorte
                          "'{}': use a model that has seen them together, or 'extrapolation warn'", a, b,
                          update->ntimestep, r_max_, path_);
     const bool first = !strange_.warned;
-    const bigint all = count(strange_, 0.0, graph, stranger);
+    const bigint all = count(strange_, 0.0, atoms(STRANGE));
     if (first && comm->me == 0)
       error->warning(FLERR, "{} and {} are neighbours at step {}, but never within {:g} A of each other in the training data of "
                      "'{}', which touches {} atoms in all: the model extrapolates", a, b, update->ntimestep, r_max_, path_, all);

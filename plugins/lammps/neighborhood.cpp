@@ -10,6 +10,8 @@
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
 
+NeighborRows::NeighborRows(const NeighList &list) : count(list.numneigh), rows(list.firstneigh) {}
+
 Neighborhood::Neighborhood(LAMMPS *lmp, std::vector<int> element, double r_max, int layers) :
     Pointers(lmp), element_(std::move(element)), r_max_squared_(r_max * r_max), layers_(layers)
 {
@@ -43,19 +45,20 @@ int Neighborhood::node_for(int i)
 }
 
 /// Appends the edges of one node; called in the order of nodes, so that edges end up sorted by centre.
-void Neighborhood::add_edges(const NeighList &list, int node)
+void Neighborhood::add_edges(const NeighborRows &list, int node)
 {
   const int i = atom_of[node];
   double **x = atom->x;
   const double xi = x[i][0], yi = x[i][1], zi = x[i][2];
-  const int *neighbors = list.firstneigh[i];
-  const int count = list.numneigh[i];
+  const int *neighbors = list[i];
+  const int count = list.count[i];
+  const std::ptrdiff_t step = list.step;
 
   int64_t edge = graph.first[node];
   reserve_for(graph.neighbor, edge + count);
   reserve_for(graph.edge_vec, 3 * (edge + count));
   for (int k = 0; k < count; ++k) {
-    const int j = neighbors[k] & NEIGHMASK;
+    const int j = neighbors[k * step] & NEIGHMASK;
     const double dx = x[j][0] - xi, dy = x[j][1] - yi, dz = x[j][2] - zi;
     const double r_squared = dx * dx + dy * dy + dz * dz;
     if (r_squared >= r_max_squared_) continue;    // a NaN position makes an edge, and so a NaN energy: never silence
@@ -70,7 +73,7 @@ void Neighborhood::add_edges(const NeighList &list, int node)
   graph.first[node + 1] = edge;
 }
 
-void Neighborhood::fold(const NeighList &list, const std::vector<int> &owner)
+void Neighborhood::fold(const NeighborRows &list, const std::vector<int> &owner)
 {
   owner_ = &owner;
   start();
@@ -78,7 +81,7 @@ void Neighborhood::fold(const NeighList &list, const std::vector<int> &owner)
   graph.reach.assign(layers_, graph.n_owned);
 }
 
-void Neighborhood::unfold(const NeighList &list, int hops)
+void Neighborhood::unfold(const NeighborRows &list, int hops)
 {
   owner_ = nullptr;
   start();

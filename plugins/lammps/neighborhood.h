@@ -4,11 +4,25 @@
 #include "engine/graph.h"
 #include "pointers.h"
 
+#include <cstddef>
 #include <vector>
 
 namespace LAMMPS_NS {
 
 class NeighList;
+
+/// Rows of a full neighbour list: LAMMPS' own, or those of KOKKOS, which are one array.
+struct NeighborRows {
+  explicit NeighborRows(const NeighList &list);
+  NeighborRows(const int *count, const int *block, std::ptrdiff_t row, std::ptrdiff_t step) : count(count), block(block), row(row), step(step) {}
+
+  const int *count = nullptr;
+  const int *const *rows = nullptr;       ///< null: row i begins at block + i * row
+  const int *block = nullptr;
+  std::ptrdiff_t row = 0, step = 1;       ///< from row to row, from neighbour to neighbour
+
+  const int *operator[](int i) const { return rows ? rows[i] : block + i * row; }
+};
 
 /// The graph of this rank's atoms, and which LAMMPS atom each of its nodes is.
 class Neighborhood : protected Pointers {
@@ -17,11 +31,11 @@ class Neighborhood : protected Pointers {
   Neighborhood(LAMMPS *lmp, std::vector<int> element, double r_max, int layers);
 
   /// One rank: every ghost is an image of an owned atom, so edges end on `owner[ghost]` and no ghost is a node.
-  void fold(const NeighList &list, const std::vector<int> &owner);
+  void fold(const NeighborRows &list, const std::vector<int> &owner);
 
   /// Several ranks: ghosts are nodes. They carry edges as far as `hops` steps of message passing reach; with 1 hop none does,
   /// and the model must exchange features between its layers.
-  void unfold(const NeighList &list, int hops);
+  void unfold(const NeighborRows &list, int hops);
 
   metalff::Graph graph;
   std::vector<int> atom_of;          ///< [graph.n_nodes] local or ghost index of the node's atom
@@ -29,7 +43,7 @@ class Neighborhood : protected Pointers {
 
  private:
   void start();
-  void add_edges(const NeighList &list, int node);
+  void add_edges(const NeighborRows &list, int node);
   int node_for(int atom);
 
   const std::vector<int> element_;

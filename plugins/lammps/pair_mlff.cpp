@@ -59,11 +59,19 @@ void PairMLFF::allocate()
 
 void PairMLFF::settings(int narg, char **arg)
 {
+  read_settings({arg, arg + narg});
+  if (settings_.kernels != Settings::Kernels::AUTO && !kokkosable)
+    error->all(FLERR, "kernels of pair_style mlff are a choice of mlff/kk: leave the keyword out, or run LAMMPS with KOKKOS and '-k on g 1 -sf kk'");
+}
+
+/// \param words  of pair_style or of a restart file, which any variant of the style reads
+void PairMLFF::read_settings(std::vector<std::string> words)
+{
   const auto units = Units::of(update->unit_style, *force);
   if (!units)
     error->all(FLERR, "pair_style mlff does not know 'units {}': use metal, real, si or electron", update->unit_style);
   units_ = *units;
-  settings_words_.assign(arg, arg + narg);
+  settings_words_ = std::move(words);
   settings_ = Settings::of(settings_words_, units_, lmp);
   members_.clear();    // a second pair_style mlff keeps this object and pair_coeff: open the models anew
   deviation_file_.close();
@@ -122,8 +130,8 @@ void PairMLFF::load()
     member.element = elements_of_types(artifact);
     r_max_ = std::max(r_max_, artifact.r_max);
     layers_ = std::max(layers_, artifact.layers);
-    comm_forward = std::max(comm_forward, member.model->feature_width());
-    comm_reverse = std::max(comm_reverse, member.model->feature_width());
+    comm_forward = std::max(comm_forward, member.feature_width);
+    comm_reverse = std::max(comm_reverse, member.feature_width);
     if (m == 0 || settings_.mean)
       member.extrapolation = std::make_unique<Extrapolation>(lmp, artifact, member.element, settings_.extrapolation);
   }
@@ -172,7 +180,7 @@ void PairMLFF::open(const std::string &path, Member &member)
     try {
       if (now) {
         member.artifact = metalff::Artifact::open(path);
-        member.model = metalff::open_model(member.artifact, settings_.options);
+        make_model(member);
       }
     } catch (const std::exception &e) {
       failure = e.what();
@@ -188,7 +196,7 @@ void PairMLFF::open(const std::string &path, Member &member)
     for (const auto &name : artifact.elements) elements += (elements.empty() ? "" : " ") + name;
     utils::logmesg(lmp, "pair_style mlff: {} ({}, {}), cutoff {} A, {} layer(s), engine {}, precision {}, "
                    "elements {}, manifest sha256 {:.12}\n", path, artifact.name, artifact.family, artifact.r_max, artifact.layers,
-                   member.model->engine(), settings_.precision, elements, artifact.sha256);
+                   member.engine, settings_.precision, elements, artifact.sha256);
   }
   if (comm->me == 0 && !artifact.trained_on.empty())
     utils::logmesg(lmp, "pair_style mlff: {} was trained on {}\n", artifact.name, artifact.trained_on);
@@ -196,9 +204,22 @@ void PairMLFF::open(const std::string &path, Member &member)
     lmp->citeme->add("pair_style mlff, model " + artifact.name + ":\n\n" + artifact.citation + "\n\n");
 }
 
+void PairMLFF::make_model(Member &member)
+{
+  member.model = metalff::open_model(member.artifact, settings_.options);
+  member.engine = member.model->engine();
+  member.feature_width = member.model->feature_width();
+}
+
+NeighborRows PairMLFF::rows() const
+{
+  return NeighborRows(*list);
+}
+
 void PairMLFF::init_style()
 {
-  if (!force->newton_pair)
+  // on one rank a variant for KOKKOS, whose default is 'newton off', puts forces on owned atoms alone
+  if (!force->newton_pair && !(kokkosable && comm->nprocs == 1))
     error->all(FLERR, "pair_style mlff needs forces on ghost atoms: use 'newton on' (or leave the newton command out)");
   if (utils::strmatch(update->integrate_style, "^respa"))
     error->all(FLERR, "pair_style mlff does not work with run_style {}: use 'run_style verlet'", update->integrate_style);
@@ -238,9 +259,9 @@ void PairMLFF::compute(int eflag, int vflag)
   const double start = platform::walltime();
   if (comm->nprocs == 1) {
     if (neighbor->ago == 0) update_owners();
-    neighborhood_->fold(*list, owner_);
+    neighborhood_->fold(rows(), owner_);
   } else {
-    neighborhood_->unfold(*list, settings_.wide_ghosts ? layers_ : 1);
+    neighborhood_->unfold(rows(), settings_.wide_ghosts ? layers_ : 1);
   }
   metalff::Graph &graph = neighborhood_->graph;
   if (units_.length != 1.0)
@@ -384,7 +405,6 @@ void PairMLFF::add_to_deviation(std::size_t m, const std::vector<double> &energy
   }
 }
 
-/// How far the members lie apart at the positions of the last compute(); all ranks take part.
 void PairMLFF::deviate()
 {
   const double start = platform::walltime();
@@ -563,10 +583,7 @@ void PairMLFF::write_restart_settings(FILE *file)
 
 void PairMLFF::read_restart_settings(FILE *file)
 {
-  std::vector<std::string> words = read_words(file, lmp);
-  std::vector<char *> arg;
-  for (std::string &word : words) arg.push_back(word.data());
-  settings(int(arg.size()), arg.data());
+  read_settings(read_words(file, lmp));
 }
 
 double PairMLFF::memory_usage()

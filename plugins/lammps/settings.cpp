@@ -38,7 +38,7 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
   using Action = Extrapolation::Action;
   Settings settings;
   static const std::vector<std::string> keywords = {"engine",    "precision", "spline",    "device",    "threads",   "chunk",      "ghosts",
-                                                    "extrapolation", "ensemble", "deviation", "stop_above"};
+                                                    "extrapolation", "ensemble", "deviation", "stop_above", "kernels"};
   auto is_keyword = [&](const std::string &word) {
     return std::find(keywords.begin(), keywords.end(), word) != keywords.end();
   };
@@ -80,6 +80,7 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
         lmp->error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", device);
       settings.options.device = device;
     } else if (key == "threads") {
+      settings.threads_given = true;
       settings.options.threads = utils::inumeric(FLERR, value(), false, lmp);
       if (settings.options.threads < 1) lmp->error->all(FLERR, "threads of pair_style mlff must be at least 1");
     } else if (key == "chunk") {
@@ -87,6 +88,9 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
       settings.options.chunk = atoms == "auto" ? 0 : utils::inumeric(FLERR, atoms, false, lmp);
       if (settings.options.chunk < 1 && atoms != "auto")
         lmp->error->all(FLERR, "chunk of pair_style mlff must be auto or at least 1");
+    } else if (key == "kernels") {
+      const std::string kernels = one_of({"auto", "tiles", "device"});
+      settings.kernels = kernels == "auto" ? Kernels::AUTO : kernels == "tiles" ? Kernels::TILES : Kernels::DEVICE;
     } else if (key == "ghosts") {
       settings.wide_ghosts = one_of({"exchange", "wide"}) == "wide";
     } else if (key == "extrapolation") {

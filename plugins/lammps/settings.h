@@ -17,6 +17,8 @@ struct Settings {
   metalff::Options options;
   std::string precision = "double";
   Extrapolation::Action extrapolation = Extrapolation::Action::WARN;
+  enum class Kernels { AUTO, TILES, DEVICE } kernels = Kernels::AUTO;    // of mlff/kk
+  bool threads_given = false;
   bool wide_ghosts = false;       // several ranks: ghosts to layers * r_max instead of exchange
   bool mean = false;              // the mean of all members drives, not the first
   int every = 1;                  // steps between deviations
