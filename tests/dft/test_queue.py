@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from dft.conftest import labels_are_emt, until
@@ -107,6 +108,8 @@ def test_background_stop_pause(plan, metalff, tmp_path):
     metalff("dft", "pause", folder)
     pid = next(iter(control.running_tasks(Queue(folder)).values()))
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    group = Path(f"/proc/{pid}/autogroup")
+    assert not group.exists() or group.read_text().split()[-1] == "19"  # niceness among sessions, where the kernel groups by these
     state = lambda: open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0]  # noqa: E731
     until(lambda: state() == "T")
     begun = count(log)

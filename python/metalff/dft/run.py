@@ -69,6 +69,18 @@ def run(queue: Queue, workers: int, nice: int, progress, limit_s: float | None =
     return _Manager(queue, workers, nice, progress, limit_s).run()
 
 
+def _yield_to_others(nice: int) -> None:
+    """Niceness of this process, and of its session: a kernel that groups processes by session shares the processor out among sessions first."""
+    if nice == 0:
+        return
+    os.nice(nice)
+    try:
+        with open("/proc/self/autogroup", "w") as stream:
+            stream.write(str(nice))
+    except OSError:  # a kernel that does not group
+        pass
+
+
 class _Manager:
     def __init__(self, queue: Queue, workers: int, nice: int, progress, limit_s: float | None):
         self.queue, self.workers, self.nice, self.progress = queue, workers, nice, progress
@@ -148,7 +160,7 @@ class _Manager:
                     stderr=subprocess.STDOUT,
                     env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_setups(), **_absolute()},
                     start_new_session=True,  # Ctrl-C reaches only this process, which then ends the others in order
-                    preexec_fn=lambda: os.nice(self.nice),
+                    preexec_fn=lambda: _yield_to_others(self.nice),
                     pass_fds=[lock],
                 )
             os.pwrite(lock, str(process.pid).encode(), 0)
