@@ -186,7 +186,7 @@ template <typename Real, int W> struct Warp {
     } else {
       const bool odd = lane() & h;
       V y[n / 2];
-#pragma unroll
+      METALFF_UNROLL
       for (int k = 0; k < n / 2; ++k) {
         y[k] = 0;
         if (2 * k < count) {

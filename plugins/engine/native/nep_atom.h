@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <numbers>
-#include <type_traits>
 
 namespace metalff {
 
@@ -34,15 +33,6 @@ template <typename T> struct NepTables {
   METALFF_INLINE double angular_cutoff(int a, int b) const { return 0.5 * (rc_angular[a] + rc_angular[b]); }
   METALFF_INLINE const T *angular_of(int pair) const { return c_angular + std::size_t(pair) * basis_angular * groups * row; }
 };
-
-/// Σ over threads: the lanes of a warp are threads, those of a register share one.
-template <class P> METALFF_INLINE double over_threads(double x)
-{
-  if constexpr (std::is_same_v<typename P::V, typename P::T>)
-    return P::template With<double>::sum(x);
-  else
-    return x;
-}
 
 /// Chebyshev functions of neighbours: x = 2 (r/rc - 1)² - 1 and the cutoff (1 + cos πr/rc)/2.
 template <class P> struct Argument {
@@ -187,7 +177,7 @@ METALFF_INLINE double network(const NepTables<typename P::T> &t, int type, const
     P::of(dq, v) = sum;
   }
   P::sync();
-  return over_threads<P>(energy) - t.bias[type];
+  return P::template With<double>::total(energy) - t.bias[type];
 }
 
 /// put(kind, value) for every invariant of densities S(h) of one radial function.
