@@ -2,9 +2,7 @@
 
 #include "engine/error.h"
 #include "mace_kokkos.h"
-#ifdef METALFF_DEVICE_NEP
 #include "nep_kokkos.h"
-#endif
 
 #include <string>
 
@@ -16,9 +14,7 @@ std::unique_ptr<DeviceModel<Space>> open_device_model(const Artifact &artifact, 
   const std::string mace = "native/mace.safetensors", nep = "native/nep.txt";
   try {
     if (artifact.payloads.count(mace)) return open_device_mace<Space>(artifact.read(mace), options, present);
-#ifdef METALFF_DEVICE_NEP
     if (artifact.payloads.count(nep)) return open_device_nep<Space>(artifact.read(nep), options);
-#endif
   } catch (const Error &e) {
     throw Error("'" + artifact.path + "': " + e.what());
   }

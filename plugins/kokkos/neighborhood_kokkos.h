@@ -66,14 +66,28 @@ template <class Space> class NeighborhoodKokkos {
   NeighborhoodKokkos(const std::vector<std::vector<int>> &elements, double r_max, double length) :
       n_types_(int(elements[0].size()) - 1), r_max_(r_max), length_(length), members_(elements.size())
   {
+    // types of one element are one group, in every member
+    std::vector<int> group(n_types_ + 1, -1);
+    for (int t = 1; t <= n_types_; ++t) {
+      if (elements[0][t] < 0) continue;
+      for (int g = 0; g < int(groups_.size()); ++g)
+        if (elements[0][groups_[g]] == elements[0][t]) group[t] = g;
+      if (group[t] < 0) group[t] = int(groups_.size()), groups_.push_back(t);
+    }
+    group_of_ = on_device(group);
     for (std::size_t m = 0; m < elements.size(); ++m) {
       members_[m].element = elements[m];
-      Kokkos::View<int *, Kokkos::HostSpace> host("mlff:elements", n_types_ + 1);
-      for (int t = 0; t <= n_types_; ++t) host(t) = elements[m][t];
-      members_[m].element_of = Ints("mlff:elements", n_types_ + 1);
-      Kokkos::deep_copy(members_[m].element_of, host);
+      members_[m].element_of = on_device(elements[m]);
     }
     begins_ = Ints("mlff:begins", n_types_ + 1);
+  }
+
+  static Ints on_device(const std::vector<int> &numbers)
+  {
+    const Kokkos::View<const int *, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> host(numbers.data(), numbers.size());
+    const Ints device("mlff:by type", numbers.size());
+    Kokkos::deep_copy(device, host);
+    return device;
   }
 
   /// New rows. `owner` empty: ghosts that end an edge are nodes; else edges end on owner[ghost].
@@ -149,27 +163,28 @@ template <class Space> class NeighborhoodKokkos {
     return sum;
   }
 
-  metalff::DeviceGraph<Space> graph;    ///< its types and the types of its runs are those of LAMMPS
+  metalff::DeviceGraph<Space> graph;    ///< without types; the types of its runs are those of LAMMPS
   Ints atom_of;                         ///< [graph.n_nodes] local or ghost index of the node's atom
   Ints node_of;                         ///< [nlocal + nghost] -1: no node
 
   // what follows is for nvcc, whose lambdas may not stand in private functions
 
-  /// Owned nodes: the local atoms that the model sees by type, and in LAMMPS' order within a type.
+  /// Owned nodes: the local atoms that the models see, by group of types, and in LAMMPS' order within one.
   template <class Type> void order(const Type &type, int n_local, int n_all)
   {
     grow<Space>(node_of, n_all, "node of");
     grow<Space>(atom_of, n_all, "atom of");
-    const auto nodes = node_of, atoms = atom_of, begins = begins_, element_of = members_[0].element_of;
+    const auto nodes = node_of, atoms = atom_of, begins = begins_, group_of = group_of_;
+    const int n_groups = int(groups_.size());
     Kokkos::parallel_for("mlff/no nodes", Range(0, n_all), KOKKOS_LAMBDA(const int i) { nodes(i) = -1; });
     int n_owned = 0;
-    if (n_local > 0)
+    if (n_local > 0 && n_groups > 0)
       Kokkos::parallel_scan(
-          "mlff/order", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(0, std::int64_t(n_types_) * n_local),
+          "mlff/order", Kokkos::RangePolicy<Execution, Kokkos::IndexType<std::int64_t>>(0, std::int64_t(n_groups) * n_local),
           KOKKOS_LAMBDA(const std::int64_t k, int &node, const bool final) {
-            const int t = int(k / n_local) + 1, i = int(k % n_local);
-            if (final && i == 0) begins(t) = node;
-            if (type(i) != t || element_of(t) < 0) return;
+            const int g = int(k / n_local), i = int(k % n_local);
+            if (final && i == 0) begins(g) = node;
+            if (group_of(type(i)) != g) return;
             if (final) nodes(i) = node, atoms(node) = i;
             ++node;
           },
@@ -178,9 +193,9 @@ template <class Space> class NeighborhoodKokkos {
     graph.runs.clear();
     if (n_owned == 0) return;
     const auto begin = Kokkos::create_mirror_view_and_copy(Kokkos::HostSpace(), begins_);
-    for (int t = 1; t <= n_types_; ++t) {
-      const int end = t < n_types_ ? begin(t + 1) : n_owned;
-      if (end > begin(t)) graph.runs.push_back({t, begin(t), end});
+    for (int g = 0; g < n_groups; ++g) {
+      const int end = g + 1 < n_groups ? begin(g + 1) : n_owned;
+      if (end > begin(g)) graph.runs.push_back({groups_[g], begin(g), end});
     }
   }
 
@@ -190,7 +205,7 @@ template <class Space> class NeighborhoodKokkos {
   {
     const int n_owned = graph.n_owned;
     const bool folds = owner.data() != nullptr;
-    const auto nodes = node_of, atoms = atom_of, element_of = members_[0].element_of;
+    const auto nodes = node_of, atoms = atom_of, group_of = group_of_;
     grow<Space>(graph.first, n_all + 1, "first");
     const auto first = graph.first;
     Kokkos::parallel_for("mlff/no candidates", Range(0, n_all + 1), KOKKOS_LAMBDA(const int i) { first(i) = 0; });
@@ -202,7 +217,7 @@ template <class Space> class NeighborhoodKokkos {
           int seen = 0;
           for (int k = 0; k < numneigh(i); ++k) {
             const int j = neighbors(i, k) & NEIGHMASK;
-            if (element_of(type(j)) < 0) continue;
+            if (group_of(type(j)) < 0) continue;
             ++seen;
             if (!folds && j >= n_local) Kokkos::atomic_store(&nodes(j), 0);    // a node, its number to come
           }
@@ -238,7 +253,7 @@ template <class Space> class NeighborhoodKokkos {
           int c = first(node);
           for (int k = 0; k < numneigh(i); ++k) {
             const int j = neighbors(i, k) & NEIGHMASK;
-            if (element_of(type(j)) < 0) continue;
+            if (group_of(type(j)) < 0) continue;
             centre(c) = node;
             found(c++) = j;
           }
@@ -247,17 +262,17 @@ template <class Space> class NeighborhoodKokkos {
     return true;
   }
 
-  /// Each candidate goes where as many of its row come before it: by type, node, and place among the images of one atom.
+  /// Each candidate goes where as many of its row come before it: by group of types, node, and place among the images of one atom.
   template <class X, class Type> void sort(const X &x, const Type &type)
   {
     const auto found = temporary_, centre = centre_, first = graph.first, ends = end_atom_, end_nodes = end_node_, nodes = node_of, owner = owner_,
-               keys = graph.neighbor;
+               keys = graph.neighbor, group_of = group_of_;
     const bool folds = owner.data() != nullptr;
     const auto n = Kokkos::RangePolicy<Execution>(0, graph.n_candidates);
     Kokkos::parallel_for("mlff/keys", n, KOKKOS_LAMBDA(const int c) { keys(c) = nodes(folds ? owner(found(c)) : found(c)); });
     Kokkos::parallel_for(
         "mlff/sort", n, KOKKOS_LAMBDA(const int c) {
-          const int a = found(c), key = keys(c), t = type(a), begin = first(centre(c)), end = first(centre(c) + 1);
+          const int a = found(c), key = keys(c), t = group_of(type(a)), begin = first(centre(c)), end = first(centre(c) + 1);
           int place = begin;
           for (int d = begin; d < end; ++d) {
             if (d == c) continue;
@@ -267,8 +282,9 @@ template <class Space> class NeighborhoodKokkos {
               before = d < c;
               for (int axis = 0; axis < 3; ++axis)    // the last that differs is the one that decides: z, y, x
                 if (x(b, axis) != x(a, axis)) before = x(b, axis) < x(a, axis);
-            } else if (!folds && type(found(d)) != t) {    // owned nodes are sorted by type, ghosts are not
-              before = type(found(d)) < t;
+            } else if (!folds) {    // owned nodes are sorted by group, ghosts are not
+              const int other = group_of(type(found(d)));
+              if (other != t) before = other < t;
             }
             place += before;
           }
@@ -305,8 +321,10 @@ template <class Space> class NeighborhoodKokkos {
   };
   const int n_types_;
   const double r_max_, length_;
+  std::vector<int> groups_;              // the first type of each
   std::vector<Member> members_;
-  Ints begins_;                          // [ntypes + 1] first owned node of a type
+  Ints group_of_;                        // [ntypes + 1] by type; -1: not seen
+  Ints begins_;                          // [groups] first owned node of a group
   Ints end_atom_, end_node_, centre_;    // [n_candidates] sorted, sorted, unsorted
   Ints temporary_, owner_;
 };

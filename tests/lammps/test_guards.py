@@ -49,7 +49,7 @@ def trained_down_to(oracle, path, distance):
 
 STYLES = {
     "presision single": "unknown keyword 'presision' of pair_style mlff (did you mean 'precision'?): valid are "
-    "engine, precision, spline, device, threads, chunk, ghosts, extrapolation, ensemble, deviation, stop_above",
+    "engine, precision, spline, device, threads, chunk, ghosts, extrapolation, ensemble, deviation, stop_above, kernels",
     "gpu on": "unknown keyword 'gpu' of pair_style mlff: valid are",
     "precision": "keyword 'precision' of pair_style mlff needs a value",
     "threads 2 device": "keyword 'device' of pair_style mlff needs a value",
