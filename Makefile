@@ -2,7 +2,8 @@
 # make test   the whole test suite, from nothing
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
 # make labels-stop  ends that within one label, and puts what is finished into the sets
-# Both create the virtual environment .venv themselves. They need Python 3.11 with venv, make and g++.
+# make gpu-bundle   gpu-bundle/, to carry to a machine with a GPU and run there (docs/gpu.md); needs nvcc and a LAMMPS for CUDA, or its source
+# All create the virtual environment .venv themselves. They need Python 3.11 with venv, make and g++.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: demo test install clean labels labels-stop
+.PHONY: demo test install clean labels labels-stop gpu-bundle
 
 install: $(VENV)/.metalff
 
@@ -58,6 +59,10 @@ labels: $(VENV)/.metalff
 labels-stop:
 	@$(BIN)/metalff dft stop $(LABELS)
 	@$(BIN)/metalff dft status $(LABELS)
+
+gpu-bundle: $(VENV)/.metalff
+	@$(BIN)/metalff env create mace
+	@$(BIN)/python benchmarks/gpu/bundle.py $@
 
 clean:
 	rm -rf build demo .metalff .pytest_cache $(VENV)

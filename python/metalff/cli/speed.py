@@ -32,6 +32,10 @@ def speed(
     symmetrix: Annotated[
         Path | None, typer.Option(help="also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed")
     ] = None,
+    gpu: Annotated[
+        list[Path] | None,
+        typer.Option(help="measure nothing: draw results.json of a GPU bundle (docs/gpu.md); give it several times"),
+    ] = None,
 ) -> None:
     """One core per rank. What is measured already is kept: remove the folder to measure anew."""
     from rich.console import Console
@@ -42,6 +46,10 @@ def speed(
     from metalff.speed.run import run
     from metalff.paths import atomic_write, shared
 
+    if gpu:
+        if models or peers or symmetrix or atoms or ranks or engine or precision:
+            raise MetalffError("--gpu draws results that are there: give it alone, or with --out")
+        return draw(gpu, out)
     chosen = models or [shared("potentials", "mlff", "Cu-mace.mlff")]
     for name, words, valid in (("engine", engine, ("native", "torch")), ("precision", precision, ("double", "single"))):
         for word in words or ():
@@ -79,3 +87,27 @@ def speed(
     with atomic_write(out / "speed.md") as stream:
         stream.write(markdown(rows(wanted)))
     typer.echo(f"results: {', '.join(str(out / f'speed.{kind}') for kind in ('json', 'md', 'png'))}")
+
+
+def draw(files: list[Path], out: Path) -> None:
+    """Results of GPU bundles as gpu.md and gpu.png."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from metalff.paths import atomic_write
+    from metalff.speed import gpu
+
+    documents = [gpu.read(file) for file in files]
+    if not any(map(gpu.timed, documents)):
+        raise MetalffError(f"{', '.join(map(str, files))}: nothing was timed there; see its failures")
+    table = Table(*[Column(name, no_wrap=True, overflow="fold") for name in gpu.HEAD])
+    for row in gpu.rows(documents):
+        table.add_row(*row)
+    Console(width=120).print(table)
+    for document in documents:
+        typer.echo(f"{gpu.card(document)}: {'; '.join(gpu.verdicts(document))}")
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out / "gpu.md") as stream:
+        stream.write(gpu.text(documents))
+    gpu.plot(documents, out / "gpu.png")
+    typer.echo(f"results: {out / 'gpu.md'}, {out / 'gpu.png'}")

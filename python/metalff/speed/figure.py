@@ -43,9 +43,9 @@ def rows(results: dict) -> list[list[str]]:
 HEAD = ["model", "engine", "precision", "atoms", "ranks", "µs/atom", "speed", "MB", "outside %"]
 
 
-def markdown(table: list[list[str]]) -> str:
-    """The rows as a table in Markdown."""
-    lines = [HEAD, ["---"] * 3 + ["---:"] * (len(HEAD) - 3), *table]
+def markdown(table: list[list[str]], head: list[str] = HEAD, words: int = 3) -> str:
+    """The rows as a table in Markdown; columns after the first ``words`` are numbers."""
+    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *table]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
