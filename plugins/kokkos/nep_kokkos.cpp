@@ -31,7 +31,7 @@ template <class Space, typename T, int l_most, int G> class DeviceNep final : pu
   {
     const NepRows rows{graph.types.data(), graph.first.data(), graph.count.data(), graph.neighbor.data(),
                        graph.vec.data(),   energy.data(),      grad.data()};
-    over<Space, P>("mlff/nep", graph.n_owned, Kernel::bytes(t_), Kernel{t_, HarmonicNorms<T, l_most>(), rows});
+    over<Space, P>("mlff/nep", graph.n_owned, Kernel::bytes(t_), Kernel{t_, HarmonicNorms<T, l_most>(), rows}, 4);
   }
 
  private:

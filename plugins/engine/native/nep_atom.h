@@ -3,6 +3,7 @@
 // registers, nep_fused.h for threads.
 #pragma once
 
+#include "gemm_kernel.h"
 #include "harmonics.h"
 #include "invariants.h"
 #include "lanes.h"
@@ -90,7 +91,8 @@ template <class P> METALFF_INLINE void add_functions(const Argument<P> &a, int K
   }
 }
 
-/// q_n += Σ_k c_nk Σ_j f_k(r_j), from rows that add_functions filled. \param functions [K] what a row is over lanes; f_k is half of it and of row 0
+/// q_n += Σ_k c_nk Σ_j f_k(r_j), from rows that add_functions filled.
+/// \param functions [K] sums of rows over lanes; Σ_j f_k is half of the k-th and of the one of T_0
 template <class P>
 METALFF_INLINE void add_radial(const NepTables<typename P::T> &t, int pair, const typename P::T *rows, typename P::T *functions, typename P::T *q)
 {
@@ -202,6 +204,19 @@ METALFF_INLINE void density_gradient(const NepTables<T> &t, Get &&get, const Den
   for (int k = 0; k < t.invariants.count; ++k) t.invariants.template add_gradient<V>(k, get(t.l_max + k), S, dS);
 }
 
+/// Of a row of numbers in fast memory or of the parameters the first n; on a device as many at once as fit, for which it is padded and aligned.
+template <class P, int n> METALFF_INLINE void fetch(const typename P::T *row, typename P::T (&x)[n])
+{
+  using Some = Pack<typename P::T, P::pack>;
+  METALFF_UNROLLED
+  for (int k = 0; k < n; k += P::pack) {
+    const Some some = *reinterpret_cast<const Some *>(row + k);
+    METALFF_UNROLLED
+    for (int j = 0; j < P::pack; ++j)
+      if (k + j < n) x[k + j] = some.of[j];
+  }
+}
+
 /// dE/dY of neighbours, added, and dE/dr, from dE/dS of N radial functions. \param row of dS: places of one harmonic
 template <class P, int N>
 METALFF_INLINE typename P::V edge_backward(int harmonics, const typename P::T *dS, int row, const typename P::V *Y, const typename P::V *g,
@@ -215,11 +230,12 @@ METALFF_INLINE typename P::V edge_backward(int harmonics, const typename P::T *d
   METALFF_UNROLL
   for (int h = 1; h < harmonics; ++h) {
     V sum = dY[h];
+    T d[N];
+    fetch<P>(dS + h * row, d);
     METALFF_UNROLL
     for (int k = 0; k < N; ++k) {
-      const T d = dS[h * row + k];
-      sum += d * mine[k];
-      G[k] += d * Y[h];
+      sum += d[k] * mine[k];
+      G[k] += d[k] * Y[h];
     }
     dY[h] = sum;
   }
@@ -231,7 +247,8 @@ METALFF_INLINE typename P::V edge_backward(int harmonics, const typename P::T *d
 
 /// dE/d of the edge's vector from those by its length and, in du, by its direction u.
 template <class P>
-METALFF_INLINE void edge_gradient(const typename P::V (&u)[3], typename P::V r, typename P::V dr, const typename P::V (&du)[3], typename P::V (&out)[3])
+METALFF_INLINE void edge_gradient(const typename P::V (&u)[3], typename P::V r, typename P::V dr, const typename P::V (&du)[3],
+                                  typename P::V (&out)[3])
 {
   using V = typename P::V;
   const V along = u[0] * du[0] + u[1] * du[1] + u[2] * du[2], per = 1 / r, radial = dr - along * per;

@@ -22,7 +22,7 @@ template <class P, int l_most, int G> struct NepFused {
   using T = typename P::T;
   using V = typename P::V;
   static constexpr int W = P::width, harmonics_most = (l_most + 1) * (l_most + 1);
-  static constexpr int row = (G + 3) / 4 * 4;    // of radial functions: fetched 16 bytes at a time
+  static constexpr int row = (G + 3) / 4 * 4;    // places for radial functions, that they are fetched 16 bytes at a time
   static constexpr int staged = W == 1 ? 1 : W + 1;    // numbers of one harmonic in fast memory, that those of all lie in different banks
 
   NepTables<T> t;
@@ -73,20 +73,13 @@ template <class P, int l_most, int G> struct NepFused {
   };
 
   struct Edge {
-    double x, y, z, r2;
+    T x, y, z, r2;
   };
   METALFF_INLINE Edge edge(int e) const
   {
     const double *v = graph.vec + 3 * std::size_t(e);
-    return {v[0], v[1], v[2], v[0] * v[0] + v[1] * v[1] + v[2] * v[2]};
-  }
-
-  METALFF_INLINE static const T *aligned(const T *p)
-  {
-    if constexpr (W == 1)
-      return p;
-    else
-      return static_cast<const T *>(__builtin_assume_aligned(p, 16));
+    const T x = T(v[0]), y = T(v[1]), z = T(v[2]);
+    return {x, y, z, x * x + y * y + z * z};
   }
 
   /// act(element, start) calls start(act) for the neighbours of one element, and that calls act(edge, is there one) with one for each lane.
@@ -111,7 +104,7 @@ template <class P, int l_most, int G> struct NepFused {
       const T rc = T(t.radial_cutoff(type, other));
       for (int k = 0; k < t.basis_radial; ++k) P::of(m.rows, k) = P::all(0);
       run([&](int e, bool mine) {
-        const T r = std::sqrt(T(edge(e).r2));
+        const T r = std::sqrt(edge(e).r2);
         Argument<P> a;
         a.set(mine && !(r >= rc) ? r : rc, rc);    // NaN goes on
         add_functions(a, t.basis_radial, m.rows);
@@ -125,24 +118,24 @@ template <class P, int l_most, int G> struct NepFused {
   {
     double energy = 0.0;
     each_run(first, last, [&](int other, auto &&run) {
-      const double rc = t.radial_cutoff(type, other);
+      const T rc = T(t.radial_cutoff(type, other));
       const T constant = radial_series<P>(t, t.pair(type, other), m.dq, m.functions);
       run([&](int e, bool mine) {
         const Edge v = edge(e);
-        const double r = std::sqrt(v.r2);
+        const T r = std::sqrt(v.r2), per = 1 / r;
         Argument<P> a;
-        a.set(T(r), T(rc));
-        const V dr = radial_slope(a, t.basis_radial, m.functions, constant);
-        double slope = r >= rc ? 0.0 : double(dr);
+        a.set(r, rc);
+        T slope = radial_slope(a, t.basis_radial, m.functions, constant);
+        if (r >= rc) slope = 0;
         if (t.zbl) {
           const ZblPair &pair = t.zbl[t.pair(type, other)];
           double more = 0.0;
           if (mine && r < pair.outer) energy += pair.half(r, more);
-          slope += more;
+          slope += T(more);
         }
         if (!mine) return;
         double *out = graph.grad + 3 * std::size_t(e);
-        out[0] = slope * v.x / r, out[1] = slope * v.y / r, out[2] = slope * v.z / r;
+        out[0] = double(slope * (v.x * per)), out[1] = double(slope * (v.y * per)), out[2] = double(slope * (v.z * per));
       });
     });
     return energy;
@@ -157,7 +150,7 @@ template <class P, int l_most, int G> struct NepFused {
         const int e = from + lane;
         bool within = false;
         if (e < last) {
-          const double rc = t.angular_cutoff(type, graph.types[graph.neighbor[e]]);
+          const T rc = T(t.angular_cutoff(type, graph.types[graph.neighbor[e]]));
           within = !(edge(e).r2 >= rc * rc);
         }
         int all;
@@ -186,12 +179,11 @@ template <class P, int l_most, int G> struct NepFused {
     {
       const auto &t = f.t;
       int other = type;
-      Edge v{1.0, 0.0, 0.0, 1.0};
+      Edge v{1, 0, 0, 1};
       if (e >= 0) other = f.graph.types[f.graph.neighbor[e]], v = f.edge(e);
-      const double length = std::sqrt(v.r2), per = 1.0 / length;
-      const T rc = T(t.angular_cutoff(type, other));
-      u[0] = T(v.x * per), u[1] = T(v.y * per), u[2] = T(v.z * per);
-      r = e >= 0 ? T(length) : rc;    // at the cutoff: adds nothing
+      const T length = std::sqrt(v.r2), per = 1 / length, rc = T(t.angular_cutoff(type, other));
+      u[0] = v.x * per, u[1] = v.y * per, u[2] = v.z * per;
+      r = e >= 0 ? length : rc;    // at the cutoff: adds nothing
       argument.set(r, rc);
       c = t.angular_of(t.pair(type, other));
     }
@@ -219,7 +211,8 @@ template <class P, int l_most, int G> struct NepFused {
         for (int k = 0; k < G; ++k) g[k] = P::all(0);
         const T *c = at.c + group * row;
         basis(at.argument, t.basis_angular, [&](int k, V f, V) {
-          const T *of = aligned(c + std::size_t(k) * t.groups * row);
+          T of[G];
+          fetch<P>(c + std::size_t(k) * t.groups * row, of);
           METALFF_UNROLL
           for (int j = 0; j < G; ++j) g[j] += of[j] * f;
         });
@@ -234,7 +227,8 @@ template <class P, int l_most, int G> struct NepFused {
           METALFF_UNROLL
           for (int k = 0; k < G; ++k) sum[k] = 0;
           for (int j = 0; j < n; ++j) {
-            const T *of = aligned(m.gs + j * row);
+            T of[G];
+            fetch<P>(m.gs + j * row, of);
             METALFF_UNROLL
             for (int k = 0; k < G; ++k) sum[k] += Y[j] * of[k];
           }
@@ -278,11 +272,12 @@ template <class P, int l_most, int G> struct NepFused {
         for (int k = 0; k < G; ++k) g[k] = dg[k] = P::all(0);
         const T *c = at.c + group * row;
         basis(at.argument, t.basis_angular, [&](int k, V f, V df) {
-          const T *of = aligned(c + std::size_t(k) * t.groups * row);
+          T of[G];
+          fetch<P>(c + std::size_t(k) * t.groups * row, of);
           METALFF_UNROLL
           for (int j = 0; j < G; ++j) g[j] += of[j] * f, dg[j] += of[j] * df;
         });
-        dr += edge_backward<P, G>(harmonics_most, aligned(m.dS + group * harmonics_most * row), row, Y, g, dg, dY);
+        dr += edge_backward<P, G>(harmonics_most, m.dS + group * harmonics_most * row, row, Y, g, dg, dY);
       }
       harmonics.gradient(l_most, dY, du);
       edge_gradient<P>(at.u, at.r, dr, du, out);
