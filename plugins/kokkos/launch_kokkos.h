@@ -3,6 +3,10 @@
 
 #include "engine/native/lanes.h"
 
+#ifdef METALFF_LANES_OF_THREADS
+#include "lanes_of_threads.h"
+#endif
+
 #include <Kokkos_Core.hpp>
 
 #include <cstddef>
@@ -11,7 +15,9 @@
 namespace metalff {
 
 /// The lanes of a kernel on Space: threads of a warp on a GPU, one on a host.
-#if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
+#if defined(METALFF_LANES_OF_THREADS)    // of tests: so many threads of a host
+template <class Space, typename T, int W = 32> using LanesOn = LanesOfThreads<T, METALFF_LANES_OF_THREADS>;
+#elif defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
 template <class Space, typename T, int W = 32>
 using LanesOn = std::conditional_t<Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible, Scalar<T>, Warp<T, W>>;
 #else
@@ -26,6 +32,12 @@ void over(const std::string &name, int count, std::size_t bytes, const Body &bod
   using Execution = typename Space::execution_space;
   using Policy = Kokkos::TeamPolicy<Execution>;
   if (count == 0) return;
+#ifdef METALFF_LANES_OF_THREADS
+  std::vector<double> memory(bytes / sizeof(double) + 4);
+  for (int item = 0; item < count; ++item)
+    on_lanes<P::width>([&] { body(item, reinterpret_cast<std::byte *>((reinterpret_cast<std::uintptr_t>(memory.data()) + 15) / 16 * 16)); });
+  return;
+#endif
   int team = 1;
   if constexpr (P::width > 1)
     while (2 * team <= most && 2 * team * bytes <= 100 * 1024) team *= 2;
