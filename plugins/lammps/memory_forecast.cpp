@@ -12,7 +12,11 @@ std::string MemoryForecast::check(double need)
 {
   // ranks of one machine share its memory
   MPI_Comm machine;
+#ifdef MPI_STUBS    // a LAMMPS without MPI
+  MPI_Comm_dup(world, &machine);
+#else
   MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+#endif
   const double rank_peak = metalff::resident_bytes() + need;
   double of_machine[2] = {need, rank_peak};
   MPI_Allreduce(MPI_IN_PLACE, of_machine, 2, MPI_DOUBLE, MPI_SUM, machine);
