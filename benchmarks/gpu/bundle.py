@@ -6,6 +6,7 @@ docs/gpu.md. ``--host`` leaves out all that is for a GPU: then ``run.sh --lmp â€
 
 import argparse
 import gzip
+import hashlib
 import json
 import re
 import shutil
@@ -82,7 +83,7 @@ def references(folder: Path, say) -> None:
 
 def plugin(built: cuda_lammps.CudaLammps, lib: Path, say) -> str:
     """The plugin and what it opens, into lib; what ptxas said of its kernels."""
-    place = cuda_lammps.folder() / "plugin"
+    place = cuda_lammps.folder() / f"plugin-{hashlib.sha256(f'{ROOT} {built.build}'.encode()).hexdigest()[:12]}"
     say("compiling the plugin with nvcc: some minutes")
     words = [f"-DLAMMPS_SOURCE_DIR={built.source}", f"-DLAMMPS_BUILD_DIR={built.build}", "-DMLFF_TORCH=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
     quiet(cmake(), "-S", ROOT, "-B", place, *words)

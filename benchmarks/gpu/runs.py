@@ -60,6 +60,7 @@ class Backend:
 class Outcome:
     text: str  # what LAMMPS said
     failure: str  # one sentence; empty: none
+    late: bool = False  # it was ended
 
 
 def run(backend: Backend, text: str, folder: Path, seconds: float, variables=None, before=(), flags=()) -> Outcome:
@@ -94,7 +95,7 @@ def run(backend: Backend, text: str, folder: Path, seconds: float, variables=Non
             raise
     said = (folder / "out").read_text(errors="replace")
     if status is None:
-        return Outcome(said, f"did not end within {max(1.0, seconds):.0f} s")
+        return Outcome(said, f"did not end within {max(1.0, seconds):.0f} s", late=True)
     errors = re.findall(r"^ERROR.*", said, re.M)
     if status or errors:
         return Outcome(said, errors[-1] if errors else f"LAMMPS ended with status {status}: {last_line(said)}")
