@@ -4,6 +4,7 @@
 #include "artifact.h"
 #include "graph.h"
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,9 +44,34 @@ struct Part {
   double seconds, flops;
 };
 
+/// Atoms and the rows of their neighbours as an MD program keeps them, and what is added to: for a model that needs no graph.
+struct Surroundings {
+  int n = 0;                              ///< atoms [0, n) are the centres
+  const double *x = nullptr;              ///< [n_all * 3] Å, of the neighbours, too
+  const int *type = nullptr;              ///< [n_all]
+  const int *element = nullptr;           ///< [types] index into the model's elements; -1: not seen
+  const int *image_of = nullptr;          ///< [n_all] where the force on an atom goes; null: to itself
+  const int *count = nullptr;             ///< [n] neighbours
+  const int *const *rows = nullptr;       ///< [n] rows; null: row i begins at block + i * row
+  const int *block = nullptr;
+  std::ptrdiff_t row = 0, step = 1;       ///< from row to row, from neighbour to neighbour
+  int mask = 0;                           ///< what of an entry is the neighbour's index
+  double r_max = 0.0;                     ///< Å
+
+  double unit_of_force = 1.0;             ///< of an eV/Å
+  double *force = nullptr;                ///< [n_all * 3] added to, in that unit
+  double *atomic_energy = nullptr;        ///< [n] eV, written; null: not asked for
+  double energy = 0.0, w[6] = {};         ///< sums: eV; Σ r ⊗ dE/dr over edges (xx yy zz xy xz yz), eV
+  double shortest_squared = 0.0;          ///< Å², of the edges within r_max
+  int most_neighbors = 0;                 ///< within r_max
+};
+
 class Model {
  public:
   virtual ~Model() = default;
+
+  /// Evaluates without a graph, on one thread. Returns false, and does nothing, where the model cannot.
+  virtual bool walk(Surroundings &) { return false; }
 
   /// What evaluates, in words: "torch", "native, AVX-512".
   virtual std::string engine() const = 0;

@@ -60,43 +60,52 @@ bigint Extrapolation::count(Count &count, double value, bigint atoms)
   return all;
 }
 
-std::string Extrapolation::check(const Neighborhood &neighborhood, double shortest)
+/// Edges within the graph's cutoff bound those within the model's.
+int Extrapolation::crowd(const metalff::Graph &graph, int node) const
+{
+  return graph.first[node + 1] - graph.first[node] > coordination_ ? neighbors(graph, node) : 0;
+}
+
+/// A neighbour of a species that the node's never had in training: the two types as one number, or 0.
+int Extrapolation::stranger(const Neighborhood &neighborhood, int node) const
 {
   const metalff::Graph &graph = neighborhood.graph;
-  const int *type = atom->type;
-  const std::vector<int> &atom_of = neighborhood.atom_of;
-
-  // node with a neighbour of a species that it never had in training: its two types as one number, or 0
-  auto stranger = [&](int node) {
-    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
-      const int a = type[atom_of[node]], b = type[atom_of[graph.neighbor[edge]]];
-      const double *r = &graph.edge_vec[3 * edge];
-      if (unseen_[a][b] && r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < r_max_ * r_max_)
-        return std::min(a, b) * int(unseen_.size()) + std::max(a, b);
-    }
-    return 0;
-  };
-  auto close = [&](int node) {
-    for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
-      const double *r = &graph.edge_vec[3 * edge];
-      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < shortest_ * shortest_) return true;
-    }
-    return false;
-  };
-  // edges within the graph's cutoff bound those within the model's
-  auto crowd = [&](int node) { return graph.first[node + 1] - graph.first[node] > coordination_ ? neighbors(graph, node) : 0; };
-
-  Measure measure{shortest};
-  for (int node = 0; measures() && node < graph.n_owned; ++node) {
-    if (coordination_ > 0) measure.neighbors = std::max(measure.neighbors, crowd(node));
-    if (!unseen_.empty()) measure.stranger = std::max(measure.stranger, stranger(node));
+  const int a = atom->type[neighborhood.atom_of[node]];
+  for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+    const int b = atom->type[neighborhood.atom_of[graph.neighbor[edge]]];
+    const double *r = &graph.edge_vec[3 * edge];
+    if (unseen_[a][b] && r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < r_max_ * r_max_)
+      return std::min(a, b) * int(unseen_.size()) + std::max(a, b);
   }
-  return check(measure, [&](Kind kind) {
-    bigint atoms = 0;
-    for (int node = 0; node < graph.n_owned; ++node)
-      atoms += kind == CLOSE ? close(node) : kind == CROWDED ? crowd(node) > coordination_ : stranger(node) > 0;
-    return atoms;
-  });
+  return 0;
+}
+
+bool Extrapolation::close(const metalff::Graph &graph, int node) const
+{
+  for (int64_t edge = graph.first[node]; edge < graph.first[node + 1]; ++edge) {
+    const double *r = &graph.edge_vec[3 * edge];
+    if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < shortest_ * shortest_) return true;
+  }
+  return false;
+}
+
+bigint Extrapolation::count(const Neighborhood &neighborhood, Kind kind) const
+{
+  const metalff::Graph &graph = neighborhood.graph;
+  bigint atoms = 0;
+  for (int node = 0; node < graph.n_owned; ++node)
+    atoms += kind == CLOSE ? close(graph, node) : kind == CROWDED ? crowd(graph, node) > coordination_ : stranger(neighborhood, node) > 0;
+  return atoms;
+}
+
+std::string Extrapolation::check(const Neighborhood &neighborhood, double shortest)
+{
+  Measure measure{shortest};
+  for (int node = 0; measures() && node < neighborhood.graph.n_owned; ++node) {
+    if (coordination_ > 0) measure.neighbors = std::max(measure.neighbors, crowd(neighborhood.graph, node));
+    if (!unseen_.empty()) measure.stranger = std::max(measure.stranger, stranger(neighborhood, node));
+  }
+  return check(measure, [&](Kind kind) { return count(neighborhood, kind); });
 }
 
 std::string Extrapolation::check(const Measure &measure, const std::function<bigint(Kind)> &atoms)

@@ -42,6 +42,9 @@ class Extrapolation : protected Pointers {
   /// \param atoms  how many of this rank are of a kind, asked when one on any rank is
   std::string check(const Measure &measure, const std::function<bigint(Kind)> &atoms);
 
+  /// How many atoms of this rank are of a kind.
+  bigint count(const Neighborhood &neighborhood, Kind kind) const;
+
   /// Lines of how often and how far it went since the last report. All ranks take part.
   void report();
 
@@ -53,6 +56,9 @@ class Extrapolation : protected Pointers {
   };
 
   int neighbors(const metalff::Graph &graph, int node) const;
+  int crowd(const metalff::Graph &graph, int node) const;
+  int stranger(const Neighborhood &neighborhood, int node) const;
+  bool close(const metalff::Graph &graph, int node) const;
   bigint count(Count &count, double value, bigint atoms);
 
   const std::string path_;

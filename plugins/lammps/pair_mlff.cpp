@@ -253,19 +253,75 @@ double PairMLFF::init_one(int i, int j)
   return r_max_ * units_.length;
 }
 
+/// The neighbours of this step, in Å.
+void PairMLFF::find_neighbors()
+{
+  if (comm->nprocs == 1)
+    neighborhood_->fold(rows(), owner_);
+  else
+    neighborhood_->unfold(rows(), settings_.wide_ghosts ? layers_ : 1);
+  metalff::Graph &graph = neighborhood_->graph;
+  if (units_.length != 1.0)
+    for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) graph.edge_vec[k] /= units_.length;
+}
+
+/// A strictly local model that drives alone may take LAMMPS' list as it is, without a graph. Returns false where it cannot.
+bool PairMLFF::walk()
+{
+  const Member &member = members_[0];
+  const Extrapolation *guard = member.extrapolation.get();
+  if (members_.size() > 1 || vflag_atom || cvflag_atom || units_.length != 1.0 || (guard && !guard->unseen().empty())) return false;
+  const NeighborRows rows = this->rows();
+  metalff::Surroundings around;
+  around.n = atom->nlocal;
+  if (atom->nlocal > 0) around.x = atom->x[0], around.force = atom->f[0];
+  around.type = atom->type, around.element = member.element.data();
+  around.image_of = comm->nprocs == 1 ? owner_.data() : nullptr;
+  around.count = rows.count, around.rows = rows.rows, around.block = rows.block, around.row = rows.row, around.step = rows.step;
+  around.mask = NEIGHMASK, around.r_max = r_max_, around.unit_of_force = units_.force();
+  if (eflag_atom) {
+    reserve_for(atomic_energy_, atom->nlocal);
+    std::fill_n(atomic_energy_.begin(), atom->nlocal, 0.0);
+    around.atomic_energy = atomic_energy_.data();
+  }
+  if (!member.model->walk(around)) return false;
+  bool found = false;
+  std::string failure;
+  if (guard)
+    failure = member.extrapolation->check({std::sqrt(around.shortest_squared), around.most_neighbors}, [&](Extrapolation::Kind kind) {
+      if (!found) find_neighbors();
+      found = true;
+      return guard->count(*neighborhood_, kind);
+    });
+  if (failure.empty() && !std::isfinite(around.energy)) failure = not_finite();
+  stop_together(failure);
+  eng_vdwl += units_.energy * around.energy;
+  if (eflag_atom)
+    for (int i = 0; i < atom->nlocal; ++i) eatom[i] += units_.energy * atomic_energy_[i];
+  if (vflag_global)
+    for (int c = 0; c < 6; ++c) virial[c] -= units_.energy * around.w[c];
+  return true;
+}
+
+std::string PairMLFF::not_finite() const
+{
+  return fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN positions or too long a "
+                     "timestep", update->ntimestep);
+}
+
 void PairMLFF::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   const double start = platform::walltime();
-  if (comm->nprocs == 1) {
-    if (neighbor->ago == 0) update_owners();
-    neighborhood_->fold(rows(), owner_);
-  } else {
-    neighborhood_->unfold(rows(), settings_.wide_ghosts ? layers_ : 1);
+  if (comm->nprocs == 1 && neighbor->ago == 0) update_owners();
+  if (walk()) {
+    if (update->setupflag) predict_memory();
+    seconds_.model += platform::walltime() - start;
+    computed_at_ = update->ntimestep;
+    return;
   }
+  find_neighbors();
   metalff::Graph &graph = neighborhood_->graph;
-  if (units_.length != 1.0)
-    for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) graph.edge_vec[k] /= units_.length;
   std::string failure = extrapolates();
   const double evaluating = platform::walltime();
   if (!failure.empty()) stop_together(failure);
@@ -358,8 +414,7 @@ void PairMLFF::evaluate(std::size_t m, std::vector<double> &energy, std::vector<
   });
   const auto first = energy.begin();
   if (failure.empty() && !std::isfinite(std::accumulate(first, first + graph.n_owned, 0.0)))
-    failure = fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN "
-                       "positions or too long a timestep", update->ntimestep);
+    failure = not_finite();
   stop_together(failure);
   if (units_.energy != 1.0)
     for (int node = 0; node < graph.n_owned; ++node) energy[node] *= units_.energy;

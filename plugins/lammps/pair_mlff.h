@@ -68,6 +68,9 @@ class PairMLFF : public Pair {
   void open(const std::string &path, Member &member);
   std::vector<int> elements_of_types(const metalff::Artifact &artifact) const;
   void update_owners();
+  void find_neighbors();
+  bool walk();
+  std::string not_finite() const;
   std::string extrapolates();
   void predict_memory();
   std::string with(const Member &member, const std::function<void()> &act);

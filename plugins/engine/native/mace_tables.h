@@ -57,10 +57,10 @@ template <typename T> struct MaceTables {
 template <typename T> MaceTables<T> mace_tables(const MaceWeights &weights, int lanes, int knots, const std::vector<char> &present);
 
 /// Screened nuclear repulsion between two atoms (mace.modules.radial.ZBLBasis): half of its energy, and the slope of that.
-struct ZblPair {
+struct MaceZblPair {
   double za, zb, end;    // atomic numbers; sum of the covalent radii, Å
 };
-METALFF_INLINE bool mace_zbl(const MaceZbl &z, const ZblPair &pair, double r, double &energy, double &slope)
+METALFF_INLINE bool mace_zbl(const MaceZbl &z, const MaceZblPair &pair, double r, double &energy, double &slope)
 {
   if (r >= pair.end) return false;
   const double decay[4] = {3.2, 0.9423, 0.4028, 0.2016};

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace metalff {
 
@@ -35,6 +36,8 @@ template <typename T> struct NepWorkspace {
   };
   std::vector<Near> near, sorted;
   std::vector<int> start;
+  std::vector<int> neighbor, element;       // of a walk
+  Buffer<double> vectors, grad;
   Neighbours<T> radial, angular;
   std::vector<Argument<Simd<T>>> arguments; // of the radial neighbours
   Buffer<T> Y, g, dg;                       // [registers][harmonics | n][width] of the angular neighbours
@@ -68,22 +71,105 @@ template <typename T> class NativeNep : public Model {
     });
   }
 
+  bool walk(Surroundings &around) override
+  {
+    if (threads_ > 1) return false;
+    around.energy = 0.0, around.shortest_squared = std::numeric_limits<double>::infinity(), around.most_neighbors = 0;
+    std::fill_n(around.w, 6, 0.0);
+    for (int i = 0; i < around.n; ++i) {
+      const int element = around.element[around.type[i]];
+      if (element < 0) continue;
+      const double energy = walk_atom(around, i, element, workspaces_[0]);
+      around.energy += energy;
+      if (around.atomic_energy) around.atomic_energy[i] = energy;
+    }
+    return true;
+  }
+
  protected:
   /// The parameters anew, from w_.
   void arrange() { arrays_.arrange(w_); }
 
-  double atom(const Graph &graph, int i, NepWorkspace<T> &s, double *edge_grad) const
+  // apart: inlined in one place and in another, these round in one way and in another
+  METALFF_APART double atom(const Graph &graph, int i, NepWorkspace<T> &s, double *edge_grad) const
   {
     const int type = graph.types[i];
     select(graph, i, type, s);
+    double energy = selected(type, s, edge_grad);
+    if (w_.zbl.present) energy += zbl_.add(graph, i, edge_grad);
+    return energy;
+  }
+
+  /// Energy of an atom whose neighbours are selected; adds to dE/d of their vectors.
+  METALFF_APART double selected(int type, NepWorkspace<T> &s, double *edge_grad) const
+  {
     T *q = room(s.q, t_.Q);
     std::fill_n(q, t_.Q, T(0));
     radial_forward(type, s, q);
     angular_forward(type, s, q + w_.n_radial);
-    double energy = energy_of(type, s);
-    if (w_.zbl.present) energy += zbl_.add(graph, i, edge_grad);
+    const double energy = energy_of(type, s);
     radial_backward(type, s, edge_grad);
     angular_backward(s, edge_grad);
+    return energy;
+  }
+
+  /// An atom as its row of neighbours has it. Edges are numbered as they are found.
+  METALFF_APART double walk_atom(Surroundings &around, int i, int type, NepWorkspace<T> &s) const
+  {
+    using Near = typename NepWorkspace<T>::Near;
+    const int most = around.count[i];
+    const int *row = around.rows ? around.rows[i] : around.block + i * around.row;
+    if (s.near.size() < std::size_t(most)) s.near.resize(most), s.sorted.resize(most);
+    if (s.neighbor.size() < std::size_t(most)) s.neighbor.resize(most), s.element.resize(most);
+    double *vectors = room(s.vectors, 4 * std::size_t(most)), *x = vectors, *y = x + most, *z = y + most, *squares = z + most;
+    const double *centre = around.x + 3 * std::size_t(i);
+    for (int k = 0; k < most; ++k) {    // in registers; what comes next is not
+      const double *other = around.x + 3 * std::size_t(row[k * around.step] & around.mask);
+      x[k] = other[0] - centre[0], y[k] = other[1] - centre[1], z[k] = other[2] - centre[2];
+      squares[k] = x[k] * x[k] + y[k] * y[k] + z[k] * z[k];
+    }
+    const double r2_max = around.r_max * around.r_max;
+    int found = 0, n = 0;
+    for (int k = 0; k < most; ++k) {
+      s.neighbor[found] = k;
+      found += !(squares[k] >= r2_max);    // NaN goes on
+    }
+    s.start.assign(t_.types + 1, 0);
+    int seen = 0;
+    double shortest = around.shortest_squared;
+    for (int f = 0; f < found; ++f) {
+      const int k = s.neighbor[f], j = row[k * around.step] & around.mask, element = around.element[around.type[j]];
+      if (element < 0) continue;
+      ++seen;
+      shortest = std::min(shortest, squares[k]);
+      const double rc = t_.radial_cutoff(type, element);
+      s.neighbor[n] = j, s.element[n] = element;
+      s.near[n] = {n, x[k], y[k], z[k], squares[k]};
+      const bool within = !(squares[k] >= rc * rc);
+      n += within, s.start[element + 1] += within;
+    }
+    around.shortest_squared = shortest, around.most_neighbors = std::max(around.most_neighbors, seen);
+    arrange_near(n, type, s, [&](const Near &near) { return s.element[near.edge]; });
+    double *grad = room(s.grad, 3 * std::size_t(n));
+    std::fill_n(grad, 3 * n, 0.0);
+    double energy = selected(type, s, grad);
+    if (w_.zbl.present)
+      for (int k = 0; k < n; ++k) {
+        const Near &near = s.near[k];
+        energy += zbl_.add(type, s.element[k], near.x, near.y, near.z, grad + 3 * k);
+      }
+    double mine[3] = {}, w[6] = {};
+    for (int k = 0; k < n; ++k) {
+      const Near &near = s.near[k];
+      const double *g = grad + 3 * k;
+      const int j = s.neighbor[k];
+      double *force = around.force + 3 * std::size_t(around.image_of ? around.image_of[j] : j);
+      for (int c = 0; c < 3; ++c) mine[c] += g[c], force[c] -= around.unit_of_force * g[c];
+      w[0] += near.x * g[0], w[1] += near.y * g[1], w[2] += near.z * g[2];
+      w[3] += near.x * g[1], w[4] += near.x * g[2], w[5] += near.y * g[2];
+    }
+    for (int c = 0; c < 3; ++c) around.force[3 * std::size_t(i) + c] += around.unit_of_force * mine[c];
+    for (int c = 0; c < 6; ++c) around.w[c] += w[c];
     return energy;
   }
 
@@ -103,11 +189,17 @@ template <typename T> class NativeNep : public Model {
       const bool within = !(r2 >= rc * rc);    // NaN goes on
       n += within, s.start[other + 1] += within;
     }
-    const Near *near = s.near.data();
+    arrange_near(n, type, s, [&](const Near &near) { return graph.types[graph.neighbor[near.edge]]; });
+  }
+
+  /// Registers of the first n near ones, by element. s.start counts those of each, from its second entry on.
+  template <typename Element> void arrange_near(int n, int type, NepWorkspace<T> &s, Element &&element) const
+  {
+    const typename NepWorkspace<T>::Near *near = s.near.data();
     for (int t = 0; t < t_.types; ++t) s.start[t + 1] += s.start[t];
     if (t_.types > 1) {
       std::vector<int> &at = s.start;    // shifted by one element while it is used, and back
-      for (int k = 0; k < n; ++k) s.sorted[at[graph.types[graph.neighbor[near[k].edge]]]++] = near[k];
+      for (int k = 0; k < n; ++k) s.sorted[at[element(near[k])]++] = near[k];
       for (int t = t_.types; t > 0; --t) at[t] = at[t - 1];
       at[0] = 0;
       near = s.sorted.data();

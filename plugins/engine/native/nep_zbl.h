@@ -49,16 +49,23 @@ class NepRepulsion {
   double add(const Graph &graph, int i, double *grad) const
   {
     double energy = 0.0;
-    const int a = graph.types[i];
     for (int64_t e = graph.first[i]; e < graph.first[i + 1]; ++e) {
-      const ZblPair &pair = pairs_[a * w_.types() + graph.types[graph.neighbor[e]]];
-      const double *v = &graph.edge_vec[3 * e], r2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-      if (r2 >= pair.outer * pair.outer) continue;
-      const double r = std::sqrt(r2);
-      double slope;
-      energy += pair.half(r, slope);
-      for (int c = 0; c < 3; ++c) grad[3 * e + c] += slope * v[c] / r;
+      const double *v = &graph.edge_vec[3 * e];
+      energy += add(graph.types[i], graph.types[graph.neighbor[e]], v[0], v[1], v[2], grad + 3 * e);
     }
+    return energy;
+  }
+
+  /// Half the energy of a pair of elements; adds to dE/d its vector.
+  double add(int a, int b, double x, double y, double z, double *grad) const
+  {
+    const ZblPair &pair = pairs_[a * w_.types() + b];
+    const double r2 = x * x + y * y + z * z;
+    if (r2 >= pair.outer * pair.outer) return 0.0;
+    const double r = std::sqrt(r2);
+    double slope;
+    const double energy = pair.half(r, slope);
+    grad[0] += slope * x / r, grad[1] += slope * y / r, grad[2] += slope * z / r;
     return energy;
   }
 
