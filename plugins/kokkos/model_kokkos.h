@@ -16,7 +16,7 @@ template <class Space, typename X> using Array = Kokkos::View<X *, Kokkos::Layou
 
 /// Nodes and edges of a rank. Rows of candidates are made anew with the neighbour list; the edges of a step, those within the cutoff, are
 /// the first count[i] entries of row i, in the order of the candidates, so that a step makes no row longer and asks the host nothing.
-/// Owned nodes come first and are sorted by element, in runs.
+/// Owned nodes come first and are sorted by element, in runs; edges to one element stand together in a row.
 template <class Space> struct DeviceGraph {
   struct Run {
     int type, begin, end;    // owned nodes of one element
