@@ -46,6 +46,19 @@ void *native_function(const char *name)
   return dlsym(library, name);
 }
 
+/// From the native engine as compiled for a device: mlff_native_cuda.so, or mlff_native_kokkos.so.
+template <typename Function> Function *device_function(const std::string &device, const char *name)
+{
+  const std::string file = "mlff_native_" + device.substr(0, device.find(':')) + ".so";
+  if (!fs::exists(companion(file)))
+    throw Error("this build of MetalFF has no native engine for 'device " + device + "' (" + file + "): build it with " +
+                (device == "kokkos" ? "-DMLFF_DEVICE_BACKEND=openmp" : "-DMLFF_CUDA=ON") + " -DKokkos_SOURCE=…, see docs/pair_mlff.md");
+  void *library = dlopen(companion(file).c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw Error(std::string("the native engine for 'device ") + device + "' cannot be loaded (" + dlerror() + "): build MetalFF again");
+  if (void *function = dlsym(library, name)) return reinterpret_cast<Function *>(function);
+  throw Error(file + " is of another version of MetalFF: build it again");
+}
+
 #ifdef METALFF_TORCH
 using TorchLoader = Model *(*) (const Artifact &, const std::string &, const Options &);
 
@@ -61,7 +74,20 @@ TorchLoader torch_loader()
 }
 #endif
 
+#ifdef METALFF_TORCH
+constexpr bool with_torch = true;
+#else
+constexpr bool with_torch = false;
+#endif
+
 }    // namespace
+
+std::string describe_device(const std::string &device)
+{
+  std::string words;
+  device_function<void(const std::string &, std::string &)>(device, "metalff_describe_device")(device, words);
+  return words;
+}
 
 std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::string &payload)
 {
@@ -81,8 +107,6 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
   if (options.engine == Engine::NATIVE && !covered)
     throw Error("'" + artifact.path + "' has no payload for the native engine: use 'engine torch', or deploy the model again if "
                 "its family is MACE");
-  if (options.engine == Engine::NATIVE && options.device != "cpu")
-    throw Error("the native engine runs on the cpu, not on " + options.device + ": use 'engine torch'");
   if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu") {
     const auto load = reinterpret_cast<NativeLoader>(native_function(family->loader));
     try {
@@ -91,9 +115,19 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
       throw Error("'" + artifact.path + "': " + e.what());
     }
   }
-  if (covered && std::none_of(artifact.payloads.begin(), artifact.payloads.end(), [](const auto &p) { return p.first.starts_with("torch/"); }))
-    throw Error("'" + artifact.path + "' has no torch program, so it runs on the native engine and on the cpu alone: leave out 'engine' "
-                "and 'device'");
+  const bool has_program =
+      std::any_of(artifact.payloads.begin(), artifact.payloads.end(), [](const auto &p) { return p.first.starts_with("torch/"); });
+  if (programs.empty() && options.engine != Engine::TORCH && covered) {
+    // without that library a torch program, if there is one, runs on a GPU, too
+    const bool instead = options.engine == Engine::AUTO && has_program && with_torch && options.device.starts_with("cuda");
+    if (!instead || fs::exists(companion("mlff_native_cuda.so")))
+      return std::unique_ptr<Model>(
+          device_function<Model *(const Artifact &, const Options &)>(options.device, "metalff_load_device_model")(artifact, options));
+  }
+  if (options.device == "kokkos")
+    throw Error("'" + artifact.path + "' runs on the torch engine, which knows no 'device kokkos': use 'device cpu'");
+  if (covered && !has_program)
+    throw Error("'" + artifact.path + "' has no torch program, so it runs on the native engine alone: leave out 'engine'");
 #ifdef METALFF_TORCH
   static const TorchLoader load = torch_loader();
   return std::unique_ptr<Model>(

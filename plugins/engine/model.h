@@ -14,7 +14,7 @@ namespace metalff {
 struct Options {
   enum class Engine { AUTO, TORCH, NATIVE } engine = Engine::AUTO;    ///< auto: native where the artefact has a payload for it
   bool single = false;           ///< evaluate in float32 (sums stay in float64)
-  std::string device = "cpu";    ///< "cpu" or "cuda:N"
+  std::string device = "cpu";    ///< "cpu", "cuda:N"; for tests "kokkos": the kernels of a device on the processor
   int threads = 1;
   int knots = -1;                ///< native engine: points of its radial splines; 0: exact functions, -1: the engine chooses
   int chunk = 0;                 ///< centres evaluated at a time; bounds memory; 0: the engine chooses
@@ -97,5 +97,8 @@ class Model {
 /// The model of an opened artefact. Throws Error. The torch engine compiles on first use on a machine (see compiled.h); `programs`
 /// names the directory of compiled ones and stands for that engine.
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs = {});
+
+/// What the native engine's library for a device would run on, in words. Throws Error where it is not built or there is no such device.
+std::string describe_device(const std::string &device);
 
 }    // namespace metalff

@@ -76,7 +76,7 @@ Settings Settings::of(const std::vector<std::string> &words, const Units &units,
         lmp->error->all(FLERR, "spline of pair_style mlff must be 0 (exact radial functions) or a number of points from 2 to 1000000");
     } else if (key == "device") {
       const std::string device = value();
-      if (device != "cpu" && !utils::strmatch(device, "^cuda:\\d+$"))
+      if (device != "cpu" && device != "kokkos" && !utils::strmatch(device, "^cuda:\\d+$"))
         lmp->error->all(FLERR, "device of pair_style mlff must be cpu or cuda:N, not '{}'", device);
       settings.options.device = device;
     } else if (key == "threads") {

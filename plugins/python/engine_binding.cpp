@@ -33,7 +33,7 @@ Options make_options(const std::string &precision, const std::string &device, in
   if (precision != "double" && precision != "single")
     throw Error("precision must be 'double' or 'single', not '" + precision + "'");
   const std::string index = device.starts_with("cuda:") ? device.substr(5) : "";
-  if (device != "cpu" && (index.empty() || index.find_first_not_of("0123456789") != std::string::npos))
+  if (device != "cpu" && device != "kokkos" && (index.empty() || index.find_first_not_of("0123456789") != std::string::npos))
     throw Error("device must be 'cpu' or 'cuda:N', not '" + device + "'");
   if (threads < 1) throw Error("threads must be at least 1, not " + std::to_string(threads));
   if (chunk < 0) throw Error("chunk must be 0 (automatic) or a number of atoms, not " + std::to_string(chunk));
@@ -117,6 +117,8 @@ PYBIND11_MODULE(_engine, m)
     return metalff::payload_name(artifact, make_options(precision, "cpu", 1));
   });
 #endif
+
+  m.def("describe_device", &metalff::describe_device, py::arg("device"));
 
   py::class_<Engine>(m, "Engine")
       .def(py::init<const std::string &, const std::string &, const std::string &, int, int,

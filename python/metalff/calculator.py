@@ -18,7 +18,8 @@ class MLFFCalculator(Calculator):
     Args:
         path: the ``.mlff`` file.
         precision: ``"double"`` or ``"single"`` (float32 inside the model, sums in float64).
-        device: ``"cpu"`` or ``"cuda:N"``.
+        device: ``"cpu"`` or ``"cuda:N"``. On a GPU edges are sent there and gradients come back with every structure, the model stays;
+            MACE and NEP run natively where MetalFF was built for that (docs/pair_mlff.md).
         threads: of the engine.
         chunk: atoms evaluated at a time by the torch engine, which bounds the memory; 0: chosen by the engine.
         engine: ``"native"`` (hand-written kernels, MACE), ``"torch"``, or ``"auto"``: native where the file has a payload for it.

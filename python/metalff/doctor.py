@@ -72,6 +72,7 @@ def examine() -> Iterator[Check]:
     yield setuptools()
     yield cache()
     yield from model_environments()
+    yield gpu_engine()
     yield bundled_model()
 
 
@@ -196,6 +197,19 @@ def model_environments() -> Iterator[Check]:
         else:
             advice = f"metalff env create {family}; needed only for {'DFT labels' if family == 'gpaw' else 'training and deploying'}"
             yield Check(name, "warn", found.state, advice)
+
+
+def gpu_engine() -> Check:
+    """Whether the native engine has a library for GPUs, and which card it runs on."""
+    name = "native engine on a GPU"
+    try:
+        from metalff._engine import EngineError, describe_device
+
+        return Check(name, "ok", f"cuda:0, {describe_device('cuda:0')}")
+    except ImportError as error:
+        return Check(name, "fail", _first(error), "reinstall MetalFF")
+    except EngineError as error:
+        return Check(name, "warn", str(error), "needed only for 'device cuda:N' of MACE and NEP")
 
 
 def bundled_model() -> Check:
