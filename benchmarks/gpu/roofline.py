@@ -18,14 +18,14 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PEAK = {8: 34e12, 4: 67e12}
 MEMORY = 3.35e12
-TEAM = 8
-"""Atoms that share a block, unless their fast memory is more than 100 kB (plugins/kokkos/launch_kokkos.h)."""
+MOST = 100 * 1024
+"""Bytes of fast memory beyond which fewer atoms share a block (plugins/kokkos/launch_kokkos.h)."""
 
 
 def block(stage: stages.Stage) -> tuple[int, int]:
     """Threads, and bytes of shared memory."""
     team = 1
-    while 2 * team <= TEAM and 2 * team * stage.shared <= 100 * 1024:
+    while 2 * team <= stage.team and 2 * team * stage.shared <= MOST:
         team *= 2
     each = -(-stage.shared // 16) * 16 + 16 if stage.shared else 0
     return team * stage.lanes, team * each

@@ -22,6 +22,7 @@ class Stage:
     bytes: float
     shared: int = 0  # bytes of fast memory of the lanes that work together
     lanes: int = 32
+    team: int = 8  # atoms that share a block at most
 
 
 def squared(l: int) -> int:
@@ -50,7 +51,9 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
     edges = neighbors(model["r_max"])
     lanes = 16 if max(layer["channels"] for layer in model["layers"]) <= 16 else 32
     precision = "double" if size == 8 else "float"
-    warp = rf"Warp<{precision}, {lanes}>"
+    warp = f"metalff::Warp<{precision}, {lanes}>"
+    of, to, group = (rf"metalff::\S*{name}" for name in (f"ByRow<{precision} const>", f"ByRow<{precision}>", f"ByGroup<{precision}"))
+    product = f"MultiplyRows<{warp}, {of}, {to}"
     stages = [around(edges, neighbors(model["r_max"] + skin))]
     forward, backward = [], []
     for k, layer in enumerate(model["layers"]):
@@ -82,20 +85,20 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
         skip = sum(2 * (2 * l + 1) * C * C for l in layer["skip"])
         send = 2 * squared(l_in) * C * D if not first else 0
         name = "true" if first else "false"
-        forward += [Stage("send", rf"MultiplyRows<[^;]*{warp}.*ByGroup<{precision}>", send, (sent + squared(l_in) * C) * size, 0, lanes)] if not first else []
+        forward += [Stage("send", f"MultiplyRows<{warp}, {of}, {group}>", send, (sent + squared(l_in) * C) * size, 0, lanes)] if not first else []
         forward += [
-            Stage(f"messages{of_first}", rf"GatherMessages<[^;]*{warp}, {name}>", gather, edges * EDGE + (messages + (0 if first else sent)) * size, shared, lanes),
-            Stage("linear", rf"MultiplyRows<[^;]*{warp}", linear, (messages + mid) * size, 0, lanes),
-            Stage("product", rf"ProductForward<[^;]*{warp}", 2 * terms * C, (mid + out) * size, 0, lanes),
-            Stage("update", rf"MultiplyRows<[^;]*{warp}", update + skip, (2 * out + (2 * out if layer["skip"] else 0)) * size, 0, lanes),
+            Stage(f"messages{of_first}", f"GatherMessages<{warp}, {name}>", gather, edges * EDGE + (messages + (0 if first else sent)) * size, shared, lanes),
+            Stage("linear", product, linear, (messages + mid) * size, 0, lanes),
+            Stage("product", f"ProductForward<{warp}", 2 * terms * C, (mid + out) * size, 0, lanes),
+            Stage("update", product, update + skip, (2 * out + (2 * out if layer["skip"] else 0)) * size, 0, lanes),
         ]
         mine = [
-            Stage("update, backward", rf"MultiplyRows<[^;]*{warp}", update + skip, (2 * out + (2 * out if layer["skip"] else 0)) * size, 0, lanes),
-            Stage("product, backward", rf"ProductBackward<[^;]*{warp}", 4 * terms * C, (2 * mid + out) * size, 0, lanes),
-            Stage("linear, backward", rf"MultiplyRows<[^;]*{warp}", linear, (mid + messages) * size, 0, lanes),
+            Stage("update, backward", product, update + skip, (2 * out + (2 * out if layer["skip"] else 0)) * size, 0, lanes),
+            Stage("product, backward", f"ProductBackward<{warp}", 4 * terms * C, (2 * mid + out) * size, 0, lanes),
+            Stage("linear, backward", product, linear, (mid + messages) * size, 0, lanes),
             Stage(
                 f"messages{of_first}, backward",
-                rf"ScatterGradients<[^;]*{warp}, {name}>",
+                f"ScatterGradients<{warp}, {name}>",
                 scatter,
                 edges * (EDGE + 48) + (messages + (0 if first else sent)) * size + (0 if first else edges * sent * size),
                 shared,
@@ -104,8 +107,8 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
         ]
         if not first:
             mine += [
-                Stage("sums of gradients", rf"GatherGradients<[^;]*{warp}", edges * sent, edges * (sent * size + 8) + sent * size, 0, lanes),
-                Stage("send, backward", rf"MultiplyRows<[^;]*{warp}.*ByGroup<{precision} const>", send, (sent + 2 * squared(l_in) * C) * size, 0, lanes),
+                Stage("sums of gradients", f"GatherGradients<{warp}", edges * sent, edges * (sent * size + 8) + sent * size, 0, lanes),
+                Stage("send, backward", f"MultiplyRows<{warp}, {group} const>, {to}", send, (sent + 2 * squared(l_in) * C) * size, 0, lanes),
             ]
         backward = mine + backward
     stages += merged(forward + backward)
@@ -120,18 +123,18 @@ def merged(stages: list[Stage]) -> list[Stage]:
             by[stage.label] = stage
         else:
             added = before.flops + stage.flops, before.bytes + stage.bytes
-            by[stage.label] = Stage(stage.label, stage.functor, *added, max(before.shared, stage.shared), stage.lanes)
+            by[stage.label] = Stage(stage.label, stage.functor, *added, max(before.shared, stage.shared), stage.lanes, stage.team)
     return list(by.values())
 
 
 def around(edges: int, candidates: int) -> Stage:
     """Positions of the candidates that lie within the neighbour list's skin, and the edges out of them."""
-    return Stage("edges", r"", 9 * candidates, candidates * (4 + 4) + 24 + edges * EDGE)
+    return Stage("edges", "NeighborhoodKokkos<Kokkos::Cuda>::update", 9 * candidates, candidates * (4 + 4) + 24 + edges * EDGE, team=4)
 
 
 def gathered(edges: int) -> Stage:
     """Forces out of dE/d vec of the edges that leave an atom and of those that end on it."""
-    return Stage("forces", r"", 6 * edges, edges * (24 + 24 + 8) + 24)
+    return Stage("forces", r"ForcesOf<Kokkos::Cuda, Kokkos::View<.*, false>", 6 * edges, edges * (24 + 24 + 8) + 24, team=4)
 
 
 def nep(text: str, size: int, skin: float = 2.0) -> tuple[list[Stage], int]:
@@ -157,7 +160,7 @@ def nep(text: str, size: int, skin: float = 2.0) -> tuple[list[Stage], int]:
     shared = nep_shared(size, lanes, group, l_max, n_angular, dim, neurons, k_radial, harmonics)
     precision = "double" if size == 8 else "float"
     kernel = Stage(
-        "nep", rf"NepFused<[^;]*Warp<{precision}, 32>, {8 if l_max > 4 else 4}, {7 if l_max > 4 else group}>", flops, radial * (EDGE + 24), shared, lanes
+        "nep", f"NepFused<metalff::Warp<{precision}, 32>, {8 if l_max > 4 else 4}, {7 if l_max > 4 else group}>", flops, radial * (EDGE + 24), shared, lanes
     )
     return [around(radial, neighbors(cutoff[0] + skin)), kernel, gathered(radial)], radial
 
