@@ -14,7 +14,7 @@ BLOCKS = 32
 
 @dataclass(frozen=True)
 class Kernel:
-    functor: str  # as in the source, with its template arguments
+    functor: str  # as in the source, with its template arguments, without the project's namespaces
     registers: int
     stack: int  # bytes of local memory
     spilled: int  # bytes
@@ -28,6 +28,7 @@ def kernels(log: str) -> list[Kernel]:
         re.S,
     )
     names = subprocess.run(["c++filt"], input="\n".join(f[0] for f in found), capture_output=True, text=True, check=True).stdout.splitlines()
+    names = [re.sub(r"_INTERNAL_\w+::|metalff::|\(anonymous namespace\)::", "", name) for name in names]
     return [Kernel(name, int(r), int(stack), int(stores) + int(loads)) for name, (_, stack, stores, loads, r) in zip(names, found)]
 
 

@@ -51,8 +51,8 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
     edges = neighbors(model["r_max"])
     lanes = 16 if max(layer["channels"] for layer in model["layers"]) <= 16 else 32
     precision = "double" if size == 8 else "float"
-    warp = f"metalff::Warp<{precision}, {lanes}>"
-    of, to, group = (rf"metalff::\S*{name}" for name in (f"ByRow<{precision} const>", f"ByRow<{precision}>", f"ByGroup<{precision}"))
+    warp = f"Warp<{precision}, {lanes}>"
+    of, to, group = f"ByRow<{precision} const>", f"ByRow<{precision}>", f"ByGroup<{precision}"
     product = f"MultiplyRows<{warp}, {of}, {to}"
     stages = [around(edges, neighbors(model["r_max"] + skin))]
     forward, backward = [], []
@@ -160,7 +160,7 @@ def nep(text: str, size: int, skin: float = 2.0) -> tuple[list[Stage], int]:
     shared = nep_shared(size, lanes, group, l_max, n_angular, dim, neurons, k_radial, harmonics)
     precision = "double" if size == 8 else "float"
     kernel = Stage(
-        "nep", f"NepFused<metalff::Warp<{precision}, 32>, {8 if l_max > 4 else 4}, {7 if l_max > 4 else group}>", flops, radial * (EDGE + 24), shared, lanes
+        "nep", f"NepFused<Warp<{precision}, 32>, {8 if l_max > 4 else 4}, {7 if l_max > 4 else group}>", flops, radial * (EDGE + 24), shared, lanes
     )
     return [around(radial, neighbors(cutoff[0] + skin)), kernel, gathered(radial)], radial
 
