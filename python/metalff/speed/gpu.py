@@ -111,6 +111,7 @@ def plot(documents: list[dict], path) -> None:
             )
     axes.set(xscale="log", yscale="log", xlabel="atoms", ylabel="ns per atom and step")
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter("")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
