@@ -1,5 +1,6 @@
 # make demo   everything from nothing to demo/report.html
 # make test   the whole test suite, from nothing
+# make test-kokkos  only what needs a LAMMPS with KOKKOS, which is built once into the cache; make test runs it, too
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
 # make labels-stop  ends that within one label, and puts what is finished into the sets
 # make gpu-bundle   gpu-bundle/, to carry to a machine with a GPU and run there (docs/gpu.md); needs nvcc and a LAMMPS for CUDA, or its source
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: demo test install clean labels labels-stop gpu-bundle
+.PHONY: demo test test-kokkos kokkos-lammps install clean labels labels-stop gpu-bundle
 
 install: $(VENV)/.metalff
 
@@ -43,8 +44,16 @@ demo: $(VENV)/.metalff
 test: export METALFF_HOME := $(CURDIR)/.metalff
 test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
 test: export OMP_NUM_THREADS := 1
-test: $(VENV)/.metalff
+test: $(VENV)/.metalff kokkos-lammps
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(WHICH)
+
+# a LAMMPS with KOKKOS and the plugin for it; says "skipped" where there is no source, and the tests of mlff/kk are skipped then
+kokkos-lammps: $(VENV)/.metalff
+	@$(BIN)/python tests/kokkos/build_lammps.py
+
+test-kokkos: $(VENV)/.metalff kokkos-lammps
+	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests/kokkos"); import build_lammps; sys.exit(not build_lammps.plugin())' || exit 0; \
+	  $(BIN)/python -m pytest tests/kokkos
 
 test-all: WHICH := -m "slow or not slow"
 test-all: test

@@ -235,7 +235,7 @@ template <class Space> class NeighborhoodKokkos {
         },
         ghosts);
     graph.n_nodes = n_owned + ghosts;
-    graph.longest = longest;
+    graph.longest = longest > 0 ? longest : 0;    // the largest of none is the least integer
     graph.n_candidates = scan<Space>(graph.first, graph.n_nodes);
     if (graph.n_candidates > std::numeric_limits<int>::max() / 2) return false;
     const std::int64_t n = graph.n_candidates;

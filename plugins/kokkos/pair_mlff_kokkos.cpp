@@ -417,6 +417,7 @@ void PairMLFFKokkos<DeviceType>::evaluate_on_device(std::size_t m, const Array<D
         d.models[m]->evaluate(d.graphs[m], energy, grad, exchange ? &d.exchange : nullptr);
       } catch (const std::exception &e) {
         failure = fmt::format("'{}' could not be evaluated: {}", members_[m].artifact.path, e.what());
+        if (exchange) error->one(FLERR, failure);    // the other ranks wait for this one between two layers
       }
     stop_together(failure);
   }
