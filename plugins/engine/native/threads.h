@@ -1,25 +1,26 @@
 // Work shared by the threads of one evaluation.
 #pragma once
 
-#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <thread>
 #include <vector>
 
 namespace metalff {
 
-/// Calls work(item, thread) for each of `count` items, on `threads` threads; throws the first failure after all have ended.
+/// Calls work(item, thread) for each of `count` items, on `threads` threads; throws the first failure after all have ended. Which thread has
+/// which items is fixed, so that sums of a thread's items are the same in every run.
 template <typename Work> void share(int count, int threads, Work &&work)
 {
   if (threads == 1) {
     for (int item = 0; item < count; ++item) work(item, 0);
     return;
   }
-  std::atomic<int> next{0};
   std::vector<std::exception_ptr> failures(threads);
   auto run = [&](int thread) {
+    const int begin = int(std::int64_t(count) * thread / threads), end = int(std::int64_t(count) * (thread + 1) / threads);
     try {
-      for (int item; (item = next++) < count;) work(item, thread);
+      for (int item = begin; item < end; ++item) work(item, thread);
     } catch (...) {
       failures[thread] = std::current_exception();
     }
