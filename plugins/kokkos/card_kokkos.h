@@ -33,14 +33,15 @@ inline std::string describe_card(int number, int compute)
   if (status == cudaErrorInsufficientDriver)
     throw Error("the driver of the GPU is too old for 'device " + wanted + "' (CUDA says: " + cudaGetErrorString(status) + "; driver for CUDA " +
                 cuda_version(driver) + ", needed " + cuda_version(runtime) + "): install a newer driver");
-  if (status != cudaSuccess || count == 0)
-    throw Error("there is no GPU for 'device " + wanted + "' (CUDA says: " +
-                cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status) + "): use 'device cpu'");
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
+    throw Error("there is no GPU for 'device " + wanted + "' (CUDA says: " + cudaGetErrorString(cudaErrorNoDevice) + "): use 'device cpu'");
+  if (status != cudaSuccess)
+    throw Error("the GPU of 'device " + wanted + "' cannot be used (CUDA says: " + cudaGetErrorString(status) + ")");
   if (number >= count)
     throw Error("'device " + wanted + "' is too high a number: this machine has " + std::to_string(count) + " GPU(s), counted from cuda:0");
   cudaDeviceProp card;
   if (const cudaError_t failed = cudaGetDeviceProperties(&card, number); failed != cudaSuccess)
-    throw Error("the GPU " + wanted + " cannot be used (CUDA says: " + cudaGetErrorString(failed) + ")");
+    throw Error("the GPU of 'device " + wanted + "' cannot be used (CUDA says: " + cudaGetErrorString(failed) + ")");
   if (10 * card.major + card.minor < compute)
     throw Error("the GPU " + wanted + " (" + card.name + ", compute capability " + std::to_string(card.major) + "." + std::to_string(card.minor) +
                 ") is older than this build of MetalFF is for (" + std::to_string(compute / 10) + "." + std::to_string(compute % 10) +

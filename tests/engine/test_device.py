@@ -4,6 +4,7 @@ Here its kernels run on a Kokkos for processors (``device kokkos``, mlff_native_
 see plugins/kokkos/CMakeLists.txt.
 """
 
+import os
 import subprocess
 import sys
 
@@ -195,7 +196,45 @@ def test_the_library_of_gpus_is_not_built():
     assert gpu_engine().status == "warn" and "-DMLFF_CUDA=ON" in gpu_engine().found
 
 
-@pytest.mark.skipif(not CUDA.is_file(), reason=f"{CUDA.name} is not built: -DMLFF_CUDA=ON -DKokkos_SOURCE=…")
+needs_cuda = pytest.mark.skipif(
+    not CUDA.is_file(), reason=f"{CUDA.name} is not built: -DMLFF_CUDA=ON -DKokkos_SOURCE=…"
+)
+DRIVERS = {  # libcuda.so.1 with a version, and what it says to all that CUDA asks
+    "too old": (11040, 0, "the driver of the GPU is too old for 'device cuda:0' (CUDA says: CUDA driver version is "),
+    "without a card": (99000, 100, "there is no GPU for 'device cuda:0' (CUDA says: no CUDA-capable device is detected)"),
+    "broken": (99000, 999, "the GPU of 'device cuda:0' cannot be used (CUDA says: unknown error)"),
+}
+DRIVER = """
+#include <string.h>
+int cuInit(unsigned flags) { return SAYS; }
+int cuDriverGetVersion(int *version) { *version = VERSION; return 0; }
+int cuGetProcAddress(const char *name, void **function, int version, unsigned long flags)
+{
+  *function = !strcmp(name, "cuDriverGetVersion") ? (void *) cuDriverGetVersion
+            : !strncmp(name, "cuGetProcAddress", 16) ? (void *) cuGetProcAddress : (void *) cuInit;
+  return 0;
+}
+int cuGetProcAddress_v2(const char *name, void **function, int version, unsigned long flags, void *status)
+{
+  return cuGetProcAddress(name, function, version, flags);
+}
+"""
+
+
+@needs_cuda
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_drivers_that_do_not_do(driver, tmp_path):
+    version, says, sentence = DRIVERS[driver]
+    (tmp_path / "driver.c").write_text(DRIVER)
+    command = ["gcc", "-w", "-shared", "-fPIC", f"-DVERSION={version}", f"-DSAYS={says}", "-Wl,-soname,libcuda.so.1"]
+    subprocess.run([*command, "-o", "libcuda.so.1", "driver.c"], cwd=tmp_path, check=True)
+    code = "from metalff.doctor import gpu_engine; print(gpu_engine().found)"
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.startswith(sentence) and done.stdout.count("\n") == 1, done.stdout + done.stderr
+
+
+@needs_cuda
 @every_model
 def test_a_gpu_gives_the_numbers_of_the_processor_or_is_not_there(name):
     check = gpu_engine()
