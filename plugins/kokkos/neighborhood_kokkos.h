@@ -40,6 +40,13 @@ template <class Space> std::int64_t scan(const Array<Space, int> &array, int n)
   return sum;
 }
 
+/// An integer for every number, in their order and with a place for NaN.
+KOKKOS_INLINE_FUNCTION std::int64_t ordered(double number)
+{
+  const auto bits = Kokkos::bit_cast<std::int64_t>(number);
+  return bits < 0 ? std::int64_t(0x8000000000000000) - bits : bits;
+}
+
 /// The lanes that share a row: of a warp on a GPU, none on a host.
 template <class Space> struct RowPolicy {
   using Execution = typename Space::execution_space;
@@ -262,17 +269,23 @@ template <class Space> class NeighborhoodKokkos {
     return true;
   }
 
-  /// Each candidate goes where as many of its row come before it: by group of types, node, and place among the images of one atom.
+  /// Each candidate goes where as many of its row come before it: by group of types, owned node, and place. Ghosts that are nodes go by their place
+  /// alone, for LAMMPS numbers them in any order.
   template <class X, class Type> void sort(const X &x, const Type &type)
   {
     const auto found = temporary_, centre = centre_, first = graph.first, ends = end_atom_, end_nodes = end_node_, nodes = node_of, owner = owner_,
                keys = graph.neighbor, group_of = group_of_;
     const bool folds = owner.data() != nullptr;
+    const int n_owned = graph.n_owned;
     const auto n = Kokkos::RangePolicy<Execution>(0, graph.n_candidates);
-    Kokkos::parallel_for("mlff/keys", n, KOKKOS_LAMBDA(const int c) { keys(c) = nodes(folds ? owner(found(c)) : found(c)); });
+    Kokkos::parallel_for("mlff/keys", n, KOKKOS_LAMBDA(const int c) {
+      const int node = nodes(folds ? owner(found(c)) : found(c));
+      keys(c) = node < n_owned ? node : n_owned;
+    });
     Kokkos::parallel_for(
         "mlff/sort", n, KOKKOS_LAMBDA(const int c) {
           const int a = found(c), key = keys(c), t = group_of(type(a)), begin = first(centre(c)), end = first(centre(c) + 1);
+          const std::int64_t at[3] = {ordered(x(a, 0)), ordered(x(a, 1)), ordered(x(a, 2))};
           int place = begin;
           for (int d = begin; d < end; ++d) {
             if (d == c) continue;
@@ -281,15 +294,16 @@ template <class Space> class NeighborhoodKokkos {
               const int b = found(d);
               before = d < c;
               for (int axis = 0; axis < 3; ++axis)    // the last that differs is the one that decides: z, y, x
-                if (x(b, axis) != x(a, axis)) before = x(b, axis) < x(a, axis);
-            } else if (!folds) {    // owned nodes are sorted by group, ghosts are not
+                if (const std::int64_t other = ordered(x(b, axis)); other != at[axis]) before = other < at[axis];
+            }
+            if (!folds) {    // owned nodes are sorted by group, ghosts are not
               const int other = group_of(type(found(d)));
               if (other != t) before = other < t;
             }
             place += before;
           }
           ends(place) = a;
-          end_nodes(place) = key;
+          end_nodes(place) = nodes(folds ? owner(a) : a);
         });
   }
 

@@ -216,11 +216,35 @@ template <class DeviceType> NeighborRows PairMLFFKokkos<DeviceType>::rows() cons
   }
 }
 
+/// Several threads number ghosts and fill LAMMPS' bins in any order, and so the rows: sorted by place, they are the same in every run.
+template <class DeviceType> void PairMLFFKokkos<DeviceType>::sort_rows()
+{
+  if constexpr (on_host) {
+    if (DeviceType().concurrency() == 1) return;
+    const NeighborRows list = rows();
+    if (list.step != 1) return;
+    const auto *neighbors = static_cast<const NeighListKokkos<DeviceType> *>(this->list);
+    const int n = neighbors->inum + (ghostneigh ? neighbors->gnum : 0), *ilist = neighbors->d_ilist.data();
+    double **x = atom->x;
+    Kokkos::parallel_for("mlff/sort rows", Kokkos::RangePolicy<typename DeviceType::execution_space>(0, n), [=](const int k) {
+      int *row = const_cast<int *>(list[ilist[k]]);
+      std::sort(row, row + list.count[ilist[k]], [=](int a, int b) {
+        const double *p = x[a & NEIGHMASK], *q = x[b & NEIGHMASK];
+        for (int c = 2; c > 0; --c)
+          if (const std::int64_t i = ordered(p[c]), j = ordered(q[c]); i != j) return i < j;
+        return ordered(p[0]) < ordered(q[0]);
+      });
+    });
+    DeviceType().fence();
+  }
+}
+
 template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute(int eflag, int vflag)
 {
   if constexpr (has_device)
     if (device_) return compute_on_device(eflag, vflag);
   atomKK->sync(Host, datamask_read);
+  if (neighbor->ago == 0) sort_rows();
   PairMLFF::compute(eflag, vflag);
   atomKK->modified(Host, datamask_modify);
 }

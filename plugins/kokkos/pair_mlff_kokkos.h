@@ -54,6 +54,7 @@ template <class DeviceType> class PairMLFFKokkos : public PairMLFF, public Kokko
   void choose_kernels();
   void free_per_atom();
   void grow_per_atom();
+  void sort_rows();
   void compute_on_device(int eflag, int vflag);
   void predict_device_memory();
   void evaluate_on_device(std::size_t member, const Array<DeviceType, double> &energy, const Array<DeviceType, double> &grad);
