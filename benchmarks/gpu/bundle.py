@@ -89,12 +89,13 @@ def plugin(built: cuda_lammps.CudaLammps, lib: Path, say) -> str:
     quiet(cmake(), "-S", ROOT, "-B", place, *words)
     variables = environment() | {"NVCC_APPEND_FLAGS": "-Xptxas -v"}
     said = quiet(cmake(), "--build", place, "-j", "1", "--target", "mlffkkplugin", "mlff_kokkos", environment=variables)
-    log = place / "ptxas.txt"
-    if "Compiling entry function" in said:  # else all was compiled before, and the log is that of then
-        log.write_text(said)
+    logs = place / "ptxas"  # one of each source, for only those that changed are compiled again
+    logs.mkdir(exist_ok=True)
+    for source, log in re.findall(r"Building CXX object \S*/(\S+)\.o$(.*?)(?=^\[ *\d+%\]|\Z)", said, re.M | re.S):
+        (logs / f"{source}.txt").write_text(log)
     for library in place.glob("*.so"):
         quiet("strip", "--strip-unneeded", "-o", lib / library.name, library)
-    return log.read_text() if log.is_file() else ""
+    return "".join(path.read_text() for path in sorted(logs.iterdir()))
 
 
 def libraries(lib: Path) -> None:
