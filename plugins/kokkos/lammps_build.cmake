@@ -29,9 +29,9 @@ foreach(FOLDER ${LAMMPS_BUILD_DIR}/lib/kokkos ${THEIR_Kokkos_DIR})
   endif()
 endforeach()
 get_property(TARGETS DIRECTORY PROPERTY IMPORTED_TARGETS)
-foreach(TARGET ${TARGETS})
-  if(TARGET MATCHES "^Kokkos::")    # nothing is linked; what Kokkos was linked with need not be found here
-    set_target_properties(${TARGET} PROPERTIES INTERFACE_LINK_LIBRARIES "")
+foreach(PART ${TARGETS})
+  if("${PART}" MATCHES "^Kokkos::")    # nothing is linked; what Kokkos was linked with need not be found here
+    set_target_properties(${PART} PROPERTIES INTERFACE_LINK_LIBRARIES "")
   endif()
 endforeach()
 if(NOT TARGET Kokkos::kokkoscore)
