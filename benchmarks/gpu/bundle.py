@@ -16,7 +16,7 @@ import time
 import zipfile
 from pathlib import Path
 
-import cases
+import bundle_cases as cases
 import cuda_lammps
 import parts
 import runs
@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MOST = 40e6
 """Bytes of the folder."""
-TRAVELS = ("cases.py", "runs.py", "parts.py", "check.py", "run.sh")
+TRAVELS = ("bundle_cases.py", "runs.py", "parts.py", "check.py", "run.sh")
 SANITIZER = "nvidia-cuda-sanitizer-api==13.0.*"
 
 

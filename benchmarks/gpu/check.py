@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-import cases
+import bundle_cases as cases
 import parts
 from runs import Backend
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cases
+import bundle_cases as cases
 import runs
 from runs import Backend
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import cases
+import bundle_cases as cases
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk

@@ -16,7 +16,7 @@ from metalff.lammps import lmp_executable, plugin_path
 from metalff.speed import gpu
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "gpu"
-NAMES = ("cases", "runs", "parts", "check", "bundle", "structures", "cuda_lammps", "ptxas", "stages", "roofline")
+NAMES = ("bundle_cases", "runs", "parts", "check", "bundle", "structures", "cuda_lammps", "ptxas", "stages", "roofline")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def scripts():
 @pytest.fixture(scope="module")
 def folder(scripts, tmp_path_factory):
     """A bundle of one model, without what is for a GPU."""
-    cases, path = scripts["cases"], tmp_path_factory.mktemp("gpu") / "bundle"
+    cases, path = scripts["bundle_cases"], tmp_path_factory.mktemp("gpu") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases, "MODELS", {"Cu-nep": ("nep", ["Cu"])})
         scripts["bundle"].make(path, host=True, say=lambda line: None)
