@@ -100,10 +100,12 @@ def plugin(built: cuda_lammps.CudaLammps, lib: Path, say) -> str:
 
 def libraries(lib: Path) -> None:
     """What the programs need besides the C library and the driver."""
-    cuda = Path(shutil.which("nvcc")).resolve().parents[1]
-    found = [*cuda.glob("lib64/libcudart.so.13"), *cuda.glob("targets/*/lib/libcudart.so.13")]
+    said = subprocess.run(["nvcc", "--dryrun", "-x", "cu", "-"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    tops = re.findall(r"\bTOP=(\S+)", said.stdout + said.stderr)  # a wrapper of nvcc may stand elsewhere
+    cuda = Path(tops[0]).resolve() if tops else Path(shutil.which("nvcc")).resolve().parents[1]
+    found = list(cuda.glob("**/libcudart.so.13"))
     if not found:
-        raise MetalffError(f"libcudart.so.13 is not in {cuda}: install the CUDA toolkit 13")
+        raise MetalffError(f"libcudart.so.13 is not with the nvcc of {cuda}: install the CUDA toolkit 13")
     shutil.copy(found[0], lib / "libcudart.so.13")
     for name in ("libstdc++.so.6", "libgcc_s.so.1"):
         shutil.copy(quiet("g++", f"-print-file-name={name}").strip(), lib / name)
