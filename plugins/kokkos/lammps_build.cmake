@@ -45,10 +45,8 @@ foreach(PART kokkoscore kokkoscontainers kokkosalgorithms kokkossimd)
     target_include_directories(kokkos_headers SYSTEM INTERFACE ${FOLDERS})
   endif()
 endforeach()
-get_target_property(FLAGS Kokkos::kokkoscore INTERFACE_COMPILE_OPTIONS)
-if(FLAGS)
-  target_compile_options(kokkos_headers INTERFACE ${FLAGS})
-endif()
+# flags for nvcc: of the files that go through it
+get_target_property(KOKKOS_FLAGS Kokkos::kokkoscore INTERFACE_COMPILE_OPTIONS)
 string(TOLOWER ${THEIR_KOKKOS_PREC} PRECISION)
 string(TOUPPER ${THEIR_KOKKOS_LAYOUT} LAYOUT)
 set(PRECISION_double DOUBLE_DOUBLE)
@@ -63,6 +61,9 @@ message(STATUS "KOKKOS in ${PRECISION} precision, layout ${THEIR_KOKKOS_LAYOUT},
 
 # CUDA: Kokkos' wrapper around nvcc stands in for the compiler; only this target goes through it
 function(metalff_compile_for_kokkos TARGET)
+  if(KOKKOS_FLAGS)
+    target_compile_options(${TARGET} PRIVATE ${KOKKOS_FLAGS})
+  endif()
   if(THEIR_Kokkos_ENABLE_CUDA)
     find_program(NVCC_WRAPPER nvcc_wrapper HINTS ${LAMMPS_SOURCE_DIR}/lib/kokkos/bin ${THEIR_Kokkos_DIR}/../../../bin REQUIRED)
     find_program(LAUNCHER kokkos_launch_compiler HINTS ${LAMMPS_SOURCE_DIR}/lib/kokkos/bin ${THEIR_Kokkos_DIR}/../../../bin REQUIRED)

@@ -2,7 +2,8 @@
 // Kokkos or of LAMMPS' classes, so that it loads into any LAMMPS; the styles are in mlff_kokkos.so beside it.
 #include "lammps/version_guard.h"
 
-#include <Kokkos_Macros.hpp>
+#define KOKKOS_MACROS_HPP    // the configuration alone: with CUDA, Kokkos' other headers take nvcc
+#include <KokkosCore_config.h>
 
 #include <dlfcn.h>
 #include <filesystem>
