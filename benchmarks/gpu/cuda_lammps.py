@@ -171,9 +171,9 @@ def cmake() -> str:
 
 def quiet(*command, environment=None) -> str:
     """What a command said; its last lines when it fails."""
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        said = [line for line in done.stdout.splitlines() if line.strip()]
         wrong = [line for line in said if "error" in line.lower()] or said[-3:]
         raise MetalffError(f"{Path(str(command[0])).name} stopped: {' / '.join(wrong[:3])}")
-    return done.stdout + done.stderr
+    return done.stdout
