@@ -13,7 +13,12 @@ import build_lammps
 from cases import BAR, STRUCTURES
 
 
-LACKS = ("Requested neighbor stencil method does not exist", "Unrecognized fix style 'pair'", "Unknown command: read_restart")
+LACKS = (
+    "Requested neighbor stencil method does not exist",
+    "Unrecognized fix style 'pair'",
+    "Unrecognized compute style 'centroid/stress/atom'",
+    "Unknown command: read_restart",
+)
 
 
 @dataclass

@@ -99,6 +99,18 @@ def test_fix_pair_keeps_the_deviation_of_atoms(way, program, tmp_path):
 
 
 @every_way
+def test_centroid_virials_of_atoms(way, program, tmp_path):
+    keywords, ranks, threads = WAYS[way]
+    for who, words, options in (("plain", "", {"kokkos": False}), ("kk", keywords, {"ranks": ranks, "threads": threads})):
+        lines = md([f"pair_style mlff {words}", f"pair_coeff * * {model('Cu-mace')} Cu"], steps=2, what=" ".join(f"c_cv[{k}]" for k in range(1, 10)))
+        at = lines.index("thermo 5")
+        program.works(tmp_path / who, [*lines[:at], "compute cv all centroid/stress/atom NULL virial", *lines[at:]], **options)
+    plain, ours = state(tmp_path / "plain"), state(tmp_path / "kk")
+    assert np.abs(plain[:, 8:] - plain[:, [8, 9, 10, 14, 15, 16, 11, 12, 13]]).max() > 1, "not symmetric"
+    np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-10 * np.abs(plain).max())
+
+
+@every_way
 def test_null_and_hybrid(way, program, tmp_path):
     """Atoms of the second type are none of the model's."""
     keywords, ranks, threads = WAYS[way]
