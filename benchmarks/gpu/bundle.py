@@ -107,8 +107,10 @@ def libraries(lib: Path) -> None:
     if not found:
         raise MetalffError(f"libcudart.so.13 is not with the nvcc of {cuda}: install the CUDA toolkit 13")
     shutil.copy(found[0], lib / "libcudart.so.13")
+    spare = lib / "spare"  # for a machine without, or with older ones: these ask for a newer C library than the programs do
+    spare.mkdir()
     for name in ("libstdc++.so.6", "libgcc_s.so.1"):
-        shutil.copy(quiet("g++", f"-print-file-name={name}").strip(), lib / name)
+        shutil.copy(quiet("g++", f"-print-file-name={name}").strip(), spare / name)
 
 
 def glibc(lib: Path, program: Path) -> str:

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -50,6 +51,14 @@ def program(work: Path) -> str:
     return str(path)
 
 
+def starts(program: str, variables: dict) -> bool:
+    """Whether the machine has all libraries that it needs."""
+    try:
+        return subprocess.run([program, "-h"], env=os.environ | variables, capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
 def main() -> int:
     chosen = options()
     started = time.monotonic()
@@ -64,7 +73,11 @@ def main() -> int:
         "OMP_PROC_BIND": "false",
         "OMP_WAIT_POLICY": "passive",
     }
-    backend = Backend(chosen.lmp or program(work), tuple(chosen.flags.split()), chosen.keywords, variables)
+    lmp = chosen.lmp or program(work)
+    spare = variables | {"LD_LIBRARY_PATH": f"{FOLDER / 'lib' / 'spare'}:{variables['LD_LIBRARY_PATH']}"}
+    if not chosen.lmp and not starts(lmp, variables) and starts(lmp, spare):
+        variables = spare
+    backend = Backend(lmp, tuple(chosen.flags.split()), chosen.keywords, variables)
     bench = parts.Bench(FOLDER, work, backend, tuple(chosen.sizes), tuple(chosen.models), chosen.at_once, chosen.run_seconds)
     results = {
         "schema": 1,
