@@ -34,7 +34,8 @@ ROOT = HERE.parents[1]
 MOST = 40e6
 """Bytes of the folder."""
 TRAVELS = ("bundle_cases.py", "runs.py", "parts.py", "check.py", "run.sh")
-SANITIZER = "nvidia-cuda-sanitizer-api==13.0.*"
+SANITIZER = "nvidia-cuda-sanitizer-api==13.5.25"
+"""Not older: those packages lack the programs that it starts others with."""
 
 
 def model(name: str, path: Path) -> None:
@@ -121,21 +122,28 @@ def glibc(lib: Path, program: Path) -> str:
     return max(asked, key=lambda version: tuple(map(int, version.split("."))))
 
 
+def pack(path: Path, files: dict[str, Path]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, file in files.items():
+            archive.write(file, name)
+
+
 def sanitizer(path: Path, say) -> str:
-    """compute-sanitizer out of its package, without its headers; its version, empty when it could not be had."""
+    """compute-sanitizer out of its package, without headers and what is for 32 bits; its version, empty when it could not be had."""
     place = cuda_lammps.folder() / "sanitizer"
-    if not [*place.glob("*.whl")]:
+    version = SANITIZER.partition("==")[2]
+    if not [*place.glob(f"*-{version}-*.whl")]:
         asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place, SANITIZER]
         if subprocess.run([*map(str, asked)], capture_output=True).returncode:
             say("compute-sanitizer could not be downloaded: the folder goes without it")
             return ""
-    wheel = max(place.glob("*.whl"))
+    (wheel,) = place.glob(f"*-{version}-*.whl")
     with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
         for name in given.namelist():
-            _, _, inner = name.partition("nvidia/cu13/")
-            if inner == "bin/compute-sanitizer" or re.fullmatch(r"lib/.*\.so", inner) or name.endswith("License.txt"):
+            _, _, inner = name.partition("nvidia/cu13/compute-sanitizer/")
+            if inner and "/" not in inner or name.endswith("License.txt"):
                 out.writestr(inner or "License.txt", given.read(name))
-    return wheel.name.split("-")[1]
+    return version
 
 
 def commit() -> str:
@@ -153,13 +161,12 @@ def make(folder: Path, host: bool, say=print) -> dict:
         if not (folder / "bundle.json").is_file() and any(folder.iterdir()):
             raise MetalffError(f"{folder} is not a bundle: choose another folder, or remove it")
         shutil.rmtree(folder)
-    for room in ("lib", "models", "inputs", "reference"):
+    for room in ("models", "inputs", "reference"):
         (folder / room).mkdir(parents=True)
     (folder / "bundle.json").write_text("{}")
     for name in TRAVELS:
         shutil.copy(HERE / name, folder / name)
-    lib = folder / "lib"
-    quiet("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", HERE / "hooks.c", "-o", lib / "libhooks.so")
+    quiet("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", HERE / "hooks.c", "-o", folder / "libhooks.so")
     for name in cases.MODELS:
         model(name, folder / "models" / f"{name}.mlff")
     for elements in {tuple(e) for _, e in cases.MODELS.values()}:
@@ -168,13 +175,15 @@ def make(folder: Path, host: bool, say=print) -> dict:
     references(folder, say)
     described = {"commit": commit(), "versions": versions("lammps", "metalff"), "made": time.strftime("%Y-%m-%d")}
     if built:
+        lib = folder / "lib"
+        lib.mkdir()
         (folder / "ptxas.txt").write_text(plugin(built, lib, say))
         libraries(lib)
-        say("packing LAMMPS")
-        with built.program.open("rb") as stream, gzip.GzipFile(folder / "lmp.gz", "wb", 9, mtime=0) as packed:
-            shutil.copyfileobj(stream, packed)
         described["nvcc"] = re.findall(r"release .*", quiet("nvcc", "--version"))[-1]
         described["glibc"] = glibc(lib, built.program)
+        say("packing")
+        pack(folder / "programs.zip", {"lmp": built.program} | {f"lib/{file.relative_to(lib)}": file for file in lib.rglob("*.so*")})
+        shutil.rmtree(lib)
         described["compute-sanitizer"] = sanitizer(folder / "sanitizer.zip", say)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     described |= {"bytes": size, "seconds": round(time.monotonic() - started, 1)}

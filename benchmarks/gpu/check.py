@@ -4,7 +4,6 @@ Writes results.json anew after every row, so that what ends early loses nothing,
 """
 
 import argparse
-import gzip
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
+import zipfile
 from pathlib import Path
 
 import bundle_cases as cases
@@ -40,15 +40,14 @@ def options():
     return parser.parse_args()
 
 
-def program(work: Path) -> str:
-    """The folder's LAMMPS, unpacked."""
-    path = work / "lmp"
-    if not path.is_file():
-        with gzip.open(FOLDER / "lmp.gz") as packed, path.with_suffix(".part").open("wb") as stream:
-            shutil.copyfileobj(packed, stream)
-        path.with_suffix(".part").chmod(0o755)
-        path.with_suffix(".part").rename(path)
-    return str(path)
+def unpacked(work: Path) -> Path:
+    """The folder's LAMMPS, ``lmp``, and its libraries, ``lib``."""
+    place = work / "programs"
+    shutil.rmtree(place, ignore_errors=True)
+    with zipfile.ZipFile(FOLDER / "programs.zip") as archive:
+        archive.extractall(place)
+    (place / "lmp").chmod(0o755)
+    return place
 
 
 def starts(program: str, variables: dict) -> bool:
@@ -64,17 +63,17 @@ def main() -> int:
     started = time.monotonic()
     work = chosen.out.resolve().with_suffix(".work")
     work.mkdir(parents=True, exist_ok=True)
-    own = str(FOLDER / "lib")
-    libraries = chosen.libraries or own
+    place = work if chosen.lmp else unpacked(work)
+    own = str(place / "lib")
     variables = {
         "LAMMPS_PLUGIN_PATH": chosen.plugins or own,
-        "LD_LIBRARY_PATH": ":".join(filter(None, [libraries, os.environ.get("LD_LIBRARY_PATH")])),
+        "LD_LIBRARY_PATH": ":".join(filter(None, [chosen.libraries or own, os.environ.get("LD_LIBRARY_PATH")])),
         "OMP_NUM_THREADS": "1",
         "OMP_PROC_BIND": "false",
         "OMP_WAIT_POLICY": "passive",
     }
-    lmp = chosen.lmp or program(work)
-    spare = variables | {"LD_LIBRARY_PATH": f"{FOLDER / 'lib' / 'spare'}:{variables['LD_LIBRARY_PATH']}"}
+    lmp = chosen.lmp or str(place / "lmp")
+    spare = variables | {"LD_LIBRARY_PATH": f"{own}/spare:{variables['LD_LIBRARY_PATH']}"}
     if not chosen.lmp and not starts(lmp, variables) and starts(lmp, spare):
         variables = spare
     backend = Backend(lmp, tuple(chosen.flags.split()), chosen.keywords, variables)

@@ -193,7 +193,7 @@ def repeatability(bench: Bench, clock: Clock):
 
 
 def hooks(bench: Bench, mode: str, file: Path) -> dict[str, str]:
-    return {"KOKKOS_TOOLS_LIBS": str(bench.folder / "lib" / "libhooks.so"), "MLFF_HOOKS": mode, "MLFF_HOOKS_OUT": str(file)}
+    return {"KOKKOS_TOOLS_LIBS": str(bench.folder / "libhooks.so"), "MLFF_HOOKS": mode, "MLFF_HOOKS_OUT": str(file)}
 
 
 def counted(file: Path) -> dict[tuple[str, ...], tuple[int, float]]:
@@ -322,9 +322,9 @@ def sanitizer(bench: Bench) -> str | None:
     if not unpacked.is_dir():
         with zipfile.ZipFile(carried) as archive:
             archive.extractall(unpacked)
-    program = unpacked / "bin" / "compute-sanitizer"
-    program.chmod(0o755)
-    return str(program)
+    for program in (unpacked / "compute-sanitizer", *unpacked.glob("TreeLauncher*")):
+        program.chmod(0o755)
+    return str(unpacked / "compute-sanitizer")
 
 
 def memcheck(bench: Bench, clock: Clock):

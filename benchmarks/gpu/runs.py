@@ -97,6 +97,8 @@ def run(backend: Backend, text: str, folder: Path, seconds: float, variables=Non
     if status is None:
         return Outcome(said, f"did not end within {max(1.0, seconds):.0f} s", late=True)
     errors = re.findall(r"^ERROR.*", said, re.M)
+    if status and not errors:
+        errors = re.findall(r"^(?:Exception: .*|terminate called .*|.*\bcudaError\w+.*)", said, re.M)
     if status or errors:
         return Outcome(said, errors[-1] if errors else f"LAMMPS ended with status {status}: {last_line(said)}")
     return Outcome(said, "")

@@ -104,7 +104,7 @@ def test_copies_between_host_and_device(scripts, tmp_path):
 
 
 def test_hooks_compile_and_bad_folders(scripts, folder, tmp_path):
-    assert (folder / "lib" / "libhooks.so").is_file()
+    assert (folder / "libhooks.so").is_file()
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine").touch()
