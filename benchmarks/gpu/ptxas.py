@@ -33,12 +33,12 @@ def kernels(log: str) -> list[Kernel]:
 
 
 def occupancy(registers: int, threads: int, shared: int) -> tuple[int, str]:
-    """Warps that are resident at once, and what bounds them: registers, shared memory, or the machine."""
+    """Warps that are resident at once, and what bounds them: registers, shared memory, or nothing but the machine."""
     warps = -(-threads // 32)
     by = {
+        "nothing": min(WARPS // warps, BLOCKS),
         "registers": REGISTERS // (-(-registers // 8) * 8 * 32 * warps),
         "shared memory": SHARED // (shared + RESERVED),
-        "warps": min(WARPS // warps, BLOCKS),
     }
     bound = min(by, key=by.get)
     return by[bound] * warps, bound
