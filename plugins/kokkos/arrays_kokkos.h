@@ -38,6 +38,21 @@ template <class Space, typename X> void copy_out(X *host, const Array<Space, X> 
   if (n > 0) Kokkos::deep_copy(HostRows<X>(host, n), Kokkos::subview(array, std::make_pair(std::int64_t(0), n)));
 }
 
+/// [0, x_0, x_0 + x_1, …] in place: n entries and the sum of all, which is returned.
+template <class Space> std::int64_t scan(const Array<Space, int> &array, int n)
+{
+  std::int64_t sum = 0;
+  Kokkos::parallel_scan(
+      "mlff/scan", Kokkos::RangePolicy<typename Space::execution_space>(0, n + 1),
+      KOKKOS_LAMBDA(const int i, std::int64_t &before, const bool final) {
+        const int mine = i < n ? array(i) : 0;
+        if (final) array(i) = int(before);
+        before += mine;
+      },
+      sum);
+  return sum;
+}
+
 /// Lists, for each of n_nodes, the places k < n with ends(k) = node, in order: in[first[node]] … in[first[node + 1] - 1].
 /// \param unsorted [n], \param cursor [n_nodes] are overwritten
 template <class Space>
@@ -47,15 +62,8 @@ void list_places(const Array<Space, int> &ends, int n, int n_nodes, const Array<
   using Range = Kokkos::RangePolicy<typename Space::execution_space>;
   Kokkos::parallel_for("mlff/none in", Range(0, n_nodes + 1), KOKKOS_LAMBDA(const int i) { first(i) = 0; });
   Kokkos::parallel_for("mlff/count in", Range(0, n), KOKKOS_LAMBDA(const int k) { Kokkos::atomic_inc(&first(ends(k))); });
-  Kokkos::parallel_scan(
-      "mlff/scan", Range(0, n_nodes + 1), KOKKOS_LAMBDA(const int i, int &before, const bool final) {
-        const int mine = i < n_nodes ? first(i) : 0;
-        if (final) {
-          first(i) = before;
-          if (i < n_nodes) cursor(i) = before;
-        }
-        before += mine;
-      });
+  scan<Space>(first, n_nodes);
+  Kokkos::parallel_for("mlff/cursors", Range(0, n_nodes), KOKKOS_LAMBDA(const int i) { cursor(i) = first(i); });
   Kokkos::parallel_for(
       "mlff/fill in", Range(0, n), KOKKOS_LAMBDA(const int k) { unsorted(Kokkos::atomic_fetch_add(&cursor(ends(k)), 1)) = k; });
   Kokkos::parallel_for(

@@ -125,7 +125,7 @@ template <class Space> class ExchangeKokkos : public metalff::DeviceExchange<Spa
  private:
   Rows rows_of_atoms(int width)
   {
-    grow<Space>(rows_, std::int64_t(atom->nlocal + atom->nghost) * width, "rows of atoms");
+    make_room<Space>(rows_, std::int64_t(atom->nlocal + atom->nghost) * width, "rows of atoms");
     return rows_;
   }
   void begin(const Rows &rows, int width)

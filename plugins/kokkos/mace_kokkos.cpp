@@ -1,8 +1,9 @@
-// MACE on a device: the stages of a layer (native/mace_kernels.h), each over all atoms of a chunk.
+// MACE on a device: the stages of a layer (native/mace_stages.h), each over all atoms of a chunk.
 #include "mace_kokkos.h"
 
+#include "arrays_kokkos.h"
 #include "engine/error.h"
-#include "engine/native/mace_tables.h"
+#include "engine/native/mace_stages.h"
 #include "launch_kokkos.h"
 
 #include <algorithm>
@@ -10,328 +11,6 @@
 
 namespace metalff {
 namespace {
-
-constexpr int gemm_rows_at_once = 6;
-
-/// Pointers into a DeviceGraph.
-struct GraphRows {
-  const int *types, *first, *count, *neighbor;
-  const double *vec;
-};
-
-/// Fast memory of the lanes that work on an atom: what `width` of its edges need.
-template <class P> struct EdgeBatch {
-  using T = typename P::T;
-  T *angular, *radial, *dr;
-  Hermite<T> *weights;
-  Edge<T> *edges;
-
-  static std::size_t bytes(const MaceLayerTable<T> &t)
-  {
-    return P::width * (sizeof(Edge<T>) + sizeof(Hermite<T>) + (t.couplings.entries + 1) * sizeof(T)) + 2 * t.D * sizeof(T) + 8;
-  }
-  METALFF_INLINE EdgeBatch(const MaceLayerTable<T> &t, std::byte *memory)
-  {
-    edges = reinterpret_cast<Edge<T> *>(memory);
-    weights = reinterpret_cast<Hermite<T> *>(edges + P::width);
-    angular = reinterpret_cast<T *>(weights + P::width);
-    radial = angular + std::size_t(t.couplings.entries) * P::width;
-    dr = radial + 2 * t.D;
-  }
-};
-
-/// Features that neighbours sent, and the places of each edge's part of dE/d them, from the first edge of the chunk on.
-template <typename T> struct Sources {
-  const T *sent;
-  T *slots;
-};
-
-/// One edge per lane: its length, its direction from the neighbour to the centre, and all that the paths need in fast memory.
-template <class P, typename T = typename P::T, typename V = typename P::V>
-METALFF_INLINE void stage_edges(const MaceLayerTable<T> &t, const GraphRows &graph, int type, int from, int end, int first_edge, const Sources<T> &sources,
-                                const EdgeBatch<P> &batch, V (&u)[3], double &r)
-{
-  const int lane = P::lane(), e = from + lane;
-  double x = t.r_max, y = 0.0, z = 0.0;
-  int neighbor = 0;
-  if (e < end) {
-    neighbor = graph.neighbor[e];
-    x = graph.vec[3 * std::size_t(e)], y = graph.vec[3 * std::size_t(e) + 1], z = graph.vec[3 * std::size_t(e) + 2];
-  }
-  r = std::sqrt(x * x + y * y + z * z);
-  const double per = -1.0 / r, at = r / t.spacing;
-  u[0] = T(x * per), u[1] = T(y * per), u[2] = T(z * per);
-  int knot = int(at);
-  knot = knot < 0 ? 0 : knot > t.knots - 2 ? t.knots - 2 : knot;    // of NaN: any
-  hermite_weights<P>(T(at - knot), T(1.0 / t.spacing), batch.weights);
-  if (r >= t.r_max)    // beyond: counts for nothing
-    for (int k = 0; k < hermite_rows; ++k) batch.weights[lane].value[k] = batch.weights[lane].slope[k] = 0;
-  const int of = e < end ? t.pair[type * t.types + graph.types[neighbor]] : 0;
-  const std::size_t width = t.sent_width();
-  batch.edges[lane] = {t.radial + (std::size_t(of) * t.knots + knot) * 3 * t.columns, sources.sent + neighbor * width,
-                       sources.slots ? sources.slots + std::size_t(e - first_edge) * width : nullptr};
-  angular_factors<P>(t.couplings, u, batch.angular);
-}
-
-template <typename T> METALFF_INLINE T density_term(const MaceLayerTable<T> &t, const Edge<T> &edge, const T (&weights)[hermite_rows])
-{
-  T sum = 0;
-  for (int k = 0; k < hermite_rows; ++k) sum += weights[k] * edge.row[std::size_t(k) * t.columns + t.n_paths * t.D];
-  return sum;
-}
-
-/// Messages to the atoms of a chunk.
-template <class P, bool first_layer> struct GatherMessages {
-  using T = typename P::T;
-  using V = typename P::V;
-  MaceLayerTable<T> t;
-  GraphRows graph;
-  int begin, chunk;
-  Sources<T> sources;
-  T *messages, *density;
-
-  METALFF_FUNCTION void operator()(int item, std::byte *memory) const
-  {
-    const EdgeBatch<P> batch(t, memory);
-    const int node = begin + item, first = graph.first[node], end = first + graph.count[node], type = graph.types[node];
-    T dense = 0;
-    for (int from = first; from < end || from == first; from += P::width) {
-      V u[3];
-      double r;
-      stage_edges<P>(t, graph, type, from, end, graph.first[begin], sources, batch, u, r);
-      P::sync();
-      const int n = end - from < P::width ? end - from : P::width;
-      for (int p = 0; p < t.n_paths; ++p) {
-        const PathPlan path = t.paths[p];
-        const std::size_t stride = t.linear[path.l3].in;
-        T *out = messages + t.message_start[path.l3] * chunk + std::size_t(item) * (2 * path.l3 + 1) * stride + path.target;
-        with_path<first_layer>(path.l1, path.l3, [&]<int l1, int l3>() {
-          gather_path<P, l1, l3, first_layer>(path, 0, n, batch.edges, batch.weights, batch.angular, t.couplings.entries, t.columns, t.D, out,
-                                              stride, from != first);
-        });
-      }
-      if (t.has_density) P::lanes([&](int lane) {
-        if (lane < n) dense += density_term(t, batch.edges[lane], batch.weights[lane].value);
-      });
-      P::sync();
-    }
-    if (t.has_density) {
-      dense = 1 + P::total(dense);
-      P::once([&] { density[node] = dense; });
-    }
-  }
-};
-
-/// From dE/d messages to dE/d vec of the edges, and to each edge's part of dE/d what its neighbour sent.
-template <class P, bool first_layer> struct ScatterGradients {
-  using T = typename P::T;
-  using V = typename P::V;
-  MaceLayerTable<T> t;
-  GraphRows graph;
-  int begin, chunk;
-  Sources<T> sources;
-  const T *dmessages, *ddensity;
-  double *grad;
-
-  METALFF_FUNCTION void operator()(int item, std::byte *memory) const
-  {
-    const EdgeBatch<P> batch(t, memory);
-    const int node = begin + item, first = graph.first[node], end = first + graph.count[node], type = graph.types[node];
-    const int entries = t.couplings.entries;
-    for (int from = first; from < end; from += P::width) {
-      V u[3];
-      double r;
-      stage_edges<P>(t, graph, type, from, end, graph.first[begin], sources, batch, u, r);
-      P::sync();
-      const int n = end - from < P::width ? end - from : P::width;
-      for (int e = 0; e < n; ++e) {
-        const Edge<T> edge = batch.edges[e];
-        if constexpr (!first_layer)
-          for (int v = 0; v < t.sent_width() / P::width; ++v) P::of(edge.dsource, v) = P::all(0);
-        V dr = P::all(0);
-        for (int p = 0; p < t.n_paths; ++p) {
-          const PathPlan path = t.paths[p];
-          const std::size_t stride = t.linear[path.l3].in;
-          const T *of = dmessages + t.message_start[path.l3] * chunk + std::size_t(item) * (2 * path.l3 + 1) * stride + path.target;
-          T *M = of_edge<P>(batch.angular, entries, e) + path.angular * P::width;
-          radial_functions<P>(edge.row + path.radial, batch.weights[e], t.columns, t.D, batch.radial, batch.radial + t.D);
-          with_path<first_layer>(path.l1, path.l3, [&]<int l1, int l3>() {
-            scatter_path<P, l1, l3, first_layer>(edge, batch.radial, batch.radial + t.D, M, t.D, of, stride, M, dr);
-          });
-        }
-        T slope = P::sum(dr);
-        if (t.has_density) slope += ddensity[node] * density_term(t, edge, batch.weights[e].slope);
-        P::once([&] { batch.dr[e] = slope; });
-      }
-      P::sync();
-      V across[3];
-      angular_gradient<P>(t.couplings, u, batch.angular, across);
-      P::lanes([&](int lane) {
-        if (lane >= n || r >= t.r_max) return;
-        double *out = grad + 3 * std::size_t(from + lane);
-        for (int c = 0; c < 3; ++c)    // u points from the neighbour to the centre, against the edge
-          out[c] -= double(batch.dr[lane]) * double(P::get(u[c], lane)) + double(P::get(across[c], lane)) / r;
-      });
-      P::sync();
-    }
-  }
-};
-
-/// Sums each edge's part of dE/d what a node sent, in the order of the centres.
-template <class P> struct GatherGradients {
-  using T = typename P::T;
-  using V = typename P::V;
-  const int *in_first, *in, *edge_of;
-  const T *slots;
-  const int *first;
-  int begin, end_node, width;
-  bool add;
-  T *dsent;
-
-  METALFF_FUNCTION void operator()(int node, std::byte *) const
-  {
-    const int first_edge = first[begin], last_edge = first[end_node];
-    int low = in_first[node], end = in_first[node + 1], high = end;    // candidates of the chunk are in one piece
-    while (low < high) {
-      const int middle = low + (high - low) / 2;
-      if (in[middle] < first_edge)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    T *out = dsent + std::size_t(node) * width;
-    for (int v = 0; v < width / P::width; ++v) {
-      V sum = add ? P::of(out, v) : P::all(0);
-      for (int k = low; k < end; ++k) {
-        const int candidate = in[k];
-        if (candidate >= last_edge) break;
-        const int e = edge_of[candidate];
-        if (e >= 0) sum += P::of(slots + std::size_t(e - first_edge) * width, v);
-      }
-      P::of(out, v) = sum;
-    }
-  }
-};
-
-/// Linear maps, those of several l at once: so many rows of C = A·B per item.
-template <class P, class MatrixA, class MatrixC> struct MultiplyRows {
-  using T = typename P::T;
-  struct Product {
-    int rows, N, K;
-    MatrixA A;
-    const T *B;
-    MatrixC C;
-    bool add;
-  };
-  Product products[mace_l_most + 1];
-  int ends[mace_l_most + 1];    // items
-  int n = 0;
-
-  void push(const Product &product)
-  {
-    products[n] = product;
-    ends[n] = items() + (product.rows + gemm_rows_at_once - 1) / gemm_rows_at_once;
-    ++n;
-  }
-  int items() const { return n ? ends[n - 1] : 0; }
-
-  METALFF_FUNCTION void operator()(int item, std::byte *) const
-  {
-    int at = 0;
-    while (item >= ends[at]) ++at;
-    const Product &product = products[at];
-    const int top = (item - (at ? ends[at - 1] : 0)) * gemm_rows_at_once, left = product.rows - top;
-    gemm_rows<P, 4>(top, left < gemm_rows_at_once ? left : gemm_rows_at_once, product.N, product.K, product.A, product.B, product.N, product.C,
-                    product.add);
-  }
-};
-
-constexpr int product_atoms = 2;    // at a time: weights are read once for them
-
-template <class P> struct ProductForward {
-  using T = typename P::T;
-  ProductTable<T> table;
-  int type, atoms, registers;
-  FeatureRows<const T> x;
-  FeatureRows<T> y;
-
-  METALFF_FUNCTION void operator()(int item, std::byte *) const
-  {
-    const int v = item % registers, a = item / registers * product_atoms;
-    if (a + product_atoms <= atoms)
-      product_forward<P, product_atoms>(table, type, x, y, a, v);
-    else
-      product_forward<P, 1>(table, type, x, y, a, v);
-  }
-};
-
-template <class P> struct ProductBackward {
-  using T = typename P::T;
-  ProductTable<T> table;
-  int type, atoms, registers;
-  FeatureRows<const T> x, dy;
-  FeatureRows<T> dx;
-
-  METALFF_FUNCTION void operator()(int item, std::byte *) const
-  {
-    const int v = item % registers, a = item / registers * product_atoms;
-    if (a + product_atoms <= atoms)
-      product_backward<P, product_atoms>(table, type, x, dy, dx, a, v);
-    else
-      product_backward<P, 1>(table, type, x, dy, dx, a, v);
-  }
-};
-
-/// Features divided by the density of their atom; and backward: dE/d them before, and dE/d density.
-template <class P> struct DivideByDensity {
-  using T = typename P::T;
-  int l_max;
-  FeatureRows<T> x;
-  const T *density;
-
-  METALFF_FUNCTION void operator()(int a, std::byte *) const
-  {
-    const T per = 1 / density[a];
-    for (int l = 0; l <= l_max; ++l)
-      for (int v = 0; v < (2 * l + 1) * x.channels / P::width; ++v) P::of(x.of(l, a), v) *= per;
-  }
-};
-template <class P> struct DensityGradient {
-  using T = typename P::T;
-  int l_max;
-  FeatureRows<const T> x;
-  FeatureRows<T> dx;
-  const T *density;
-  T *ddensity;
-
-  METALFF_FUNCTION void operator()(int a, std::byte *) const
-  {
-    const T per = 1 / density[a];
-    typename P::V sum = P::all(0);
-    for (int l = 0; l <= l_max; ++l)
-      for (int v = 0; v < (2 * l + 1) * x.channels / P::width; ++v) {
-        auto &d = P::of(dx.of(l, a), v);
-        d *= per;
-        sum -= P::of(x.of(l, a), v) * d;
-      }
-    const T total = P::sum(sum);
-    P::once([&] { ddensity[a] = total; });
-  }
-};
-
-template <class P> struct Readout {
-  using T = typename P::T;
-  ReadoutTable<T> table;
-  FeatureRows<const T> x;
-  FeatureRows<T> dx;
-  double *energy;
-
-  METALFF_FUNCTION void operator()(int a, std::byte *memory) const
-  {
-    const T part = readout_energy<P>(table, x.of(0, a), reinterpret_cast<T *>(memory), dx.of(0, a));
-    P::once([&] { energy[a] += double(part); });
-  }
-};
 
 template <class Space, typename T, int W> class DeviceMace final : public DeviceModel<Space> {
   using P = LanesOn<Space, T, W>;
@@ -416,15 +95,6 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
 
   static int squared(int l) { return (l + 1) * (l + 1); }
 
-  static T *room(Array<Space, T> &array, std::size_t n, const char *name)
-  {
-    if (array.size() < n) {
-      array = {};
-      array = Array<Space, T>(Kokkos::view_alloc(std::string(name), Kokkos::WithoutInitializing), n + n / 10);
-    }
-    return array.data();
-  }
-
   /// Bytes of a chunk per atom, of the layer that takes most.
   double chunk_need(const DeviceGraph<Space> &graph) const
   {
@@ -495,17 +165,17 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     for (std::size_t k = 0; k < layers_.size(); ++k) {
       const Layer &t = layers_[k];
       Buffers &b = buffers_[k];
-      room(b.features, n * squared(t.l_out) * t.C, "mlff:features"), room(b.dfeatures, n * squared(t.l_out) * t.C, "mlff:dfeatures");
-      if (k + 1 < layers_.size()) room(b.kept, n * squared(t.l_mid) * t.C, "mlff:kept");
-      if (t.has_density) room(b.density, n, "mlff:density"), room(b.ddensity, n, "mlff:ddensity");
+      make_room<Space>(b.features, n * squared(t.l_out) * t.C, "features"), make_room<Space>(b.dfeatures, n * squared(t.l_out) * t.C, "dfeatures");
+      if (k + 1 < layers_.size()) make_room<Space>(b.kept, n * squared(t.l_mid) * t.C, "kept");
+      if (t.has_density) make_room<Space>(b.density, n, "density"), make_room<Space>(b.ddensity, n, "ddensity");
       messages = std::max(messages, t.messages()), mid = std::max<std::size_t>(mid, squared(t.l_mid) * t.C);
       out = std::max<std::size_t>(out, squared(t.l_out) * t.C);
       if (k == 0) continue;
-      room(b.sent, std::size_t(graph.n_nodes) * t.sent_width(), "mlff:sent"), room(b.dsent, std::size_t(graph.n_nodes) * t.sent_width(), "mlff:dsent");
+      make_room<Space>(b.sent, std::size_t(graph.n_nodes) * t.sent_width(), "sent"), make_room<Space>(b.dsent, std::size_t(graph.n_nodes) * t.sent_width(), "dsent");
       slots = std::max<std::size_t>(slots, std::size_t(graph.longest) * t.sent_width());
     }
-    room(messages_, chunk * messages, "mlff:messages"), room(product_, chunk * out, "mlff:product");
-    room(dlinear_, chunk * mid, "mlff:dlinear"), room(kept_, chunk * mid, "mlff:kept of a chunk"), room(slots_, chunk * slots, "mlff:slots");
+    make_room<Space>(messages_, chunk * messages, "messages"), make_room<Space>(product_, chunk * out, "product");
+    make_room<Space>(dlinear_, chunk * mid, "dlinear"), make_room<Space>(kept_, chunk * mid, "kept of a chunk"), make_room<Space>(slots_, chunk * slots, "slots");
 
     const auto types = graph.types, first = graph.first, count = graph.count, neighbor = graph.neighbor;
     const auto vec = graph.vec, free = energy_, number = number_, radius = radius_;
@@ -549,10 +219,10 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     const std::size_t memory = EdgeBatch<P>::bytes(t);
     if (k == 0)
       over<Space, P>("mlff/mace/messages of the first layer", chunk, memory,
-                     GatherMessages<P, true>{t, rows(graph), first, chunk, sources(k, false), messages_.data(), buffers_[k].density.data()});
+                     GatherMessages<P, true>{{t, rows(graph), first, chunk, sources(k, false)}, messages_.data(), buffers_[k].density.data()});
     else
       over<Space, P>("mlff/mace/messages", chunk, memory,
-                     GatherMessages<P, false>{t, rows(graph), first, chunk, sources(k, false), messages_.data(), buffers_[k].density.data()});
+                     GatherMessages<P, false>{{t, rows(graph), first, chunk, sources(k, false)}, messages_.data(), buffers_[k].density.data()});
     const FeatureRows<T> x = kept(graph, k, first, end), y{product_.data(), t.C, std::size_t(chunk)};
     each_run(graph, t.linear[0].types > 1, first, end, [&](int type, int begin, int stop) {
       multiply<ByRow<const T>, ByRow<T>>("mlff/mace/linear", t.l_mid, [&](int l) {
@@ -680,9 +350,9 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
     const T *ddensity = buffers_[k].ddensity.data();
     if (k == 0)
       return over<Space, P>("mlff/mace/messages of the first layer, backward", chunk, memory,
-                            ScatterGradients<P, true>{t, rows(graph), first, chunk, sources(k, true), messages_.data(), ddensity, grad.data()});
+                            ScatterGradients<P, true>{{t, rows(graph), first, chunk, sources(k, true)}, messages_.data(), ddensity, grad.data()});
     over<Space, P>("mlff/mace/messages, backward", chunk, memory,
-                   ScatterGradients<P, false>{t, rows(graph), first, chunk, sources(k, true), messages_.data(), ddensity, grad.data()});
+                   ScatterGradients<P, false>{{t, rows(graph), first, chunk, sources(k, true)}, messages_.data(), ddensity, grad.data()});
     over<Space, P>("mlff/mace/sums of gradients", graph.n_nodes, 0,
                    GatherGradients<P>{graph.in_first.data(), graph.in.data(), graph.edge_of.data(), slots_.data(), graph.first.data(), first, end,
                                       width, first > 0, buffers_[k].dsent.data()});
@@ -692,7 +362,7 @@ template <class Space, typename T, int W> class DeviceMace final : public Device
   Array<Space, double> wide(const Array<Space, double> &rows, std::int64_t) { return rows; }
   Array<Space, double> wide(const Array<Space, float> &rows, std::int64_t n)
   {
-    if (wide_.size() < std::size_t(n)) wide_ = Array<Space, double>(Kokkos::view_alloc("mlff:exchanged", Kokkos::WithoutInitializing), n + n / 10);
+    make_room<Space>(wide_, n, "exchanged");
     const auto wide = wide_;
     Kokkos::parallel_for("mlff/mace/exchange", Each(0, n), KOKKOS_LAMBDA(const std::int64_t c) { wide(c) = rows(c); });
     return wide;

@@ -1,8 +1,8 @@
 // LAMMPS neighbour list on a device → graph on the device.
 #pragma once
 
+#include "arrays_kokkos.h"
 #include "kokkos_type.h"
-#include "model_kokkos.h"
 
 #include <cstdint>
 #include <limits>
@@ -13,32 +13,9 @@
 namespace LAMMPS_NS {
 
 using metalff::Array;
-
-/// Makes an array hold n elements with 10 % head-room; what it held is lost when it grows.
-template <class Space, typename X> void grow(Array<Space, X> &array, std::int64_t n, const std::string &label)
-{
-  if (std::int64_t(array.extent(0)) < n || !array.data()) {
-    array = {};    // gives memory back before it takes more
-    array = Array<Space, X>(Kokkos::view_alloc(Kokkos::WithoutInitializing, "mlff:" + label), n + n / 10 + 1);
-  }
-}
+using metalff::make_room;
 
 template <class Space, typename X> double bytes_of(const Array<Space, X> &array) { return double(array.extent(0)) * sizeof(X); }
-
-/// [0, x_0, x_0 + x_1, …] in place: n entries and the sum of all, which is returned.
-template <class Space> std::int64_t scan(const Array<Space, int> &array, int n)
-{
-  std::int64_t sum = 0;
-  Kokkos::parallel_scan(
-      "mlff/scan", Kokkos::RangePolicy<typename Space::execution_space>(0, n + 1),
-      KOKKOS_LAMBDA(const int i, std::int64_t &before, const bool final) {
-        const int mine = i < n ? array(i) : 0;
-        if (final) array(i) = int(before);
-        before += mine;
-      },
-      sum);
-  return sum;
-}
 
 /// An integer for every number, in their order and with a place for NaN.
 KOKKOS_INLINE_FUNCTION std::int64_t ordered(double number)
@@ -105,11 +82,11 @@ template <class Space> class NeighborhoodKokkos {
     order(type, n_local, n_all);
     if (!fill(neighbors, numneigh, type, n_local, n_all, owner)) return false;
     sort(x, type);
-    transpose();
+    metalff::list_places<Space>(end_node_, int(graph.n_candidates), graph.n_nodes, graph.in_first, graph.in, temporary_, graph.count);
     for (auto &member : members_) {
       const auto element_of = member.element_of;
       const auto nodes = atom_of;
-      grow<Space>(member.types, graph.n_nodes, "types");
+      make_room<Space>(member.types, graph.n_nodes, "types");
       const auto types = member.types;
       Kokkos::parallel_for("mlff/types", Range(0, graph.n_nodes), KOKKOS_LAMBDA(const int i) { types(i) = element_of(type(nodes(i))); });
     }
@@ -179,8 +156,8 @@ template <class Space> class NeighborhoodKokkos {
   /// Owned nodes: the local atoms that the models see, by group of types, and in LAMMPS' order within one.
   template <class Type> void order(const Type &type, int n_local, int n_all)
   {
-    grow<Space>(node_of, n_all, "node of");
-    grow<Space>(atom_of, n_all, "atom of");
+    make_room<Space>(node_of, n_all, "node of");
+    make_room<Space>(atom_of, n_all, "atom of");
     const auto nodes = node_of, atoms = atom_of, begins = begins_, group_of = group_of_;
     const int n_groups = int(groups_.size());
     Kokkos::parallel_for("mlff/no nodes", Range(0, n_all), KOKKOS_LAMBDA(const int i) { nodes(i) = -1; });
@@ -213,7 +190,7 @@ template <class Space> class NeighborhoodKokkos {
     const int n_owned = graph.n_owned;
     const bool folds = owner.data() != nullptr;
     const auto nodes = node_of, atoms = atom_of, group_of = group_of_;
-    grow<Space>(graph.first, n_all + 1, "first");
+    make_room<Space>(graph.first, n_all + 1, "first");
     const auto first = graph.first;
     Kokkos::parallel_for("mlff/no candidates", Range(0, n_all + 1), KOKKOS_LAMBDA(const int i) { first(i) = 0; });
     int longest = 0;
@@ -243,16 +220,16 @@ template <class Space> class NeighborhoodKokkos {
         ghosts);
     graph.n_nodes = n_owned + ghosts;
     graph.longest = longest > 0 ? longest : 0;    // the largest of none is the least integer
-    graph.n_candidates = scan<Space>(graph.first, graph.n_nodes);
+    graph.n_candidates = metalff::scan<Space>(graph.first, graph.n_nodes);
     if (graph.n_candidates > std::numeric_limits<int>::max() / 2) return false;
     const std::int64_t n = graph.n_candidates;
     for (auto [ints, label] : {std::pair(&end_atom_, "end atom"), std::pair(&end_node_, "end node"), std::pair(&centre_, "centre"),
                                std::pair(&temporary_, "temporary"), std::pair(&graph.neighbor, "neighbor"), std::pair(&graph.edge_of, "edge of"),
                                std::pair(&graph.in, "in")})
-      grow<Space>(*ints, n, label);
-    grow<Space>(graph.vec, 3 * n, "vec");
-    grow<Space>(graph.count, graph.n_nodes, "count");
-    grow<Space>(graph.in_first, graph.n_nodes + 1, "in first");
+      make_room<Space>(*ints, n, label);
+    make_room<Space>(graph.vec, 3 * n, "vec");
+    make_room<Space>(graph.count, graph.n_nodes, "count");
+    make_room<Space>(graph.in_first, graph.n_nodes + 1, "in first");
     const auto found = temporary_, centre = centre_;
     Kokkos::parallel_for(
         "mlff/fill", Range(0, n_owned), KOKKOS_LAMBDA(const int node) {
@@ -304,27 +281,6 @@ template <class Space> class NeighborhoodKokkos {
           }
           ends(place) = a;
           end_nodes(place) = nodes(folds ? owner(a) : a);
-        });
-  }
-
-  /// Which candidates end on a node. The order of the atomic operations is forgotten by the sort.
-  void transpose()
-  {
-    const auto in = graph.in, in_first = graph.in_first, end_nodes = end_node_, unsorted = temporary_, cursor = graph.count;
-    const int n_nodes = graph.n_nodes;
-    const auto n = Kokkos::RangePolicy<Execution>(0, graph.n_candidates);
-    Kokkos::parallel_for("mlff/none in", Range(0, n_nodes + 1), KOKKOS_LAMBDA(const int i) { in_first(i) = 0; });
-    Kokkos::parallel_for("mlff/count in", n, KOKKOS_LAMBDA(const int c) { Kokkos::atomic_inc(&in_first(end_nodes(c))); });
-    scan<Space>(in_first, n_nodes);
-    Kokkos::parallel_for("mlff/cursors", Range(0, n_nodes), KOKKOS_LAMBDA(const int i) { cursor(i) = in_first(i); });
-    Kokkos::parallel_for(
-        "mlff/fill in", n, KOKKOS_LAMBDA(const int c) { unsorted(Kokkos::atomic_fetch_add(&cursor(end_nodes(c)), 1)) = c; });
-    Kokkos::parallel_for(
-        "mlff/sort in", n, KOKKOS_LAMBDA(const int p) {
-          const int c = unsorted(p), node = end_nodes(c), begin = in_first(node), end = in_first(node + 1);
-          int place = begin;
-          for (int q = begin; q < end; ++q) place += unsorted(q) < c;
-          in(place) = c;
         });
   }
 

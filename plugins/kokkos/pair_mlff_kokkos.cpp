@@ -63,8 +63,8 @@ template <class Space> struct OnDevice {
 
   void begin_deviation(int members, int n_all)
   {
-    grow<Space>(forces, std::int64_t(3) * members * n_all, "forces of members");
-    grow<Space>(per_atom, n_all, "deviation");
+    make_room<Space>(forces, std::int64_t(3) * members * n_all, "forces of members");
+    make_room<Space>(per_atom, n_all, "deviation");
     if (!disagreement.data()) {
       disagreement = Doubles("mlff:disagreement", n_spread + members);
       host_disagreement = Host("mlff:disagreement", n_spread + members);
@@ -317,8 +317,8 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute_on_device(i
     if (neighbor->ago == 0) {
       if (comm->nprocs == 1) {
         attempt([&] {
-          grow<DeviceType>(d.owner, n_all, "owner");
-          grow<DeviceType>(d.owner_rows, n_all, "owners");
+          make_room<DeviceType>(d.owner, n_all, "owner");
+          make_room<DeviceType>(d.owner_rows, n_all, "owners");
         });
         // on one rank every ghost is an image of an owned atom: each atom's own index goes along with it
         number<DeviceType>(d.owner_rows, n_local);
@@ -334,8 +334,8 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute_on_device(i
           d.graphs.clear();
           for (std::size_t m = 0; m < members_.size(); ++m) d.graphs.push_back(neighborhood.graph_of(m));
           const std::int64_t nodes = neighborhood.graph.n_nodes, numbers = 3 * neighborhood.graph.n_candidates;
-          grow<DeviceType>(d.energy, nodes, "energy"), grow<DeviceType>(d.grad, numbers, "grad");
-          if (deviation_) grow<DeviceType>(d.other_energy, nodes, "other energy"), grow<DeviceType>(d.other_grad, numbers, "other grad");
+          make_room<DeviceType>(d.energy, nodes, "energy"), make_room<DeviceType>(d.grad, numbers, "grad");
+          if (deviation_) make_room<DeviceType>(d.other_energy, nodes, "other energy"), make_room<DeviceType>(d.other_grad, numbers, "other grad");
         }
       });
       d.exchange.set_nodes(neighborhood);
