@@ -248,6 +248,7 @@ def write_extxyz(frames, path) -> None:
                 f'REF_stress="{_numbers(frame.stress)}"' if frame.stress is not None else "",
                 f"temperature={_numbers(frame.temperature)}" if frame.temperature is not None else "",
                 f'group="{frame.group}"' if frame.group else "",
+                f"weight={_numbers(frame.weight)}" if frame.weight != 1.0 else "",
                 'pbc="' + " ".join("FT"[int(periodic)] for periodic in frame.pbc) + '"',
             ]
             stream.write(f"{len(frame)}\n{' '.join(filter(None, entries))}\n")

@@ -29,6 +29,7 @@ class Frame:
         group: kind of structure, '' where unknown (see ``GROUPS``).
         source: name of the set or file that the frame comes from; ``name:split`` for bundled sets.
         index: position in the source, from 0.
+        weight: of the frame in a training's loss, 1 where the source says nothing.
     """
 
     numbers: np.ndarray
@@ -42,6 +43,7 @@ class Frame:
     group: str = ""
     source: str = ""
     index: int = 0
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -86,7 +88,7 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of structures and reference values in order, whatever file they came from."""
+        """Hash of structures, reference values and weights in order, whatever file they came from."""
         digest = hashlib.sha256()
         for frame in self.frames:
             digest.update(np.asarray(frame.numbers, "<i8").tobytes())
@@ -94,6 +96,8 @@ class Dataset:
             stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
             for array in (frame.positions, frame.cell, frame.energy, frame.forces, stress):
                 digest.update((np.asarray(array, "<f8") + 0.0).tobytes())
+            if frame.weight != 1.0:
+                digest.update(np.float64(frame.weight).tobytes())
         return digest.hexdigest()
 
     def filter(self, *, element=None, split=None, group=None, temperature=None) -> "Dataset":
