@@ -1,35 +1,54 @@
 """ASE calculator over the engine: the same compiled model that LAMMPS runs."""
 
-import warnings
+import os
+from numbers import Integral
+from pathlib import Path
 
 import numpy as np
-from ase.calculators.calculator import Calculator, all_changes
-from ase.cell import Cell
+from ase.calculators.calculator import Calculator, Parameters, all_changes, external_calculators, register_calculator_class
 from ase.stress import full_3x3_to_voigt_6_stress
-from matscipy.neighbours import neighbour_list
 
-from metalff.errors import MetalffError
-from metalff.paths import name_python
+from metalff.artifact import open_artifact
+from metalff.engines import Engines
+from metalff.errors import MetalffError, nearest
+from metalff.extrapolation import ACTIONS, Guard
+from metalff.neighbours import edges_of
+
+OF_THE_ENGINE = ("precision", "device", "threads", "chunk", "programs", "engine", "spline")
+OPTIONS = ("path", *OF_THE_ENGINE, "extrapolation", "sha256")
+OF_ASE = ("atoms", "label", "directory")
+
+ELSEWHERE = {"default_dtype": "precision", "dtype": "precision", "model": "path", "model_path": "path", "model_paths": "path", "nthreads": "threads"}
+"""Names that other calculators give to what is an option here."""
 
 
 class MLFFCalculator(Calculator):
-    """Energy (eV), energies, forces (eV/Å) and stress (eV/Å³) of a deployed model.
+    """Energy (eV), energies, forces (eV/Å), stress and stresses (eV/Å³) of a deployed model.
 
     Args:
-        path: the ``.mlff`` file.
+        path: the ``.mlff`` file, or the name of a bundled model (``Cu/mace``; ``metalff potentials list``).
         precision: ``"double"`` or ``"single"`` (float32 inside the model, sums in float64).
-        device: ``"cpu"`` or ``"cuda:N"``. On a GPU edges are sent there and gradients come back with every structure, the model stays;
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. On a GPU edges are sent there and gradients come back with every structure, the model stays;
             MACE and NEP run natively where MetalFF was built for that (docs/pair_mlff.md).
         threads: of the engine.
         chunk: atoms evaluated at a time by the torch engine, which bounds the memory; 0: chosen by the engine.
-        engine: ``"native"`` (hand-written kernels, MACE), ``"torch"``, or ``"auto"``: native where the file has a payload for it.
+        engine: ``"native"`` (hand-written kernels, MACE and NEP), ``"torch"``, or ``"auto"``: native where the file has a payload for it.
         spline: points of the native engine's radial splines; 0: exact radial functions; -1: chosen by the engine.
+        extrapolation: what is done about structures beyond the training data (distances, numbers of neighbours, pairs of elements): ``"warn"`` once of
+            each kind, and stop where two atoms are closer than 0.6 of the shortest distance there; ``"stop"``; ``"ignore"``.
+        sha256: the hash that the model must have; empty: any. ``parameters`` holds it, so that ``MLFFCalculator(**parameters)`` opens the same model or none.
+        atoms, label, directory: as of any calculator of ASE; it writes no files.
 
     Raises:
-        MetalffError: the file cannot be used, or the atoms hold an element or a position that the model cannot take.
+        MetalffError: an option is unknown, the file cannot be used, the atoms hold an element or a position that the model cannot take, or an energy, a
+            force or the stress is not a finite number.
+
+    ``stresses`` [N,6] shares the virial of an edge equally between its ends, r_a ∂E/∂r_b for a component ab, as ``compute stress/atom`` of LAMMPS does,
+    over the volume of the cell: their sum is ``stress``. Copies and pickles work: copies share engines, one for each thread that evaluates; a pickle
+    opens the file again, by its path and hash.
     """
 
-    implemented_properties = ["energy", "energies", "forces", "stress", "free_energy"]
+    implemented_properties = ["energy", "energies", "forces", "stress", "stresses", "free_energy"]
 
     def __init__(
         self,
@@ -41,23 +60,101 @@ class MLFFCalculator(Calculator):
         programs="",
         engine="auto",
         spline=-1,
-        **kwargs,
+        extrapolation="warn",
+        sha256="",
+        *,
+        atoms=None,
+        label=None,
+        directory=".",
+        **unknown,
     ):
-        super().__init__(**kwargs)
-        from metalff import _engine
+        _refuse(unknown)
+        super().__init__(label=label, directory=directory)
+        self._open(
+            dict(
+                path=path,
+                precision=precision,
+                device=device,
+                threads=threads,
+                chunk=chunk,
+                programs=programs,
+                engine=engine,
+                spline=spline,
+                extrapolation=extrapolation,
+                sha256=sha256,
+            )
+        )
+        if atoms is not None:
+            atoms.calc = self
 
-        name_python()
-        try:
-            self._engine = _engine.Engine(str(path), precision, device, threads, chunk, programs, engine, spline)
-        except _engine.EngineError as error:
-            raise MetalffError(str(error)) from error
-        self.artifact = self._engine.artifact
-        self.engine = self._engine.engine  # "torch", "native, AVX-512", …
-        self._type_of = {symbol: k for k, symbol in enumerate(self.artifact.elements)}
+    def _get_name(self):
+        return "mlff"
+
+    @property
+    def artifact(self):
+        """The opened file: ``path``, ``manifest`` and ``sha256`` (`metalff.artifact.Artifact`)."""
+        return self.guard.artifact
+
+    @property
+    def engine(self) -> str:
+        """What evaluates: "torch", "native, AVX-512", …"""
+        with self._engines.one() as engine:
+            return engine.engine
+
+    def todict(self, skip_default=False) -> dict:
+        """All options, the path and the hash of the model, for databases and trajectories; ``MLFFCalculator(**todict)`` opens it again."""
+        return dict(self.parameters)
+
+    def set(self, **options) -> dict:
+        """Change options; the model is opened anew and results are dropped where one differs.
+
+        Returns:
+            what differed.
+        Raises:
+            MetalffError: as when the calculator is made; nothing has changed then.
+        """
+        _refuse({key: value for key, value in options.items() if key not in OPTIONS})
+        if not options:
+            return {}
+        before = self.parameters
+        if "path" in options:  # another file has another hash
+            options = {"sha256": "", **options}
+        self._open({**before, **options})
+        changed = {key: value for key, value in self.parameters.items() if before[key] != value}
+        if changed:
+            self.reset()
+        return changed
+
+    def _open(self, options):
+        for key in ("threads", "chunk", "spline"):
+            if not isinstance(options[key], Integral) or isinstance(options[key], bool) or abs(options[key]) >= 2**31:
+                raise MetalffError(f"{key} must be a whole number, not {options[key]!r}")
+            options[key] = int(options[key])
+        for key in ("precision", "device", "programs", "engine", "extrapolation", "sha256"):
+            options[key] = str(options[key])
+        if options["extrapolation"] not in ACTIONS:
+            meant = " ('error' of pair_style mlff is 'stop' here)" if options["extrapolation"] == "error" else ""
+            raise MetalffError(f"extrapolation must be 'warn', 'stop' or 'ignore', not '{options['extrapolation']}'{meant}")
+        if options["device"] == "cuda":
+            options["device"] = "cuda:0"
+        options["path"], file = _file(options["path"])
+        artifact = open_artifact(file)
+        if options["sha256"] not in ("", artifact.sha256):
+            raise MetalffError(
+                f"'{file}' is not the model that is asked for: its hash is {artifact.sha256[:12]} and not {options['sha256'][:12]}; find that file, or "
+                "leave sha256 out"
+            )
+        options["sha256"] = artifact.sha256
+        engines = Engines(str(file), artifact.sha256, {key: options[key] for key in OF_THE_ENGINE})
+        with engines.one():
+            pass  # says what is wrong now, not in the first calculation
+        self._engines, self.guard = engines, Guard(artifact, options["extrapolation"])
+        self._type_of = {symbol: k for k, symbol in enumerate(artifact.manifest.elements)}
+        self.parameters = Parameters({key: options[key] for key in OPTIONS})
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        atoms = self.atoms
+        atoms, manifest = self.atoms, self.artifact.manifest
         if len(atoms) == 0:
             raise MetalffError("there are no atoms in the structure: give it at least one")
         if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
@@ -69,55 +166,62 @@ class MLFFCalculator(Calculator):
             types = np.array([self._type_of[s] for s in atoms.symbols], dtype=np.int32)
         except KeyError as error:
             raise MetalffError(
-                f"'{self.artifact.path}' does not describe element {error.args[0]}: it was trained on "
-                + " ".join(self.artifact.elements)
+                f"'{self.artifact.path}' does not describe element {error.args[0]}: it was trained on " + " ".join(manifest.elements)
             ) from None
 
-        centre, neighbor, edge_vec = _edges(atoms, self.artifact.r_max)
-        self._check_distances(edge_vec)
-        energies, grad = self._engine.evaluate(centre, neighbor, edge_vec, types)
+        centre, neighbour, edge_vec = edges_of(atoms, manifest.r_max)
+        self.guard.check(centre, neighbour, edge_vec, types)
+        with self._engines.one() as engine:
+            energies, grad = engine.evaluate(centre, neighbour, edge_vec, types)
         if not np.isfinite(energies).all():
             raise MetalffError("the energy is not a finite number: look for overlapping atoms")
+        if not np.isfinite(grad).all():
+            raise MetalffError("a force is not a finite number: look for overlapping atoms")
 
         n = len(atoms)
-        forces = np.stack(
-            [np.bincount(centre, grad[:, c], n) - np.bincount(neighbor, grad[:, c], n) for c in range(3)], axis=1
-        )
-        self.results = {
-            "energy": energies.sum(),
-            "free_energy": energies.sum(),
-            "energies": energies,
-            "forces": forces,
-        }
+        forces = np.stack([np.bincount(centre, grad[:, c], n) - np.bincount(neighbour, grad[:, c], n) for c in range(3)], axis=1)
+        results = {"energy": energies.sum(), "free_energy": energies.sum(), "energies": energies, "forces": forces}
         if atoms.cell.rank == 3:
             # dE/dε = Σ_edges r ⊗ dE/dr; symmetric by rotational invariance
             virial = edge_vec.T @ grad
-            self.results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (virial + virial.T) / atoms.get_volume())
+            results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (virial + virial.T) / atoms.get_volume())
+            if "stresses" in properties:
+                pairs = [(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]
+                products = [edge_vec[:, a] * grad[:, b] for a, b in pairs]
+                shares = [0.5 * (np.bincount(centre, w, n) + np.bincount(neighbour, w, n)) for w in products]
+                results["stresses"] = np.stack(shares, axis=1) / atoms.get_volume()
+        if not (np.isfinite(forces).all() and np.isfinite(results.get("stress", 0.0)).all()):
+            raise MetalffError("a force or the stress is not a finite number: look for overlapping atoms")
+        self.results = results
 
-    def _check_distances(self, edge_vec):
-        known = self.artifact.shortest_distance
-        shortest = np.sqrt(np.einsum("ij,ij->i", edge_vec, edge_vec).min(initial=np.inf))
-        if shortest < self.artifact.overlap_distance:
+
+def _refuse(unknown: dict) -> None:
+    """One sentence for the first of these names of options."""
+    for name in unknown:
+        similar = nearest(name, [*OPTIONS, *ELSEWHERE, *OF_ASE])
+        for theirs, ours in ELSEWHERE.items():
+            similar = similar.replace(f'"{theirs}"', f'"{ours}"')
+        raise MetalffError(f"MLFFCalculator has no option {name}{similar}: it takes {', '.join([*OPTIONS, *OF_ASE])}")
+
+
+def _file(spec) -> tuple[str, Path]:
+    """What to remember, and the file, of a path or the name of a bundled model."""
+    spec = os.fspath(spec) if isinstance(spec, (str, os.PathLike)) else str(spec)
+    if not spec.endswith(".mlff") and not os.path.isfile(spec):
+        from metalff.potentials import registry
+
+        if spec in registry.bundled_models():
+            return spec, registry.bundled_models()[spec]
+        if spec in registry.names() or registry.CHANGED.fullmatch(spec) or registry.ALLOY.fullmatch(spec):
             raise MetalffError(
-                f"two atoms are {shortest:.3f} Å apart, but the shortest distance in the training data of "
-                f"'{self.artifact.path}' is {known:.3f} Å: mend the structure"
+                f'{spec} is no .mlff model: metalff.potentials.resolve("{spec}").calculator() is its calculator for ASE'
             )
-        if shortest < known:
-            warnings.warn(
-                f"two atoms are {shortest:.3f} Å apart, closer than any in the training data of "
-                f"'{self.artifact.path}' ({known:.3f} Å): the model extrapolates",
-                stacklevel=2,
-            )
+        if not os.path.exists(spec) and not os.path.isabs(spec):
+            known = nearest(spec, registry.bundled_models())
+            raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
+    path = os.path.abspath(spec)
+    return path, Path(path)
 
 
-def _edges(atoms, cutoff):
-    """Edges sorted by centre: centre[E], neighbour[E], edge_vec[E,3] (Å).
-
-    Cell vectors that are not periodic, which may be zero, are replaced by such that span the atoms.
-    """
-    cell = Cell(np.where(atoms.pbc[:, None], atoms.cell.array, 0.0)).complete().array
-    fractional = np.linalg.solve(cell.T, atoms.positions.T)
-    low, high = fractional.min(axis=1), fractional.max(axis=1)
-    origin = np.where(atoms.pbc, 0.0, low - 1e-3) @ cell
-    cell *= np.where(atoms.pbc, 1.0, high - low + 2e-3)[:, None]
-    return neighbour_list("ijD", cutoff=cutoff, positions=atoms.positions, cell=cell, pbc=atoms.pbc, cell_origin=origin)
+if "mlff" not in external_calculators:
+    register_calculator_class("mlff", MLFFCalculator)
