@@ -47,6 +47,7 @@ REFUSED = {
     "of pair_style": ({"ensemble": "mean"}, r"no option ensemble: it takes path, "),
     "a value of pair_style": ({"extrapolation": "error"}, r"extrapolation must be 'warn', 'stop' or 'ignore', not 'error' \('error' of pair_style mlff is 'stop'"),
     "no action": ({"extrapolation": "shout"}, "extrapolation must be 'warn', 'stop' or 'ignore', not 'shout'$"),
+    "of mace's models": ({"model_paths": "Cu.model"}, r'no option model_paths \(did you mean "path"\?\)'),
     "a restart": ({"restart": "old"}, "no option restart"),
     "no number": ({"threads": "many"}, "threads must be a whole number, not 'many'"),
     "a fraction": ({"chunk": 1.5}, "chunk must be a whole number, not 1.5"),
@@ -124,6 +125,13 @@ def test_names_that_are_no_model(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MetalffError, match=NAMES[name]):
         MLFFCalculator(name)
+
+
+def test_no_path():
+    with pytest.raises(MetalffError, match="needs the path of a .mlff file or the name of a bundled model, such as Cu/mace"):
+        MLFFCalculator()
+    with pytest.raises(MetalffError, match=r'no option model_paths \(did you mean "path"\?\)'):
+        MLFFCalculator(model_paths="Cu.model")
 
 
 def test_the_calculator_that_the_sentence_names(eam_commands):

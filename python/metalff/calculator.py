@@ -2,14 +2,13 @@
 
 import os
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 from ase.calculators.calculator import Calculator, Parameters, all_changes, external_calculators, register_calculator_class
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from metalff.artifact import open_artifact
-from metalff.engines import Engines
+from metalff.artifact import Artifact, open_artifact
+from metalff.engines import Engines, model_file
 from metalff.errors import MetalffError, nearest
 from metalff.extrapolation import ACTIONS, Guard
 from metalff.neighbours import edges_of
@@ -52,7 +51,7 @@ class MLFFCalculator(Calculator):
 
     def __init__(
         self,
-        path,
+        path=None,
         precision="double",
         device="cpu",
         threads=1,
@@ -69,21 +68,11 @@ class MLFFCalculator(Calculator):
         **unknown,
     ):
         _refuse(unknown)
+        if path is None:
+            raise MetalffError("MLFFCalculator needs the path of a .mlff file or the name of a bundled model, such as Cu/mace")
         super().__init__(label=label, directory=directory)
-        self._open(
-            dict(
-                path=path,
-                precision=precision,
-                device=device,
-                threads=threads,
-                chunk=chunk,
-                programs=programs,
-                engine=engine,
-                spline=spline,
-                extrapolation=extrapolation,
-                sha256=sha256,
-            )
-        )
+        options = dict(precision=precision, device=device, threads=threads, chunk=chunk, programs=programs, engine=engine, spline=spline)
+        self._use(*_opened(dict(path=path, **options, extrapolation=extrapolation, sha256=sha256)))
         if atoms is not None:
             atoms.calc = self
 
@@ -119,38 +108,17 @@ class MLFFCalculator(Calculator):
         before = self.parameters
         if "path" in options:  # another file has another hash
             options = {"sha256": "", **options}
-        self._open({**before, **options})
-        changed = {key: value for key, value in self.parameters.items() if before[key] != value}
+        parameters, engines, artifact = _opened({**before, **options})
+        changed = {key: value for key, value in parameters.items() if before[key] != value}
         if changed:
+            self._use(parameters, engines, artifact)
             self.reset()
         return changed
 
-    def _open(self, options):
-        for key in ("threads", "chunk", "spline"):
-            if not isinstance(options[key], Integral) or isinstance(options[key], bool) or abs(options[key]) >= 2**31:
-                raise MetalffError(f"{key} must be a whole number, not {options[key]!r}")
-            options[key] = int(options[key])
-        for key in ("precision", "device", "programs", "engine", "extrapolation", "sha256"):
-            options[key] = str(options[key])
-        if options["extrapolation"] not in ACTIONS:
-            meant = " ('error' of pair_style mlff is 'stop' here)" if options["extrapolation"] == "error" else ""
-            raise MetalffError(f"extrapolation must be 'warn', 'stop' or 'ignore', not '{options['extrapolation']}'{meant}")
-        if options["device"] == "cuda":
-            options["device"] = "cuda:0"
-        options["path"], file = _file(options["path"])
-        artifact = open_artifact(file)
-        if options["sha256"] not in ("", artifact.sha256):
-            raise MetalffError(
-                f"'{file}' is not the model that is asked for: its hash is {artifact.sha256[:12]} and not {options['sha256'][:12]}; find that file, or "
-                "leave sha256 out"
-            )
-        options["sha256"] = artifact.sha256
-        engines = Engines(str(file), artifact.sha256, {key: options[key] for key in OF_THE_ENGINE})
-        with engines.one():
-            pass  # says what is wrong now, not in the first calculation
-        self._engines, self.guard = engines, Guard(artifact, options["extrapolation"])
+    def _use(self, parameters, engines, artifact):
+        self.parameters, self._engines = parameters, engines
+        self.guard = Guard(artifact, parameters["extrapolation"])
         self._type_of = {symbol: k for k, symbol in enumerate(artifact.manifest.elements)}
-        self.parameters = Parameters({key: options[key] for key in OPTIONS})
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -195,6 +163,35 @@ class MLFFCalculator(Calculator):
         self.results = results
 
 
+def _opened(options: dict) -> tuple[Parameters, Engines, Artifact]:
+    """The options, checked and complete, and what they open."""
+    for key in ("threads", "chunk", "spline"):
+        if not isinstance(options[key], Integral) or isinstance(options[key], bool) or abs(options[key]) >= 2**31:
+            raise MetalffError(f"{key} must be a whole number, not {options[key]!r}")
+        options[key] = int(options[key])
+    for key in ("path", "precision", "device", "programs", "engine", "extrapolation", "sha256"):
+        options[key] = str(options[key])
+    if options["extrapolation"] not in ACTIONS:
+        meant = " ('error' of pair_style mlff is 'stop' here)" if options["extrapolation"] == "error" else ""
+        raise MetalffError(f"extrapolation must be 'warn', 'stop' or 'ignore', not '{options['extrapolation']}'{meant}")
+    if options["device"] == "cuda":
+        options["device"] = "cuda:0"
+    file = model_file(options["path"])
+    # a name is remembered as a name, a path by where it is from here
+    options["path"] = options["path"] if os.path.basename(options["path"]) != file.name else str(file)
+    artifact = open_artifact(file)
+    if options["sha256"] not in ("", artifact.sha256):
+        raise MetalffError(
+            f"'{file}' is not the model that is asked for: its hash is {artifact.sha256[:12]} and not {options['sha256'][:12]}; find that file, or "
+            "leave sha256 out"
+        )
+    options["sha256"] = artifact.sha256
+    engines = Engines(options["path"], artifact.sha256, {key: options[key] for key in OF_THE_ENGINE})
+    with engines.one():
+        pass  # says what is wrong now, not in the first calculation
+    return Parameters({key: options[key] for key in OPTIONS}), engines, artifact
+
+
 def _refuse(unknown: dict) -> None:
     """One sentence for the first of these names of options."""
     for name in unknown:
@@ -202,25 +199,6 @@ def _refuse(unknown: dict) -> None:
         for theirs, ours in ELSEWHERE.items():
             similar = similar.replace(f'"{theirs}"', f'"{ours}"')
         raise MetalffError(f"MLFFCalculator has no option {name}{similar}: it takes {', '.join([*OPTIONS, *OF_ASE])}")
-
-
-def _file(spec) -> tuple[str, Path]:
-    """What to remember, and the file, of a path or the name of a bundled model."""
-    spec = os.fspath(spec) if isinstance(spec, (str, os.PathLike)) else str(spec)
-    if not spec.endswith(".mlff") and not os.path.isfile(spec):
-        from metalff.potentials import registry
-
-        if spec in registry.bundled_models():
-            return spec, registry.bundled_models()[spec]
-        if spec in registry.names() or registry.CHANGED.fullmatch(spec) or registry.ALLOY.fullmatch(spec):
-            raise MetalffError(
-                f'{spec} is no .mlff model: metalff.potentials.resolve("{spec}").calculator() is its calculator for ASE'
-            )
-        if not os.path.exists(spec) and not os.path.isabs(spec):
-            known = nearest(spec, registry.bundled_models())
-            raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
-    path = os.path.abspath(spec)
-    return path, Path(path)
 
 
 if "mlff" not in external_calculators:

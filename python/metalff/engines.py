@@ -5,9 +5,30 @@ import sys
 import warnings
 from contextlib import contextmanager
 from multiprocessing import parent_process
+from pathlib import Path
 
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, nearest
 from metalff.paths import name_python
+
+
+def model_file(spec) -> Path:
+    """The file, absolute, of a path or of the name of a bundled model.
+
+    Raises:
+        MetalffError: it is the name of another potential, or of nothing. A path may be that of no file.
+    """
+    spec = os.path.expanduser(spec)
+    if not spec.endswith(".mlff") and not os.path.isfile(spec):
+        from metalff.potentials import registry
+
+        if spec in registry.bundled_models():
+            return registry.bundled_models()[spec]
+        if spec in registry.names() or registry.CHANGED.fullmatch(spec) or registry.ALLOY.fullmatch(spec):
+            raise MetalffError(f'{spec} is no .mlff model: metalff.potentials.resolve("{spec}").calculator() is its calculator for ASE')
+        if not os.path.exists(spec) and not os.path.isabs(spec):
+            known = nearest(spec, registry.bundled_models())
+            raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
+    return Path(os.path.abspath(spec))
 
 
 class Engines:
@@ -18,7 +39,7 @@ class Engines:
     engines of its parent alone.
 
     Args:
-        path: of the ``.mlff`` file.
+        path: of the ``.mlff`` file, or the name of a bundled model, which is another file in another installation.
         sha256: that its manifest must have.
         options: ``precision``, ``device``, ``threads``, ``chunk``, ``programs``, ``engine`` and ``spline`` of the engine.
     """
@@ -59,22 +80,23 @@ class Engines:
         name_python()
         if _past.device and self.options["device"] != "cpu":
             raise MetalffError(
-                f"this process was forked from one that uses the GPU, where 'device {self.options['device']}' cannot work: start processes "
-                "with the method 'spawn'"
+                f"a process that was forked cannot use the {self.options['device'].split(':')[0]} of its parent: open the model in the new process, and "
+                "in none before, or start processes with the method 'spawn'"
             )
+        file = str(model_file(self.path))
         single = {**self.options, "threads": 1}
         try:
-            engine = _engine.Engine(path=self.path, **(single if _past.torch else self.options))
+            engine = _engine.Engine(path=file, **(single if _past.torch else self.options))
             if engine.artifact.sha256 != self.sha256:
                 raise MetalffError(
-                    f"'{self.path}' has changed since the calculator was made (its hash was {self.sha256[:12]} and is now "
+                    f"'{file}' has changed since the calculator was made (its hash was {self.sha256[:12]} and is now "
                     f"{engine.artifact.sha256[:12]}): put the old file back or make a new calculator"
                 )
             if _past.torch and self.options["threads"] > 1:
                 if engine.engine == "torch":
                     _past.say()
                 else:
-                    engine = _engine.Engine(path=self.path, **self.options)
+                    engine = _engine.Engine(path=file, **self.options)
         except _engine.EngineError as error:
             raise MetalffError(str(error)) from error
         _past.opened_torch |= engine.engine == "torch" and self.options["threads"] > 1

@@ -42,7 +42,7 @@ def replay(
     from metalff.calculator import MLFFCalculator
 
     calculator = MLFFCalculator(
-        artifact.path, precision=precision, device=device, programs=programs, engine=engine, spline=spline
+        artifact.path, precision=precision, device=device, programs=programs, engine=engine, spline=spline, extrapolation="ignore"
     )
     worst = np.zeros(4)
     cases = artifact.selftest()
