@@ -75,10 +75,12 @@ def test_the_pairs_of_matscipy():
     assert ours == theirs and len(ours) > 20000
 
 
-def test_opposite_edges_are_exactly_opposite():
+@pytest.mark.parametrize("spread", [0, 4])
+def test_opposite_edges_are_exactly_opposite(spread):
     atoms = bulk("Cu").repeat(3)
     atoms.rattle(0.3)
-    atoms.positions += np.random.default_rng(1).integers(-4, 5, (len(atoms), 3)) @ atoms.cell.array
+    atoms.set_scaled_positions(0.1 + 0.8 * atoms.get_scaled_positions())
+    atoms.positions += np.random.default_rng(1).integers(-spread, spread + 1, (len(atoms), 3)) @ atoms.cell.array
     centre, neighbour, edge_vec = edges_of(atoms, 5.0)
     assert {(i, j, *v) for i, j, v in zip(centre, neighbour, edge_vec)} == {(j, i, *(0.0 - v)) for i, j, v in zip(centre, neighbour, edge_vec)}
 

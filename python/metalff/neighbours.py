@@ -45,20 +45,28 @@ def edges(cell, pbc, positions, cutoff: float) -> tuple[np.ndarray, np.ndarray, 
     else:
         found = cKDTree(own).sparse_distance_matrix(cKDTree(others), cutoff + slack, output_type="ndarray")
         i, image = found["i"], found["j"]
+    kept = np.flatnonzero((i != atom[image]) | shift.any(axis=1)[image])
+    order = np.argsort(i[kept].astype(np.min_scalar_type(len(own))), kind="stable")  # of two bytes: a radix sort
+    order = kept[order]
+    i, image = i[order], image[order]
     j = atom[image]
-    # pairs of opposite direction get exactly opposite vectors
-    moved = home[i] - home[j] + shift[image]
-    edge_vec = positions[j] - positions[i] + moved @ cell
-    kept = np.einsum("ij,ij->i", edge_vec, edge_vec) < cutoff**2
-    kept &= (i != j) | moved.any(axis=1)
-    kept = np.flatnonzero(kept)
-    kept = kept[np.argsort(i[kept].astype(np.min_scalar_type(len(positions))), kind="stable")]  # of two bytes: a radix sort
-    return i[kept], j[kept], edge_vec[kept]
+    # whole numbers of cells: pairs of opposite direction get exactly opposite vectors
+    moved = _moved(home[i] - home[j] + shift[image], cell) if home.any() else _moved(shift, cell).take(image, axis=0)
+    edge_vec = positions.take(j, axis=0)
+    edge_vec -= positions.take(i, axis=0)
+    edge_vec += moved
+    near = np.einsum("ij,ij->i", edge_vec, edge_vec) < cutoff**2
+    return (i, j, edge_vec) if near.all() else (i[near], j[near], edge_vec[near])
 
 
 def edges_of(atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`edges` of ASE's atoms."""
     return edges(atoms.cell.array, atoms.pbc, atoms.positions, cutoff)
+
+
+def _moved(cells, cell):
+    """[M,3] Å; by products of single numbers, since those of matrices may round differently from row to row."""
+    return cells[:, :1] * cell[0] + cells[:, 1:2] * cell[1] + cells[:, 2:] * cell[2]
 
 
 def _reduced(cell, pbc):
