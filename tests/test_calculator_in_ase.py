@@ -1,7 +1,10 @@
 """The calculator among ASE's tools: options and names, databases and trajectories, per-atom stresses, filters, phonons, bands of images."""
 
+import copy
 import json
-from importlib import metadata
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -335,14 +338,49 @@ def test_a_band_of_images(shared_calculator):
         np.testing.assert_allclose(image.get_forces(), with_calculator(calculator(), image).get_forces(), rtol=0, atol=1e-12)
 
 
+def test_images_in_threads():
+    """NEB(parallel=True) evaluates each image in a thread of its own; deep copies share the engines."""
+    first = crystal()
+    last = crystal(seed=1)
+    calculator = MLFFCalculator(MACE)
+    images = [first, *(first.copy() for _ in range(4)), last]
+    for image in images:
+        image.calc = copy.deepcopy(calculator)
+    band = NEB(images, parallel=True, method="improvedtangent")
+    band.interpolate()
+    assert np.isfinite(band.get_forces()).all()
+    for image in images[1:-1]:
+        assert image.calc.results
+        np.testing.assert_array_equal(image.get_forces(), with_calculator(MLFFCalculator(MACE), image).get_forces())
+
+
+def test_the_home_directory(tmp_path, monkeypatch):
+    shutil.copy(CU, tmp_path / "own.mlff")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert MLFFCalculator("~/own.mlff").parameters["path"] == str(tmp_path / "own.mlff")
+
+
 # Found by name
 
 
-def test_ase_finds_the_calculator():
-    assert get_calculator_class("mlff") is MLFFCalculator
-    (entry,) = [entry for entry in metadata.entry_points(group="ase.plugins") if entry.name == "metalff"]
-    (plugin,) = entry.load().__ase_plugins__
-    assert plugin.name == "mlff" and plugin() is MLFFCalculator
-    from ase._4.plugins import plugins
+FOUND = """
+import sys
+{first}
+from ase._4.plugins import plugins
+(found,) = [plugin for plugin in plugins.calculators if plugin.name == "mlff"]
+calculator = found()(sys.argv[1])
+from ase.calculators.calculator import get_calculator_class, names
+assert get_calculator_class("mlff") is type(calculator) and "mlff" in names
+print(type(calculator).__name__)
+"""
 
-    assert [found() for found in plugins.calculators if found.name == "mlff"] == [MLFFCalculator]
+
+@pytest.mark.parametrize("first", ["", "import metalff", "import metalff.ase_plugin", "import metalff.calculator"])
+def test_ase_finds_the_calculator(first):
+    done = subprocess.run([sys.executable, "-c", FOUND.format(first=first), str(CU)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "MLFFCalculator\n", done.stderr
+
+
+def test_ase_lists_the_calculator():
+    done = subprocess.run([sys.executable, "-m", "ase", "info", "--plugins"], capture_output=True, text=True, timeout=120)
+    assert "\nmlff\n" in done.stdout.partition("metalff ")[2], done.stdout + done.stderr
