@@ -72,6 +72,12 @@ def test_options_that_are_refused(case):
     assert atoms.calc.get_property("energy", atoms, allow_calculation=False) == energy
 
 
+def test_what_it_is_in_one_line():
+    calculator = MLFFCalculator("Cu/nep", precision="single", threads=2)
+    assert repr(calculator) == "MLFFCalculator('Cu/nep', precision='single', threads=2)"
+    assert eval(repr(calculator)).parameters == calculator.parameters
+
+
 def test_what_ase_gives_any_calculator(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     atoms = crystal()

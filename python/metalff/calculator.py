@@ -1,6 +1,7 @@
 """ASE calculator over the engine: the same compiled model that LAMMPS runs."""
 
 import os
+from inspect import signature
 from numbers import Integral
 
 import numpy as np
@@ -78,6 +79,11 @@ class MLFFCalculator(Calculator):
 
     def _get_name(self):
         return "mlff"
+
+    def __repr__(self):
+        defaults = signature(MLFFCalculator).parameters
+        said = [f"{key}={value!r}" for key, value in self.parameters.items() if key not in ("path", "sha256") and value != defaults[key].default]
+        return f"MLFFCalculator({', '.join([repr(self.parameters['path']), *said])})"
 
     @property
     def artifact(self):
