@@ -122,7 +122,7 @@ NEGATIVE_CONTROLS = {
         lambda: data.read("zuo2020-Cu:tests"),
         'no split tests \\(did you mean "test"\\?\\); it has train, test',
     ),
-    "unknown ending": (lambda: data.read(__file__), "unknown ending .py; metalff reads .json, .xyz, .extxyz"),
+    "unknown ending": (lambda: data.read(__file__), "no format that is known has the ending .py; metalff reads extxyz"),
     "nothing left": (lambda: data.read("zuo2020-Cu:test").filter(element="Ni"), "no frame with element=Ni"),
     "near group": (lambda: data.read("zuo2020-Cu:test").filter(group="surfaces"), 'did you mean "surface"'),
     "fraction": (lambda: data.hold_out(data.read("zuo2020-Cu:test"), 1.5, 0), "must lie between 0 and 1, not 1.5"),

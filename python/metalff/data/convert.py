@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data.bundled import SETS, pack
-from metalff.data.extxyz import read_extxyz, text_lines
+from metalff.data.extxyz import read_extxyz
 from metalff.data.mlearn import CITATION, MAML_CITATION, read_mlearn, trajectory
+from metalff.data.text import text_of
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
@@ -63,7 +64,7 @@ def convert_maml(source: Path, out: Path) -> None:
             file = source / "maml" / f"{element}_{name}.json.gz"
             found = read_mlearn(file).frames
             if name in ("AIMD", "Test"):
-                keys = [trajectory(entry) for entry in json.loads("\n".join(text_lines(file)))]
+                keys = [trajectory(entry) for entry in json.loads(text_of(file))]
                 found = [found[k] for k in sorted(range(len(keys)), key=keys.__getitem__)]
             frames += found
             split += [part] * len(found)
