@@ -12,7 +12,7 @@ from metalff.errors import MetalffError
 FRAMES = {("Cu", "train"): 262, ("Cu", "test"): 31, ("Ni", "train"): 263, ("Ni", "test"): 31}
 FRAMES |= {("Li", "train"): 241, ("Li", "test"): 29, ("Mo", "train"): 194, ("Mo", "test"): 23}
 HASHES = {
-    "zuo2020-Cu:train": "1b1acc89",
+    "zuo2020-Cu:train": "619eceb2",
     "zuo2020-Cu:test": "89605ba6",
     "zuo2020-Ni:test": "4f079bb2",
     "zuo2020-Li:test": "98b24984",

@@ -11,7 +11,7 @@ from metalff.data.checks import remarks
 from metalff.data.stresses import judge
 
 KBAR, GPA = 1602.1766, 160.21766
-SETS = ["zuo2020-Cu:test", "zuo2020-Ni:test", "zuo2020-Mo:train", "li2020-Nb:train", "li2020-W"]
+SETS = ["zuo2020-Cu:test", "zuo2020-Cu:train", "zuo2020-Ni:train", "zuo2020-Mo:train", "li2020-Nb:train", "li2020-W"]
 FACTORS = {"kbar": KBAR, "GPa": GPA, "bar": 1e3 * KBAR, "VASP's": -KBAR, "the other sign": -1.0}
 
 

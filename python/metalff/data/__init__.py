@@ -44,15 +44,15 @@ def read(spec, keys: Keys = NO_KEYS) -> Dataset:
     own, elements = reading(wanted, keys)
     name, _, split = whole.partition(":")
     if name in store.names():
-        if own != keys:
+        if own != NO_KEYS:
             raise MetalffError(f"{spec}: keys are named when a set is imported: metalff data import --energy-key …")
         wanted |= {"split": (split,)} if split else {}
         # only the files that are asked for are opened; a range of frames counts in the whole set
         found = store.load(name, **({} if "frames" in wanted else wanted))
         found = found if len(found) else store.load(name)
     elif name in names():
-        if own != keys:
-            raise MetalffError(f"{spec}: a bundled set has no keys to name")
+        if own != NO_KEYS:
+            raise MetalffError(f"{spec}: a bundled set has no keys to name; those of a file can be named in brackets: 'FILE[energy_key=…]'")
         found = load(name, split or None)
     else:
         path = Path(whole)

@@ -62,16 +62,17 @@ def _system(folder: Path, factor: float):
             if array is not None and array.size != count * width:
                 raise MetalffError(f"{part}: {name} has {array.size} numbers, not {width} for each of {count} frames")
         cells = np.zeros((count, 3, 3)) if box is None else box.reshape(count, 3, 3)
-        rest = coord.reshape(count, atoms, 3), cells, np.ravel(energy), force.reshape(count, atoms, 3), arrays["virial"]
+        rest = coord.reshape(count, atoms, 3), cells, np.ravel(energy), force.reshape(count, atoms, 3)
+        virials = None if arrays["virial"] is None else arrays["virial"].reshape(count, 3, 3)
         if arrays["real_atom_types"] is None:
-            frames += arrays_to_dataset(folder, [names[t] for t in types], *rest, periodic, factor)
+            frames += arrays_to_dataset(folder, [names[t] for t in types], *rest, virials, periodic, factor)
             continue
         real = arrays["real_atom_types"].astype(int).reshape(count, atoms)  # deepmd/npy/mixed: -1 is a place without an atom
         if real.max() >= len(names):
             raise MetalffError(f"{part}: real_atom_types has types that type_map.raw ({' '.join(names)}) does not name")
         for k in range(count):
             there = real[k] >= 0
-            virial = None if arrays["virial"] is None else arrays["virial"].reshape(count, 9)[k : k + 1]
+            virial = None if virials is None else virials[k : k + 1]
             one = rest[0][k : k + 1, there], cells[k : k + 1], rest[2][k : k + 1], rest[3][k : k + 1, there], virial
             frames += arrays_to_dataset(folder, [names[t] for t in real[k][there]], *one, periodic, factor)
     return frames

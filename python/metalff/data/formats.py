@@ -10,12 +10,11 @@ from metalff.data.fitsnap import is_fitsnap, read_fitsnap
 from metalff.data.frame import Dataset
 from metalff.data.labels import NO_KEYS, Keys, with_factor, without_named
 from metalff.data.mlearn import read_mlearn
-from metalff.data.text import chunks_of
 from metalff.errors import MetalffError
 
 KNOWN = (
     "extxyz (.xyz, .extxyz), JSON of mlearn, maml and FitSNAP, .cfg of MLIP, folders of deepmd-kit, FitSNAP, Metal-43 and TM23, "
-    "vasprun.xml, OUTCAR, output of Quantum ESPRESSO, CASTEP, FHI-aims, GPAW and ABINIT, .traj and .db of ASE, and, with dpdata, MOVEMENT of PWmat and CP2K"
+    "vasprun.xml, OUTCAR, output of Quantum ESPRESSO, CASTEP, FHI-aims, GPAW and ABINIT, .traj and .db of ASE, and, with dpdata, MOVEMENT of PWmat and CP2K's output of one structure"
 )
 
 
@@ -59,7 +58,7 @@ def _of_file(path: Path):
         return read_extxyz
     if ending == ".zip":
         raise MetalffError(f"{path} is an archive; import it once: metalff data import {path}")
-    head = _head(path)
+    head = others.head(path)
     if ending == ".json":
         if is_fitsnap(head):
             return read_fitsnap
@@ -67,10 +66,10 @@ def _of_file(path: Path):
         return _ase("json") if re.match(r'\s*\{\s*"(\d+|ids|nextid)"\s*:', head) else _mlearn
     if "BEGIN_CFG" in head:
         return mtp.read_cfg
+    if found := others.dpdata_format(path):  # first: ASE takes CP2K's for that of another program
+        return lambda file, keys: others.read_dpdata(file, found, keys)
     if found := others.ase_format(path):
         return _ase(found)
-    if found := others.dpdata_format(path):
-        return lambda file, keys: others.read_dpdata(file, found, keys)
     if "Properties=" in head or "Lattice=" in head:
         return read_extxyz
     raise MetalffError(f"{path}: no format that is known{f' has the ending {ending}' if ending else ''}; metalff reads {KNOWN}")
@@ -78,10 +77,6 @@ def _of_file(path: Path):
 
 def _ase(format: str):
     return lambda file, keys: others.read_ase(file, format, keys)
-
-
-def _head(path: Path) -> str:
-    return next(chunks_of(path), b"")[: others.HEAD].decode("latin-1")
 
 
 WRITERS = {"extxyz": write_extxyz, "gpumd": write_gpumd, "deepmd": deepmd.write_deepmd, "mtp": mtp.write_cfg}

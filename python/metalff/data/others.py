@@ -8,6 +8,7 @@ import numpy as np
 from metalff.data.checks import check_frame
 from metalff.data.frame import Dataset, Frame
 from metalff.data.labels import NO_KEYS, Keys, Labels, without_named
+from metalff.data.text import chunks_of
 from metalff.errors import MetalffError
 
 ASE_FORMATS = {
@@ -54,8 +55,12 @@ def dpdata_format(path: Path) -> str | None:
     for pattern, name in DPDATA.items():
         if fnmatch.fnmatch(path.name, pattern):
             return name
-    with path.open("rb") as stream:
-        return "cp2k/aimd_output" if CP2K in stream.read(HEAD).decode("latin-1") else None
+    return "cp2k/output" if CP2K in head(path) else None
+
+
+def head(path: Path) -> str:
+    """The first characters of a file, also of one that is gzipped."""
+    return next(chunks_of(path), b"")[:HEAD].decode("latin-1")
 
 
 def read_ase(path, format: str | None = None, keys: Keys = NO_KEYS) -> Dataset:
@@ -74,7 +79,7 @@ def read_ase(path, format: str | None = None, keys: Keys = NO_KEYS) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            structures = list(iread(str(path), index=":", format=format))
+            structures = list(_rows(path, format) if format in ("db", "json") else iread(str(path), index=":", format=format))
     except MetalffError:
         raise
     except Exception as error:  # parsers of other people's files raise anything
@@ -85,6 +90,14 @@ def read_ase(path, format: str | None = None, keys: Keys = NO_KEYS) -> Dataset:
     if not frames:
         raise MetalffError(f"{path}: the file holds no structures")
     return Dataset(path.name, tuple(frames), notes=labels.notes)
+
+
+def _rows(path, format):
+    """Structures of a database with its key-value pairs and data in ``info``."""
+    from ase.db import connect
+
+    for row in connect(str(path), type=format, use_lock_file=False).select():
+        yield row.toatoms(add_additional_information=True)
 
 
 def frame_of_atoms(atoms, where: str, source: str, index: int, labels: Labels) -> Frame:
@@ -98,7 +111,7 @@ def frame_of_atoms(atoms, where: str, source: str, index: int, labels: Labels) -
         if key in ("numbers", "positions", "unique_id"):
             continue
         labels.spelling[key.lower()] = key
-        if np.ndim(value) == 2 and len(value) == len(atoms) and not (key in said or np.shape(value) == (3, 3) and "stress" in key):
+        if np.shape(value) == (len(atoms), 3) and not any(word in key.lower() for word in ("stress", "virial")):
             columns[key.lower()] = np.asarray(value)
         elif isinstance(value, (str, int, float, np.number)) or (np.ndim(value) > 0 and np.size(value) in (6, 9)):
             header[key.lower()] = value

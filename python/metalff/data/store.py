@@ -71,6 +71,22 @@ def index(name: str) -> dict:
     raise MetalffError(f"{path} is damaged or of another version; remove {path.parent} and import the set again")
 
 
+@contextmanager
+def claimed(folder: Path):
+    """Hold the folder of a set for one process.
+
+    Raises:
+        MetalffError: another one holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MetalffError(f"another import is at work in {folder}; wait until it has ended, or give another --name") from None
+        yield
+
+
 class Import:
     """One import, resumable: files that are there already are kept.
 
@@ -105,12 +121,7 @@ class Import:
         Raises:
             MetalffError: another import is at work on the name, or the name is taken by a set of another source, or read with other keys.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MetalffError(f"another import is at work in {self.folder}; wait until it has ended, or give another --name") from None
+        with claimed(self.folder):
             self._take_up()
             yield
 
@@ -284,5 +295,10 @@ def load(name: str, **wanted) -> Dataset:
 
 
 def remove(name: str) -> None:
-    """Remove an imported set from the data folder."""
-    shutil.rmtree(home() / name)
+    """Remove an imported set from the data folder.
+
+    Raises:
+        MetalffError: an import of it is at work.
+    """
+    with claimed(home() / name):
+        shutil.rmtree(home() / name)
