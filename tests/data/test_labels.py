@@ -7,6 +7,7 @@ import pytest
 
 from metalff import data
 from metalff.data import Keys
+from metalff.data.checks import is_free_atom
 from metalff.data.labels import plan
 from metalff.errors import MetalffError
 
@@ -140,3 +141,20 @@ def test_zero_stress_of_a_free_atom_says_nothing(tmp_path):
 def test_plan_is_one_for_all_frames():
     found = plan(("lattice", "properties", "ref_energy", "virial", "note"), ("ref_forces",))
     assert found.keys == {"energy": "ref_energy", "forces": "ref_forces"} and found.left_out == ("virial", "note") and not found.rivals
+
+
+LONE = {
+    "mace's own": "1\nProperties=species:S:1:pos:R:3 config_type=IsolatedAtom energy_REF=-0.25 pbc='F F F'\nCu 0 0 0\n",
+    "integer forces": "1\nProperties=species:S:1:pos:R:3:forces:I:3 energy=-0.25 config_type=IsolatedAtom\nCu 0 0 0 0 0 0\n",
+    "in a box": '1\nLattice="20 0 0 0 20 0 0 0 20" Properties=species:S:1:pos:R:3 dft_energy=-0.25 config_type=isolated_atom\nCu 0 0 0\n',
+}
+
+
+@pytest.mark.parametrize("case", LONE)
+def test_free_atoms_need_no_forces(case, tmp_path):
+    (tmp_path / "atom.xyz").write_text(LONE[case])
+    (frame,) = data.read(tmp_path / "atom.xyz")
+    assert frame.energy == -0.25 and frame.forces.tolist() == [[0, 0, 0]] and is_free_atom(frame)
+    (tmp_path / "two.xyz").write_text(LONE["mace's own"].replace("1\n", "2\n", 1) + "Cu 0 0 2\n")
+    with pytest.raises(MetalffError, match="no forces among the columns"):
+        data.read(tmp_path / "two.xyz")

@@ -83,13 +83,13 @@ def compare(
     typer.echo(f"results: {out}")
 
 
-def ensembles_of(spec: str, keys) -> list:
+def ensembles_of(spec: str, keys=None) -> list:
     """Ensembles of a folder of ``metalff sweep`` (every finished job), a ``trajectory.h5``, or what ``data.read`` takes.
 
     Raises:
         MetalffError: damaged, unfinished, or as ``ensembles.of_dataset``.
     """
-    from metalff.data import read
+    from metalff.data import Keys, read
     from metalff.report.results import read_results
     from metalff.sweep.trajectory import read_trajectory
     from metalff.validate.ensembles import Ensemble, of_dataset
@@ -103,7 +103,7 @@ def ensembles_of(spec: str, keys) -> list:
     elif path.suffix == ".h5" and path.is_file():
         trajectories = [read_trajectory(path)]
     else:
-        return of_dataset(read(spec, keys))
+        return of_dataset(read(spec, keys or Keys()))
     return [Ensemble(t.potential, t.element, t.target_temperature, t.positions, t.cell, t.forces) for t in trajectories]
 
 

@@ -17,7 +17,7 @@ from metalff.paths import atomic_write
 UNIT_KEY = re.compile(r"(energy|energies|forces?|stress|virial|lengths?|positions?|distances?)?[-_]?units?")
 OUR_UNITS = {"ev", "å", "a", "ang", "angstrom", "metal", "ase"}
 """Units that are read, and names of systems that consist of them; others are these multiplied and divided, such as eV/Å^3."""
-PAIR = re.compile(r'(?:(?<=\s)|^)([^\s=]+)\s*=\s*("[^"]*"|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)')
+PAIR = re.compile(r"""(?:(?<=\s)|^)([^\s=]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)""")
 """``key=value`` in a header, where a value is a word or is enclosed in quotes, braces or brackets."""
 
 
@@ -145,7 +145,7 @@ def _is_header(line: str) -> bool:
 
 def _frame(where, header, body, source, index, labels) -> Frame:
     found = PAIR.findall(header)
-    pairs = [(key.lower(), value.strip('"{}')) for key, value in found]
+    pairs = [(key.lower(), value.strip("\"'{}")) for key, value in found]
     info = dict(pairs)
     for key, _ in found:
         labels.spelling[key.lower()] = key
@@ -197,7 +197,7 @@ def _columns(where, properties: str, body: list[str], labels: Labels) -> tuple[d
     try:
         for name, (kind, width) in widths.items():
             # forces and positions have three numbers; what else there is must only have a name
-            found[name] = np.array([list(map(float, column)) for column in places[name]]).T if width == 3 and kind.upper() == "R" else None
+            found[name] = np.array([list(map(float, column)) for column in places[name]]).T if width == 3 and kind.upper() in "RI" else None
     except ValueError:
         raise mismatch from None
     positions = found.pop("pos", None)

@@ -227,6 +227,8 @@ class Labels:
         Raises:
             MetalffError: as ``plan`` and ``check_frame``; a value that is no number; labels that contradict each other.
         """
+        if len(structure["numbers"]) == 1:  # the forces on a free atom are zero, and are often left out
+            columns = columns if any(MEANINGS.get(key, " ")[0] == "forces" for key in columns) else columns | _lone(header)
         signature = (tuple(header), tuple(columns))
         if signature not in self._plans:
             try:
@@ -325,6 +327,12 @@ class Labels:
                 f"{self.name}: energy is read, but forces belong to free_energy, which differs by {1000 * (free - energy) / atoms:.3g} meV/atom in "
                 f"{where.rpartition(': ')[2]}; --energy-key free_energy takes that"
             )
+
+
+def _lone(header: dict) -> dict:
+    """Forces of one atom, in the family of its energy."""
+    names = [key.replace(QUANTITIES["energy"][MEANINGS[key][2]], "forces") for key in header if MEANINGS.get(key, " ")[0] == "energy"]
+    return {name: np.zeros((1, 3)) for name in names}
 
 
 def group_of(header: dict) -> str:
