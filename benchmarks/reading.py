@@ -35,7 +35,7 @@ def main():
         folder = Path(folder)
         os.environ["METALFF_HOME"] = str(folder / "home")
         file = folder / "one" / "Cu_fcc_300.extxyz"
-        layout.write_file(map(frame, range(given.frames)), file)
+        layout.write_file([frame(k) for k in range(given.frames)], file)
         for k in range(given.files):
             symbol = list(metals())[k % len(metals())]
             layout.write_file([frame(0)], folder / "many" / layout.file_name(symbol, "fcc", 300 + k))
@@ -46,7 +46,8 @@ def main():
                 task.add(name, store.import_file(*arguments))
             task.finish()
 
-        imported = clock(imports)
+        with task.claim():
+            imported = clock(imports)
         times = {
             "ase.io.read": clock(lambda: ase.io.read(file, ":")),
             "text, MetalFF": clock(lambda: layout.read_file(file)),

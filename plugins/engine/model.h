@@ -44,18 +44,25 @@ struct Part {
   double seconds, flops;
 };
 
+/// Rows of a full neighbour list: LAMMPS' own, or those of KOKKOS, which are one array.
+struct NeighborRows {
+  const int *count = nullptr;             ///< [n] neighbours of each
+  const int *const *rows = nullptr;       ///< [n]; null: row i begins at block + i * row
+  const int *block = nullptr;
+  std::ptrdiff_t row = 0, step = 1;       ///< from row to row, from neighbour to neighbour
+
+  const int *operator[](int i) const { return rows ? rows[i] : block + i * row; }
+};
+
 /// Atoms and the rows of their neighbours as an MD program keeps them, and what is added to: for a model that needs no graph.
 struct Surroundings {
-  int n = 0;                              ///< atoms [0, n) are the centres
-  const double *x = nullptr;              ///< [n_all * 3] Å, of the neighbours, too
+  int n = 0, n_all = 0;                   ///< atoms [0, n) are the centres; those up to n_all their neighbours, too
+  const double *x = nullptr;              ///< [n_all * 3] Å
   const int *type = nullptr;              ///< [n_all]
   const int *element = nullptr;           ///< [types] index into the model's elements; -1: not seen
   const int *image_of = nullptr;          ///< [n_all] where the force on an atom goes; null: to itself
-  const int *count = nullptr;             ///< [n] neighbours
-  const int *const *rows = nullptr;       ///< [n] rows; null: row i begins at block + i * row
-  const int *block = nullptr;
-  std::ptrdiff_t row = 0, step = 1;       ///< from row to row, from neighbour to neighbour
-  int mask = 0;                           ///< what of an entry is the neighbour's index
+  NeighborRows neighbors;
+  int mask = 0;                           ///< what of an entry of a row is the neighbour's index
   double r_max = 0.0;                     ///< Å
 
   double unit_of_force = 1.0;             ///< of an eV/Å
@@ -70,7 +77,7 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  /// Evaluates without a graph, on one thread. Returns false, and does nothing, where the model cannot.
+  /// Evaluates without a graph. Returns false, and does nothing, where the model cannot.
   virtual bool walk(Surroundings &) { return false; }
 
   /// What evaluates, in words: "torch", "native, AVX-512".

@@ -210,7 +210,7 @@ template <class DeviceType> NeighborRows PairMLFFKokkos<DeviceType>::rows() cons
   if constexpr (on_host) {
     const auto *neighbors = static_cast<const NeighListKokkos<DeviceType> *>(list);
     const auto &block = neighbors->d_neighbors;
-    return {neighbors->d_numneigh.data(), block.data(), std::ptrdiff_t(block.stride(0)), std::ptrdiff_t(block.stride(1))};
+    return {neighbors->d_numneigh.data(), nullptr, block.data(), std::ptrdiff_t(block.stride(0)), std::ptrdiff_t(block.stride(1))};
   } else {
     return PairMLFF::rows();    // never asked for
   }

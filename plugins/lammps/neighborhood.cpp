@@ -10,7 +10,10 @@
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
 
-NeighborRows::NeighborRows(const NeighList &list) : count(list.numneigh), rows(list.firstneigh) {}
+NeighborRows LAMMPS_NS::rows_of(const NeighList &list)
+{
+  return {list.numneigh, list.firstneigh};
+}
 
 Neighborhood::Neighborhood(LAMMPS *lmp, std::vector<int> element, double r_max, int layers) :
     Pointers(lmp), element_(std::move(element)), r_max_squared_(r_max * r_max), layers_(layers)

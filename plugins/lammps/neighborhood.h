@@ -1,28 +1,19 @@
 // LAMMPS neighbour list → graph.
 #pragma once
 
-#include "engine/graph.h"
+#include "engine/model.h"
 #include "pointers.h"
 
-#include <cstddef>
 #include <vector>
 
 namespace LAMMPS_NS {
 
 class NeighList;
 
-/// Rows of a full neighbour list: LAMMPS' own, or those of KOKKOS, which are one array.
-struct NeighborRows {
-  explicit NeighborRows(const NeighList &list);
-  NeighborRows(const int *count, const int *block, std::ptrdiff_t row, std::ptrdiff_t step) : count(count), block(block), row(row), step(step) {}
+using metalff::NeighborRows;
 
-  const int *count = nullptr;
-  const int *const *rows = nullptr;       ///< null: row i begins at block + i * row
-  const int *block = nullptr;
-  std::ptrdiff_t row = 0, step = 1;       ///< from row to row, from neighbour to neighbour
-
-  const int *operator[](int i) const { return rows ? rows[i] : block + i * row; }
-};
+/// Those of LAMMPS' own list.
+NeighborRows rows_of(const NeighList &list);
 
 /// The graph of this rank's atoms, and which LAMMPS atom each of its nodes is.
 class Neighborhood : protected Pointers {

@@ -213,7 +213,7 @@ void PairMLFF::make_model(Member &member)
 
 NeighborRows PairMLFF::rows() const
 {
-  return NeighborRows(*list);
+  return rows_of(*list);
 }
 
 void PairMLFF::init_style()
@@ -271,14 +271,12 @@ bool PairMLFF::walk()
   const Member &member = members_[0];
   const Extrapolation *guard = member.extrapolation.get();
   if (members_.size() > 1 || vflag_atom || cvflag_atom || units_.length != 1.0 || (guard && !guard->unseen().empty())) return false;
-  const NeighborRows rows = this->rows();
   metalff::Surroundings around;
-  around.n = atom->nlocal;
+  around.n = atom->nlocal, around.n_all = atom->nlocal + atom->nghost;
   if (atom->nlocal > 0) around.x = atom->x[0], around.force = atom->f[0];
   around.type = atom->type, around.element = member.element.data();
   around.image_of = comm->nprocs == 1 ? owner_.data() : nullptr;
-  around.count = rows.count, around.rows = rows.rows, around.block = rows.block, around.row = rows.row, around.step = rows.step;
-  around.mask = NEIGHMASK, around.r_max = r_max_, around.unit_of_force = units_.force();
+  around.neighbors = rows(), around.mask = NEIGHMASK, around.r_max = r_max_, around.unit_of_force = units_.force();
   if (eflag_atom) {
     reserve_for(atomic_energy_, atom->nlocal);
     std::fill_n(atomic_energy_.begin(), atom->nlocal, 0.0);

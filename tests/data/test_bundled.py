@@ -12,7 +12,7 @@ from metalff.errors import MetalffError
 FRAMES = {("Cu", "train"): 262, ("Cu", "test"): 31, ("Ni", "train"): 263, ("Ni", "test"): 31}
 FRAMES |= {("Li", "train"): 241, ("Li", "test"): 29, ("Mo", "train"): 194, ("Mo", "test"): 23}
 HASHES = {
-    "zuo2020-Cu:train": "1b1acc89",
+    "zuo2020-Cu:train": "619eceb2",
     "zuo2020-Cu:test": "89605ba6",
     "zuo2020-Ni:test": "4f079bb2",
     "zuo2020-Li:test": "98b24984",
@@ -122,7 +122,7 @@ NEGATIVE_CONTROLS = {
         lambda: data.read("zuo2020-Cu:tests"),
         'no split tests \\(did you mean "test"\\?\\); it has train, test',
     ),
-    "unknown ending": (lambda: data.read(__file__), "unknown ending .py; metalff reads .json, .xyz, .extxyz"),
+    "unknown ending": (lambda: data.read(__file__), "no format that is known has the ending .py; metalff reads extxyz"),
     "nothing left": (lambda: data.read("zuo2020-Cu:test").filter(element="Ni"), "no frame with element=Ni"),
     "near group": (lambda: data.read("zuo2020-Cu:test").filter(group="surfaces"), 'did you mean "surface"'),
     "fraction": (lambda: data.hold_out(data.read("zuo2020-Cu:test"), 1.5, 0), "must lie between 0 and 1, not 1.5"),

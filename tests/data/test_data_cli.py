@@ -1,5 +1,8 @@
 """``metalff data``: list, info, export."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -46,7 +49,35 @@ def test_export(tmp_path):
     assert data.read(out).elements == ["Li"]
 
 
+@pytest.mark.parametrize("out", ["train.xyz", "out.extxyz", "out.cfg", "folder"])
+def test_convert(out, tmp_path):
+    """Several sources into one, and back: energies, forces and stresses to round-off, whatever the order of atoms."""
+    assert "40 frames" in run("convert", "zuo2020-Cu:test", "zuo2020-Ni:test[frames=0:9]", tmp_path / out)
+    back = sorted(data.read(tmp_path / out), key=lambda frame: frame.energy)
+    source = sorted([*data.read("zuo2020-Cu:test"), *data.read("zuo2020-Ni:test[frames=0:9]")], key=lambda frame: frame.energy)
+    for a, b in zip(back, source, strict=True):
+        assert a.energy == b.energy and np.allclose(a.forces, b.forces, atol=1e-12) and np.allclose(a.stress, b.stress, atol=1e-12)
+    with pytest.raises(MetalffError, match="exists; choose another name"):
+        run("convert", "zuo2020-Cu:test", tmp_path / out)
+
+
+def test_info_says_what_a_person_would(tmp_path):
+    frames = list(data.load("zuo2020-Cu", "test"))
+    frames[3] = replace(frames[3], forces=1e8 * frames[3].forces)
+    data.write_extxyz([replace(f, stress=1602.1766 * f.stress) for f in frames], tmp_path / "cu.xyz")
+    output = run("info", tmp_path / "cu.xyz")
+    assert "1 frame has a force above 50 eV/Å" in output and "frame 3 of cu.xyz" in output
+    assert "they seem to be in kbar; --stress-factor 0.000624151 mends that" in output
+    assert "kbar" not in run("info", tmp_path / "cu.xyz", "--stress-factor", 1 / 1602.1766)
+
+
 NEGATIVE_CONTROLS = {
+    "convert nothing": (("convert", "zuo2020-Cu:test"), "give what is to be read, and last what is to be written"),
+    "convert to what": (("convert", "zuo2020-Cu:test", "out.dat"), "out.dat: say --format: extxyz, gpumd, deepmd, mtp"),
+    "convert misspelt": (("convert", "zuo2020-Cu:test", "out.dat", "--format", "gpumb"), 'did you mean "gpumd"'),
+    "stress and virial": (("info", "zuo2020-Cu:test", "--stress-key", "a", "--virial-key", "b"), "give --stress-key or --virial-key, not both"),
+    "keys of a bundled set": (("info", "zuo2020-Cu:test", "--energy-key", "e"), "a bundled set has no keys to name"),
+
     "ending": (("export", "zuo2020-Cu:test", "cu.txt"), "cu.txt must end in .xyz or .extxyz"),
     "no such set": (("info", "zuo2020-Fe"), "neither a file nor a bundled set"),
 }

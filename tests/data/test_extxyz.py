@@ -54,11 +54,13 @@ def test_fields(tmp_path):
 
 
 KEYS = {
-    "energy first": ("energy=-7.5", "energy=1 REF_energy=2 free_energy=3", "forces", 1.0),
-    "REF_energy next": ("energy=-7.5", "free_energy=3 REF_energy=2", "forces", 2.0),
-    "free_energy last": ("energy=-7.5", "free_energy=3", "forces", 3.0),
+    "energy before free_energy": ("energy=-7.5", "free_energy=-7.5001 energy=-7.5", "forces", -7.5),
+    "free_energy alone": ("energy=-7.5", "free_energy=3", "forces", 3.0),
     "force": ("forces", "force", "force", -7.5),
-    "REF_forces": ("forces", "REF_forces", "REF_forces", -7.5),
+    "capitals": ("energy=-7.5", "Energy=-7.5", "forces", -7.5),
+    "total_energy": ("energy=-7.5", "total_energy=-7.5", "forces", -7.5),
+    "TotEnergy": ("energy=-7.5", "TotEnergy=-7.5", "forces", -7.5),
+    "keys of GPUMD in lower case": ("Lattice", "lattice", "forces", -7.5),
 }
 
 
@@ -66,13 +68,16 @@ KEYS = {
 def test_keys(case, tmp_path):
     old, new, _, energy = KEYS[case]
     frame = data.read(saved(tmp_path, text(HEADER.replace(old, new)))).frames[0]
-    assert frame.energy == energy and frame.forces[0].tolist() == [0.1, 0.2, 0.3]
+    assert frame.energy == energy and frame.forces[0].tolist() == [0.1, 0.2, 0.3] and frame.cell[2].tolist() == [0.5, 0, 4]
 
 
 STRESSES = {
     "nine": 'stress="1 6 5 6 2 4 5 4 3"',
     "voigt": 'stress="1 2 3 4 5 6"',
-    "REF": 'REF_stress="1 6 5 6 2 4 5 4 3"',
+    "stresses": 'stresses="1 6 5 6 2 4 5 4 3"',
+    "Virial": 'Virial="-64 -384 -320 -384 -128 -256 -320 -256 -192"',
+    "virials of six": 'virials="-64 -128 -192 -256 -320 -384"',
+    "both, and they agree": 'stress="1 2 3 4 5 6" virial="-64 -128 -192 -256 -320 -384"',
     "brackets": "stress=[[1, 6, 5], [6, 2, 4], [5, 4, 3]]",
     "virial": 'virial="-64 -384 -320 -384 -128 -256 -320 -256 -192"',
 }
@@ -97,7 +102,23 @@ NEGATIVE_CONTROLS = {
     "truncated in frame 1": (text() + text(atoms=ATOMS[:1]), r"frame 1 \(line 5\): the file ends after 1 of 2 atoms"),
     "truncated line": (text(atoms=[ATOMS[0], "Ni 1 2"]), "an atom line does not match"),
     "other columns": (text(atoms=[line + " 5" for line in ATOMS]), "does not match the Properties"),
-    "unknown species": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "Qq")]), "does not match the Properties"),
+    "unknown species": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "Qq")]), "Qq is no chemical symbol"),
+    "species X": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "X")]), "X is no chemical element"),
+    "Z of 999": (text(HEADER.replace("species:S", "Z:I"), ["29" + ATOMS[0][2:], "999" + ATOMS[1][2:]]), "no element with the atomic number 999"),
+    "Z of -1": (text(HEADER.replace("species:S", "Z:I"), ["29" + ATOMS[0][2:], "-1" + ATOMS[1][2:]]), "no element with the atomic number -1"),
+    "cut within the last number": (text()[:-2], r"frame 0 \(line 1\): the file ends within a line, so its last number may be cut"),
+    "energy of no structure": (text(HEADER.replace("-7.5", "1e308")), "an energy of 1e\\+308 eV is that of no structure"),
+    "periodic without a cell": (text(HEADER.replace('Lattice="4 0 0 0 4 0 0.5 0 4"', "")), "pbc says periodic, but the cell vectors"),
+    "cell of zeros": (text(HEADER.replace("4 0 0 0 4 0 0.5 0 4", "0 0 0 0 0 0 0 0 0")), "pbc says periodic, but the cell vectors"),
+    "flat cell": (text(HEADER.replace("4 0 0 0 4 0", "4 0 0 4 0 0")), "cell vectors are linearly dependent"),
+    "slab with zero c and a stress": (text(HEADER.replace("0.5 0 4", "0 0 0") + ' stress="1 2 3 4 5 6"'), "the cell has no volume"),
+    "virial of a slab with zero c": (text(HEADER.replace("0.5 0 4", "0 0 0") + ' virial="1 2 3 4 5 6"'), "virial is given, but the cell has no volume"),
+    "stress of a cluster": (text(HEADER.replace("T T F", "F F F") + ' stress="1 2 3 4 5 6"'), "a stress on atoms without periodic images"),
+    "stress and virial contradict": (text(HEADER + ' stress="1 2 3 4 5 6" virial="64 128 192 256 320 384"'), "stress and virial contradict each other"),
+    "stress in another order": (text(HEADER + ' stress="1 2 3 4 5 6 7 8 9"'), "stress is not symmetric"),
+    "energy twice": (text(HEADER + " Energy=-8"), "the header says energy twice, and not the same"),
+    "negative weight": (text(HEADER + " weight=-1"), "weight -1 must not be negative"),
+    "endless line": (text(HEADER + " comment=" + "x" * 2_000_000), "a line is longer than 1,048,576 characters"),
     "stress of five": (text(HEADER + ' stress="1 2 3 4 5"'), "stress must have 9 or 6 numbers"),
     "short Lattice": (text(HEADER.replace("0.5 0 4", "0.5 0")), "Lattice must have 9 numbers, not 8"),
     "pbc of two": (text(HEADER.replace("T T F", "T T")), "pbc must be three of T and F, not 'T T'"),

@@ -230,3 +230,30 @@ def test_bad_sources(folder, archive, tmp_path):
     (folder / "more").mkdir()
     (folder / "more" / "Cu_fcc_300.extxyz").write_text("")
     assert "holds two files named Cu_fcc_300.extxyz" in said(metalff("data", "import", folder, "--name", "other"))
+
+
+def test_two_imports_of_one_name_never_mix(folder, archive):
+    """One that comes while another is at work is refused; so is one of another source afterwards."""
+    with store.Import(folder, "both").claim():
+        refused = metalff("data", "import", archive, "--name", "both")
+        assert refused.exit_code == 1 and "another import is at work in" in said(refused) and not store.names()
+    assert metalff("data", "import", folder, "--name", "both").exit_code == 0
+    with store.claimed(store.home() / "both"):
+        assert "another import is at work in" in said(metalff("data", "remove", "both"))
+    assert "was imported from" in said(metalff("data", "import", archive, "--name", "both"))
+    assert data.read("both").sha256 == data.read(folder).sha256
+
+
+def test_keys_are_named_at_the_import(folder):
+    """Headers and columns of another name; a set keeps the keys that it was read with."""
+    for path in folder.iterdir():
+        text = path.read_text()
+        path.write_text(text.replace(" energy=", " E_x=").replace(":forces:", ":F_x:").replace("free_energy=", "E_free="))
+    assert "no energy in the header" in said(metalff("data", "import", folder))
+    words = ("data", "import", folder, "--energy-key", "e_x", "--forces-key", "F_x", "--name", "named")
+    found = metalff(*words)
+    assert found.exit_code == 0 and "not understood and left out: E_free" in said(found)
+    assert len(data.read("named")) == 16
+    assert "was imported with other keys" in said(metalff(*words, "--stress-factor", "-1"))
+    with pytest.raises(data.MetalffError, match="keys are named when a set is imported"):
+        data.read("named[energy_key=x]")

@@ -82,7 +82,7 @@ NEGATIVE_CONTROLS = {
         "entry 1: not an mlearn entry with structure, energy and forces",
     ),
     "short forces": ([entry(forces=[[0, 0, 0]])], "entry 0: not an mlearn entry"),
-    "NaN": ([entry(energy=float("nan"))], "entry 0: energy, forces or positions are not finite"),
+    "NaN": ([entry(energy=float("nan"))], "entry 0: energy is not a finite number"),
 }
 
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 namespace metalff {
@@ -37,7 +38,7 @@ template <typename T> struct NepWorkspace {
   std::vector<Near> near, sorted;
   std::vector<int> start;
   std::vector<int> neighbor, element;       // of a walk
-  Buffer<double> vectors, grad;
+  Buffer<double> vectors, grad, force;
   Neighbours<T> radial, angular;
   std::vector<Argument<Simd<T>>> arguments; // of the radial neighbours
   Buffer<T> Y, g, dg;                       // [registers][harmonics | n][width] of the angular neighbours
@@ -73,20 +74,41 @@ template <typename T> class NativeNep : public Model {
 
   bool walk(Surroundings &around) override
   {
-    if (threads_ > 1) return false;
     around.energy = 0.0, around.shortest_squared = std::numeric_limits<double>::infinity(), around.most_neighbors = 0;
     std::fill_n(around.w, 6, 0.0);
-    for (int i = 0; i < around.n; ++i) {
-      const int element = around.element[around.type[i]];
-      if (element < 0) continue;
-      const double energy = walk_atom(around, i, element, workspaces_[0]);
-      around.energy += energy;
-      if (around.atomic_energy) around.atomic_energy[i] = energy;
+    // every thread has atoms and sums of its own, all but the first forces of its own, too
+    std::vector<Surroundings> parts(threads_, around);
+    const std::size_t numbers = 3 * std::size_t(around.n_all);
+    share(threads_, threads_, [&](int part, int) {
+      Surroundings &mine = parts[part];
+      NepWorkspace<T> &s = workspaces_[part];
+      if (part > 0) std::fill_n(mine.force = room(s.force, numbers), numbers, 0.0);
+      const int end = part_begin(around.n, part + 1);
+      for (int i = part_begin(around.n, part); i < end; ++i) {
+        const int element = around.element[around.type[i]];
+        if (element < 0) continue;
+        const double energy = walk_atom(mine, i, element, s);
+        mine.energy += energy;
+        if (around.atomic_energy) around.atomic_energy[i] = energy;
+      }
+    });
+    for (const Surroundings &part : parts) {
+      around.energy += part.energy;
+      for (int c = 0; c < 6; ++c) around.w[c] += part.w[c];
+      around.shortest_squared = std::min(around.shortest_squared, part.shortest_squared);
+      around.most_neighbors = std::max(around.most_neighbors, part.most_neighbors);
     }
+    share(threads_, threads_, [&](int part, int) {
+      const std::size_t begin = 3 * std::size_t(part_begin(around.n_all, part)), end = 3 * std::size_t(part_begin(around.n_all, part + 1));
+      for (int other = 1; other < threads_; ++other)
+        for (std::size_t k = begin; k < end; ++k) around.force[k] += parts[other].force[k];
+    });
     return true;
   }
 
  protected:
+  int part_begin(int n, int part) const { return int(std::int64_t(n) * part / threads_); }
+
   /// The parameters anew, from w_.
   void arrange() { arrays_.arrange(w_); }
 
@@ -117,14 +139,14 @@ template <typename T> class NativeNep : public Model {
   METALFF_APART double walk_atom(Surroundings &around, int i, int type, NepWorkspace<T> &s) const
   {
     using Near = typename NepWorkspace<T>::Near;
-    const int most = around.count[i];
-    const int *row = around.rows ? around.rows[i] : around.block + i * around.row;
+    const int most = around.neighbors.count[i], *row = around.neighbors[i];
+    const std::ptrdiff_t step = around.neighbors.step;
     if (s.near.size() < std::size_t(most)) s.near.resize(most), s.sorted.resize(most);
     if (s.neighbor.size() < std::size_t(most)) s.neighbor.resize(most), s.element.resize(most);
     double *vectors = room(s.vectors, 4 * std::size_t(most)), *x = vectors, *y = x + most, *z = y + most, *squares = z + most;
     const double *centre = around.x + 3 * std::size_t(i);
     for (int k = 0; k < most; ++k) {    // in registers; what comes next is not
-      const double *other = around.x + 3 * std::size_t(row[k * around.step] & around.mask);
+      const double *other = around.x + 3 * std::size_t(row[k * step] & around.mask);
       x[k] = other[0] - centre[0], y[k] = other[1] - centre[1], z[k] = other[2] - centre[2];
       squares[k] = x[k] * x[k] + y[k] * y[k] + z[k] * z[k];
     }
@@ -138,7 +160,7 @@ template <typename T> class NativeNep : public Model {
     int seen = 0;
     double shortest = around.shortest_squared;
     for (int f = 0; f < found; ++f) {
-      const int k = s.neighbor[f], j = row[k * around.step] & around.mask, element = around.element[around.type[j]];
+      const int k = s.neighbor[f], j = row[k * step] & around.mask, element = around.element[around.type[j]];
       if (element < 0) continue;
       ++seen;
       shortest = std::min(shortest, squares[k]);

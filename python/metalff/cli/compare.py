@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
 from metalff.errors import MetalffError
 
 
@@ -16,6 +17,11 @@ def compare(
     trajectories: Annotated[list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")],
     reference: Annotated[str, typer.Option(help="Set with trajectories of the same metals, such as 'li2020-W[group=aimd]' or an imported set.")],
     out: Annotated[Path, typer.Option(help="Folder for compare.json, compare.csv and a picture for each temperature.")] = Path("compare"),
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
 ) -> None:
     import json
 
@@ -34,8 +40,9 @@ def compare(
         raise MetalffError(f"{out} is not a folder; choose another --out")
     if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
         raise MetalffError(f"{out} is not empty and holds no compare.json; choose another --out")
-    models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec)]
-    dataset = read(reference)
+    keys = keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor)
+    models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec, keys)]
+    dataset = read(reference, keys)
     references = ensembles.of_dataset(dataset)
     found, skipped = [], []
     with Bar() as bar:
@@ -76,13 +83,13 @@ def compare(
     typer.echo(f"results: {out}")
 
 
-def ensembles_of(spec: str) -> list:
+def ensembles_of(spec: str, keys=None) -> list:
     """Ensembles of a folder of ``metalff sweep`` (every finished job), a ``trajectory.h5``, or what ``data.read`` takes.
 
     Raises:
         MetalffError: damaged, unfinished, or as ``ensembles.of_dataset``.
     """
-    from metalff.data import read
+    from metalff.data import Keys, read
     from metalff.report.results import read_results
     from metalff.sweep.trajectory import read_trajectory
     from metalff.validate.ensembles import Ensemble, of_dataset
@@ -96,7 +103,7 @@ def ensembles_of(spec: str) -> list:
     elif path.suffix == ".h5" and path.is_file():
         trajectories = [read_trajectory(path)]
     else:
-        return of_dataset(read(spec))
+        return of_dataset(read(spec, keys or Keys()))
     return [Ensemble(t.potential, t.element, t.target_temperature, t.positions, t.cell, t.forces) for t in trajectories]
 
 

@@ -1,4 +1,4 @@
-"""``metalff data``: the bundled reference sets; export to extxyz."""
+"""``metalff data``: the bundled reference sets, what is in files of others, and other formats."""
 
 import os
 import re
@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
 from metalff.errors import MetalffError
 
 SMALL = 2e7
 """Bytes of files that are read sooner than processes start."""
 
-Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file.")]
+Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train, an imported one, or a file or folder (docs/data.md).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", help="The bundled sets.")(list_all)
     group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(info)
     group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(export)
+    group.command("convert", help="Write sets and files as extxyz, train.xyz of GPUMD, a folder of deepmd-kit or .cfg of MLIP.")(convert)
     group.command("import", help="Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")(import_set)
     group.command("show", help="What is in each file of a set: metal, temperature, phase, frames, forces.")(show)
     group.command("remove", help="Remove an imported set.")(remove)
@@ -41,10 +43,18 @@ def list_all() -> None:
         typer.echo(f"{name:<14}{frames} frames in {len(content['files'])} files, imported" + ("" if content["complete"] else ", not complete"))
 
 
-def info(spec: Spec) -> None:
+def info(
+    spec: Spec,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
+) -> None:
     from metalff.data import read
+    from metalff.data.checks import remarks
 
-    dataset = read(spec)
+    dataset = read(spec, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
     temperatures = Counter(frame.temperature for frame in dataset)
     rows = {
         "name": dataset.name,
@@ -60,6 +70,8 @@ def info(spec: Spec) -> None:
     }
     for key, value in rows.items():
         typer.echo(f"{key + ':':<14}{value}")
+    for sentence in remarks(dataset):
+        typer.echo(f"note: {sentence}", err=True)
 
 
 def tally(counts) -> str:
@@ -70,17 +82,49 @@ def export(
     spec: Spec,
     out: Annotated[Path, typer.Argument(help="File to write, ending in .xyz or .extxyz.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
 ) -> None:
     from metalff.data import read, write_extxyz
-    from metalff.errors import MetalffError
 
     if out.suffix not in (".xyz", ".extxyz"):
         raise MetalffError(f"{out} must end in .xyz or .extxyz")
     if out.exists() and not force:
         raise MetalffError(f"{out} exists; choose another name or add --force")
-    dataset = read(spec)
+    dataset = read(spec, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
     write_extxyz(dataset.frames, out)
     typer.echo(f"{len(dataset)} frames: {out}")
+
+
+def convert(
+    specs: Annotated[list[str], typer.Argument(metavar="IN... OUT", help="Sets, files and folders; last the file or folder to write.")],
+    format: Annotated[str | None, typer.Option(help="extxyz, gpumd, deepmd or mtp; default: by the name of OUT: .xyz, train.xyz, none, .cfg.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
+) -> None:
+    from metalff.data import join, read
+    from metalff.data.formats import WRITERS, format_of
+    from metalff.errors import nearest
+
+    if len(specs) < 2:
+        raise MetalffError("give what is to be read, and last what is to be written")
+    sources, out = specs[:-1], Path(specs[-1])
+    format = format or format_of(out)
+    if format not in WRITERS:
+        raise MetalffError(f"--format {format}{nearest(format or '', WRITERS)}: give {', '.join(WRITERS)}" if format else f"{out}: say --format: {', '.join(WRITERS)}")
+    if out.exists() and (not force or out.is_dir()):
+        raise MetalffError(f"{out} exists; choose another name" + ("" if out.is_dir() else " or add --force"))
+    keys = keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor)
+    dataset = join([read(spec, keys) for spec in sources])
+    WRITERS[format](dataset.frames, out)
+    typer.echo(f"{len(dataset)} frames: {out} ({format})")
 
 
 def import_set(
@@ -88,16 +132,37 @@ def import_set(
     name: Annotated[str | None, typer.Option(help="Of the set, for --data [that of the archive or folder].")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave damaged frames and archives' missing ends out; each is named.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Files at a time [number of cores].")] = None,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
 ) -> None:
     """Read and check every frame once; the same command goes on where it was interrupted."""
+    from metalff.data import store
+
+    cores = len(os.sched_getaffinity(0))
+    task = store.Import(path, name, skip_bad, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    with task.claim():
+        refused = read_files(task, jobs or cores)
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        raise MetalffError(f"{refused[0]}{more}; --skip-bad leaves damaged frames out" if not skip_bad else refused[0] + more)
+    files = task.content["files"].values()
+    twice = sum(len(found.get("twice", ())) for found in files)
+    shared = f"; {twice} frames of *_2700cwm_* are in the files of one temperature too, and count once" if twice else ""
+    metals, frames = len({found["element"] for found in files}), sum(found["frames"] for found in files) - twice
+    typer.echo(f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}")
+
+
+def read_files(task, jobs: int) -> list[str]:
+    """Import the files that are not there yet, with progress; returns why some were refused."""
     import time
 
     from metalff.benchmark.progress import Bar
     from metalff.data import store
     from metalff.pool import one_by_one, side_by_side
 
-    cores = len(os.sched_getaffinity(0))
-    task = store.Import(path, name, skip_bad)
     todo, refused, start = task.tasks(), [], time.monotonic()
     sizes = {member.file: member.size or 1 for member in task.members}
     before = sum(size for file, size in sizes.items() if file not in todo)
@@ -109,7 +174,7 @@ def import_set(
             bar.update(", ".join(running), done, total, left)
 
         small = sum(sizes[file] for file in todo) < SMALL
-        results = one_by_one(store.import_file, todo, tick) if small else side_by_side(store.import_file, todo, jobs or cores, tick)
+        results = one_by_one(store.import_file, todo, tick) if small else side_by_side(store.import_file, todo, jobs, tick)
         for file, found, error in results:
             done += sizes[file]
             if error:
@@ -118,18 +183,13 @@ def import_set(
             task.add(file, found)
             for sentence in found["bad"]:
                 bar.line(f"left out: {sentence}")
+            for sentence in found.get("notes", ()):
+                bar.line(f"note: {sentence}")
             if found.get("force_max", 0) > store.LARGE:
                 bar.line(f"note: {file} has a force of {found['force_max']:.0f} eV/Å")
         tick([])
     task.finish()
-    if refused:
-        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
-        raise MetalffError(f"{refused[0]}{more}; --skip-bad leaves damaged frames out" if not skip_bad else refused[0] + more)
-    files = task.content["files"].values()
-    twice = sum(len(found.get("twice", ())) for found in files)
-    shared = f"; {twice} frames of *_2700cwm_* are in the files of one temperature too, and count once" if twice else ""
-    metals, frames = len({found["element"] for found in files}), sum(found["frames"] for found in files) - twice
-    typer.echo(f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}")
+    return refused
 
 
 def show(

@@ -1,12 +1,14 @@
 """``metalff validate``: errors of potentials against reference energies, forces and stresses."""
 
 import json
+import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.versions import versions
@@ -20,22 +22,30 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`), .mlff files, or {element}/eam for one per metal.")],
-    data: Annotated[str, typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file, or a folder in the layout of Metal-43.")],
+    data: Annotated[str, typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md).")],
     out: Annotated[Path, typer.Option(help="Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png.")],
     block: Annotated[
         int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
+    energy_key: EnergyKey = None,
+    forces_key: ForcesKey = None,
+    stress_key: StressKey = None,
+    virial_key: VirialKey = None,
+    stress_factor: StressFactor = None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from metalff.data import read
+    from metalff.data.stresses import judge
     from metalff.potentials import per_element, resolve
     from metalff.validate.compare import compare
     from metalff.validate.tables import document
 
-    dataset = read(data)
+    dataset = read(data, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    if sentence := judge(dataset).sentence:
+        warnings.warn(sentence, stacklevel=1)
     chosen = [per_element(spec, dataset.elements) if "{element}" in spec else resolve(spec, dataset.elements) for spec in potentials]
     if len({potential.name for potential in chosen}) < len(chosen):
         raise MetalffError("two of the potentials have the same name; give each once, and files under different names")

@@ -1,6 +1,5 @@
 """Where files of a published set lie: a folder, or a zip archive, read without unpacking it and also when it is cut short."""
 
-import codecs
 import gzip
 import hashlib
 import io
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metalff.data.layout import EXAMPLE, Name, parse
+from metalff.data.text import lines_of
 from metalff.errors import MetalffError
 
 CHUNK = 1 << 20
@@ -50,20 +50,12 @@ class Member:
         Raises:
             MetalffError: cannot be read, damaged or cut short, or no text.
         """
-        rest, decoder = "", codecs.getincrementaldecoder("utf-8")()
         try:
-            for chunk in self._chunks():
-                *whole, rest = (rest + decoder.decode(chunk)).split("\n")
-                yield from whole
-            rest += decoder.decode(b"", final=True)
+            yield from lines_of(self._chunks(), self)
         except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
             raise MetalffError(f"{self}: the packed data are damaged or cut short ({str(error).rstrip('.')}); fetch the archive again") from None
-        except UnicodeDecodeError:
-            raise MetalffError(f"{self}: not a text file") from None
         except OSError as error:
             raise MetalffError(f"{self}: cannot be read: {error.strerror}") from None
-        if rest:
-            yield rest
 
     def _chunks(self) -> Iterator[bytes]:
         if self.start is not None:
@@ -119,7 +111,7 @@ def _of_archive(path: Path, salvage: bool) -> list[Member]:
         raise MetalffError(f"{path}: cannot be read: {error.strerror}") from None
     with path.open("rb") as stream:
         if stream.read(4) != b"PK\x03\x04":
-            raise MetalffError(f"{path} is no zip archive; give the archive or the folder of a set")
+            raise MetalffError(f"{path} is no zip archive and no folder of a set; a file needs no import: give it as it is (--data {path})")
     if not salvage:
         raise MetalffError(
             f"{path} is damaged or cut short at {path.stat().st_size:,} bytes: the table of contents at its end is missing; fetch it again, or say "

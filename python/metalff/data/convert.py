@@ -1,11 +1,12 @@
 """Make the bundled sets again from the raw files: ``python -m metalff.data.convert SOURCE [OUT]``.
 
 SOURCE holds ``zuo2020/<El>_{train,test}.xyz.gz`` and ``mlearn/<El>_{training,test}.json.gz``, the data of
-materialsvirtuallab/mlearn, and ``maml/<El>_{AIMD,Elastic,Surface,Test}.json.gz``, those of materialsvirtuallab/maml. For the
-former, structures, energies and forces come from the former; stress, group and temperature from
-the latter where it has the frame. The training frames of Cu and Ni have no entry there: they carry no stress and no
-temperature, and their group follows from the structure, by a rule that gives the source's own group for every test
-frame.
+materialsvirtuallab/mlearn, ``maml/<El>_{AIMD,Elastic,Surface,Test}.json.gz``, those of materialsvirtuallab/maml, and
+``jarvis/<El>_{stresses,forces}.json.zip``, those of the JARVIS leaderboard. For the first, structures, energies and forces come from
+``zuo2020``; stress, group and temperature from ``mlearn`` where it has the frame. The training frames of Cu and Ni have no entry there: they
+carry no temperature, their group follows from the structure, by a rule that gives the source's own group for every test frame, and their
+stress comes from JARVIS, which has all frames in the same order, with the same forces. Its matrices are the six numbers of mlearn (xx yy zz
+xy xz yz, kbar, positive under compression) put where xx yy zz yz xz xy belong; so xy and yz are exchanged there, as every test frame shows.
 
 The temperatures of the vacancy frames are left out: the source's labels cannot be right. Frames labelled 300 K and
 907 K (Li) or 300 K and 3000 K (Cu, Ni) have the same mean energy and RMS force within their scatter, while the bulk
@@ -18,6 +19,7 @@ held out together. Its split ``train`` is all but the file ``Test``.
 
 import argparse
 import json
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data.bundled import SETS, pack
-from metalff.data.extxyz import read_extxyz, text_lines
-from metalff.data.mlearn import CITATION, MAML_CITATION, read_mlearn, trajectory
+from metalff.data.extxyz import read_extxyz
+from metalff.data.mlearn import CITATION, MAML_CITATION, read_mlearn, stress_of, trajectory
+from metalff.data.text import text_of
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
@@ -36,8 +39,11 @@ MAML_FILES = {"AIMD": "train", "Elastic": "train", "Surface": "train", "Test": "
 SPLITS = {"train": "training", "test": "test"}
 BULK_ATOMS = {"Cu": 108, "Ni": 108}
 POSITION_TOLERANCE = 1e-6
+FORCE_TOLERANCE = 2e-6
+JARVIS_ORDER = [0, 4, 8, 5, 2, 1]
+"""Places of xx yy zz xy xz yz in the nine numbers of JARVIS."""
 NOTE = (
-    "Train of Cu and Ni: not described in the source, so group inferred from the structure, no stress, no temperature. "
+    "Train of Cu and Ni: not described in the source, so group inferred from the structure, stress from the JARVIS leaderboard (NIST), no temperature. "
     "Vacancy: the source's temperatures are inconsistent and left out."
 )
 
@@ -49,7 +55,7 @@ def convert(source: Path, out: Path) -> None:
         for name, long_name in SPLITS.items():
             described = source / "mlearn" / f"{element}_{long_name}.json.gz"
             raw = read_extxyz(source / "zuo2020" / f"{element}_{name}.xyz.gz").frames
-            frames += merge(raw, read_mlearn(described).frames) if described.exists() else infer_groups(raw, element)
+            frames += merge(raw, read_mlearn(described).frames) if described.exists() else with_stresses(infer_groups(raw, element), source / "jarvis", element, name)
             split += [name] * len(raw)
         with atomic_write(out / f"zuo2020-{element}.npz", "wb") as stream:
             np.savez_compressed(stream, **pack(frames, split, CITATION, "BSD-3-Clause", NOTE))
@@ -63,7 +69,7 @@ def convert_maml(source: Path, out: Path) -> None:
             file = source / "maml" / f"{element}_{name}.json.gz"
             found = read_mlearn(file).frames
             if name in ("AIMD", "Test"):
-                keys = [trajectory(entry) for entry in json.loads("\n".join(text_lines(file)))]
+                keys = [trajectory(entry) for entry in json.loads(text_of(file))]
                 found = [found[k] for k in sorted(range(len(keys)), key=keys.__getitem__)]
             frames += found
             split += [part] * len(found)
@@ -83,6 +89,21 @@ def merge(raw, described):
         temperature = None if other.group == "vacancy" else other.temperature
         merged.append(replace(frame, stress=other.stress, group=other.group, temperature=temperature))
     return merged
+
+
+def with_stresses(raw, folder: Path, element: str, split: str):
+    """``raw`` with the stresses of JARVIS, whose frames must have the same forces in the same order."""
+    found = {}
+    for key in ("stresses", "forces"):
+        with zipfile.ZipFile(folder / f"{element}_{key}.json.zip") as archive:
+            entries = json.loads(archive.read(archive.namelist()[0]))[split]
+            found[key] = [np.array(text.split(";"), float) for text in entries.values()]
+    frames = []
+    for frame, forces, matrix in zip(raw, found["forces"], found["stresses"], strict=True):
+        if forces.size != frame.forces.size or np.abs(forces - frame.forces.ravel()).max() > FORCE_TOLERANCE:
+            raise MetalffError(f"{frame.source}: frame {frame.index} is not the frame of the JARVIS leaderboard")
+        frames.append(replace(frame, stress=stress_of(element, matrix[JARVIS_ORDER])))
+    return frames
 
 
 def infer_groups(raw, element):

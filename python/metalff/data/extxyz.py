@@ -1,48 +1,49 @@
 """Extended XYZ, plain or gzipped: the usual exchange format of training data."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.frame import Dataset, Frame
-from metalff.errors import MetalffError
+from metalff.data.labels import NO_KEYS, Keys, Labels, values, words_of
+from metalff.data.text import Cut, text_lines
+from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 
-ENERGY_KEYS = ("energy", "REF_energy", "free_energy")
-FORCE_KEYS = ("forces", "force", "REF_forces")
-STRESS_KEYS = ("stress", "REF_stress")
-VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
-UNIT_KEY = re.compile(r"(energy|energies|forces?|stress|virial|lengths?|positions?|distances?)?[-_]?units?", re.IGNORECASE)
+UNIT_KEY = re.compile(r"(energy|energies|forces?|stress|virial|lengths?|positions?|distances?)?[-_]?units?")
 OUR_UNITS = {"ev", "å", "a", "ang", "angstrom", "metal", "ase"}
 """Units that are read, and names of systems that consist of them; others are these multiplied and divided, such as eV/Å^3."""
-PAIR = re.compile(r'([^\s=]+)\s*=\s*("[^"]*"|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)')
+PAIR = re.compile(r"""(?:(?<=\s)|^)([^\s=]+)\s*=\s*("[^"]*"|'[^']*'|\{[^}]*\}|\[.*?\](?=\s|$)|\S+)""")
 """``key=value`` in a header, where a value is a word or is enclosed in quotes, braces or brackets."""
 
 
-def read_extxyz(path) -> Dataset:
+def read_extxyz(path, keys: Keys = NO_KEYS) -> Dataset:
     """Read every frame of an extxyz file.
 
-    Energy (eV) from the first of ``ENERGY_KEYS`` in the header, forces (eV/Å) from the first of ``FORCE_KEYS`` among
-    the columns, stress (eV/Å³, ASE's sign, 9 or 6 numbers) where there is one, else from ``virial`` = −stress·V (eV).
-    ``temperature`` (K) and ``group`` (or ``config_type``) are optional.
+    Energy (eV), stress (eV/Å³, ASE's sign, 9 or 6 numbers) and virial (−stress·V, eV) from the header, forces (eV/Å) from the columns, by the policy
+    of ``labels``; so are ``temperature`` (K), ``group`` or ``config_type``, and ``weight``. Keys are compared without regard to case.
 
+    Args:
+        keys: that the user names.
     Raises:
-        MetalffError: unreadable, truncated, not finite, no energy, no forces, or other units by the header's own words; names
-            file, frame (from 0) and line.
+        MetalffError: unreadable, truncated, not finite, no energy, no forces, labels that contradict each other, a cell that is none, or other units
+            by the header's own words; names file, frame (from 0) and line.
     """
     path = Path(path)
-    frames = tuple(frames_of(text_lines(path), str(path), path.name))
+    labels = Labels(path.name, keys)
+    frames = tuple(frames_of(text_lines(path), str(path), path.name, labels=labels))
     if not frames:
         raise MetalffError(f"{path}: the file holds no frames")
-    return Dataset(name=path.name, frames=frames)
+    return Dataset(name=path.name, frames=frames, notes=labels.notes)
 
 
-def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[MetalffError], None] | None = None) -> Iterator[Frame]:
+def frames_of(
+    lines: Iterable[str], name: str, source: str, skip: Callable[[MetalffError], None] | None = None, labels: Labels | None = None
+) -> Iterator[Frame]:
     """Frames of extxyz text, one after the other, as ``read_extxyz`` reads them.
 
     Args:
@@ -50,10 +51,12 @@ def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[Meta
         name: of the file, for messages.
         source: of the frames.
         skip: called with the error of each damaged frame, which is left out; it keeps its number. None raises the error.
+        labels: which keys are read, and what was left out.
     Raises:
         MetalffError: as ``read_extxyz``.
     """
     reader, number, lost = _Lines(lines), 0, []
+    labels = labels or Labels(source)
     while True:
         where = f"{name}: frame {number} (line {reader.number + 1})"
         try:
@@ -72,11 +75,14 @@ def frames_of(lines: Iterable[str], name: str, source: str, skip: Callable[[Meta
                 atoms = int(line)
             except ValueError:
                 raise MetalffError(f"{where}: expected a number of atoms, found {line.strip()[:40]!r}; is this extxyz?") from None
-            while len(lost) < atoms + 2 and (line := reader.take()) is not None:
-                lost.append(line)
+            reader.take_into(lost, atoms + 1)
             if atoms < 1 or len(lost) < atoms + 2:
                 raise MetalffError(f"{where}: the file ends after {max(len(lost) - 2, 0)} of {atoms} atoms; it is truncated")
-            yield _frame(where, lost[1], lost[2:], source, number)
+            if isinstance(lost[-1], Cut):
+                raise MetalffError(
+                    f"{where}: the file ends within a line, so its last number may be cut; write it again, or, if it is whole, end the line: echo >> {name}"
+                )
+            yield _frame(where, lost[1], lost[2:], source, number, labels)
             lost = []
         except MetalffError as error:
             if skip is None:
@@ -95,6 +101,16 @@ class _Lines:
         line = self.waiting.pop() if self.waiting else next(self.lines, None)
         self.number += line is not None
         return line
+
+    def take_into(self, taken: list[str], count: int) -> None:
+        """Add up to ``count`` lines to ``taken``, also when their source raises on the way."""
+        before = len(taken)
+        try:
+            while self.waiting and len(taken) < before + count:
+                taken.append(self.waiting.pop())
+            taken.extend(islice(self.lines, max(count - len(taken) + before, 0)))
+        finally:
+            self.number += len(taken) - before
 
     def put_back(self, lines: list[str]) -> None:
         self.waiting += reversed(lines)
@@ -123,115 +139,90 @@ class _Lines:
 
 
 def _is_header(line: str) -> bool:
-    return "Lattice=" in line or "Properties=" in line
+    lower = line.lower()
+    return "lattice=" in lower or "properties=" in lower
 
 
-def text_lines(path: Path) -> list[str]:
-    """Lines of a text file, gunzipped when the name ends in .gz."""
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise MetalffError(f"{path}: the gzip stream is damaged or truncated; fetch the file again") from None
-    except UnicodeDecodeError:
-        raise MetalffError(f"{path}: not a text file") from None
-    except OSError as error:
-        raise MetalffError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _frame(where, header, body, source, index) -> Frame:
-    info = {key: value.strip('"{}') for key, value in PAIR.findall(header)}
+def _frame(where, header, body, source, index, labels) -> Frame:
+    found = PAIR.findall(header)
+    pairs = [(key.lower(), value.strip("\"'{}")) for key, value in found]
+    info = dict(pairs)
+    for key, _ in found:
+        labels.spelling[key.lower()] = key
+    if len(info) < len(pairs):
+        _refuse_contradictions(where, pairs)
     for key, value in info.items():
-        words = re.split(r"[\s,;/*]+", re.sub(r"\^?-?\d", "", value).lower())
-        if UNIT_KEY.fullmatch(key) and not set(words) - {""} <= OUR_UNITS | {"atom"}:
+        if UNIT_KEY.fullmatch(key) and not set(re.split(r"[\s,;/*]+", re.sub(r"\^?-?\d", "", value).lower())) - {""} <= OUR_UNITS | {"atom"}:
             raise MetalffError(f"{where}: {key}={value} in the header; convert the file to eV and Å, and their quotients")
-    try:
-        columns = _columns(info.get("Properties", "species:S:1:pos:R:3"), body)
-    except (ValueError, KeyError, IndexError):
-        raise MetalffError(
-            f"{where}: an atom line does not match the Properties of the header; is the file damaged?"
-        ) from None
-    energy = next((info[key] for key in ENERGY_KEYS if key in info), None)
-    forces = next((columns[key] for key in FORCE_KEYS if key in columns), None)
-    if energy is None:
-        raise MetalffError(f"{where}: no energy in the header; one of {', '.join(ENERGY_KEYS)} is needed")
-    if forces is None:
-        raise MetalffError(f"{where}: no forces among the columns; one of {', '.join(FORCE_KEYS)} is needed")
-    cell = _values(where, info, "Lattice", 9).reshape(3, 3) if "Lattice" in info else np.zeros((3, 3))
-    flags = _words(info.get("pbc", "T T T" if "Lattice" in info else "F F F"))
-    if len(flags) != 3 or not {flag.lower() for flag in flags} <= {"t", "f", "true", "false", "1", "0"}:
-        raise MetalffError(f"{where}: pbc must be three of T and F, not {info['pbc']!r}")
-    read = {
-        "energy": _values(where, {"energy": energy}, "energy", 1),
-        "forces": forces,
-        "positions": columns["pos"],
-        "cell": cell,
-        "stress": _stress(where, info, cell),
-        "temperature": _values(where, info, "temperature", 1) if "temperature" in info else None,
-    }
-    for name, value in read.items():
-        if value is not None and not np.isfinite(value).all():
-            raise MetalffError(f"{where}: {name} is not a finite number")
-    return Frame(
-        numbers=columns["numbers"],
-        positions=columns["pos"],
-        cell=cell,
-        pbc=np.array([flag.lower() in ("t", "true", "1") for flag in flags]),
-        energy=float(read["energy"][0]),
-        forces=forces,
-        stress=read["stress"],
-        temperature=float(read["temperature"][0]) if "temperature" in info else None,
-        group=info.get("group", info.get("config_type", "")),
-        source=source,
-        index=index,
+    columns, numbers, positions = _columns(where, info.get("properties", "species:S:1:pos:R:3"), body, labels)
+    cell = values(where, info, "lattice", 9, name="Lattice").reshape(3, 3) if "lattice" in info else np.zeros((3, 3))
+    return labels.frame(
+        where, info, columns, numbers=numbers, positions=positions, cell=cell, pbc=_pbc(where, info), source=source, index=index
     )
 
 
-def _words(text: str) -> list[str]:
-    return re.sub(r"[\[\],]", " ", text).split()
+def _refuse_contradictions(where, pairs) -> None:
+    """Two spellings of a key, such as ``energy`` and ``Energy``, must say the same."""
+    seen = {}
+    for key, value in pairs:
+        if seen.setdefault(key, value) != value:
+            raise MetalffError(f"{where}: the header says {key} twice, and not the same; take one out")
 
 
-def _values(where, info, key, *counts) -> np.ndarray:
-    """The numbers of a header entry; their count must be one of ``counts``."""
-    try:
-        values = np.array(_words(info[key]), float)
-    except ValueError:
-        raise MetalffError(f"{where}: {key} is not a finite number") from None
-    if values.size not in counts:
-        raise MetalffError(f"{where}: {key} must have {' or '.join(map(str, counts))} numbers, not {values.size}")
-    return values
+def _pbc(where, info) -> np.ndarray:
+    flags = [word.lower() for word in words_of(info.get("pbc", "T T T" if "lattice" in info else "F F F"))]
+    if len(flags) != 3 or not set(flags) <= {"t", "f", "true", "false", "1", "0"}:
+        raise MetalffError(f"{where}: pbc must be three of T and F, not {info['pbc']!r}")
+    return np.array([flag in ("t", "true", "1") for flag in flags])
 
 
-def _columns(properties: str, body: list[str]) -> dict[str, np.ndarray]:
-    """Columns that are needed: atomic ``numbers`` [N], ``pos`` [N,3] and forces [N,3]."""
+def _columns(where, properties: str, body: list[str], labels: Labels) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Columns of numbers by name in lower case, [N,3] where they are three wide; atomic numbers [N] and positions [N,3]."""
+    mismatch = MetalffError(f"{where}: an atom line does not match the Properties of the header; is the file damaged?")
     fields = properties.split(":")
-    words = [line.split() for line in body]
-    places, end = {}, 0
-    for name, width in zip(fields[::3], map(int, fields[2::3]), strict=True):
-        places[name] = slice(end, end + width)
-        end += width
-    if any(len(row) != end for row in words):
-        raise ValueError("columns")
-
-    def numbers(name):
-        return np.array([float(word) for row in words for word in row[places[name]]]).reshape(-1, 3)
-
-    wanted = {name: numbers(name) for name in ("pos", *FORCE_KEYS) if name in places}
+    labels.spelling |= {name.lower(): name for name in fields[::3]}
+    try:
+        widths = dict(zip((name.lower() for name in fields[::3]), zip(fields[1::3], map(int, fields[2::3])), strict=True))
+    except ValueError:
+        raise MetalffError(f"{where}: Properties={properties[:80]} is no list of name:type:width") from None
+    rows = [line.split() for line in body]
+    end = sum(width for _, width in widths.values())
+    if any(len(row) != end for row in rows):
+        raise mismatch
+    words, places, start = list(zip(*rows, strict=True)), {}, 0
+    for name, (_, width) in widths.items():
+        places[name] = words[start : start + width]
+        start += width
+    found = {}
+    try:
+        for name, (kind, width) in widths.items():
+            # forces and positions have three numbers; what else there is must only have a name
+            found[name] = np.array([list(map(float, column)) for column in places[name]]).T if width == 3 and kind.upper() in "RI" else None
+    except ValueError:
+        raise mismatch from None
+    positions = found.pop("pos", None)
+    if positions is None:
+        raise MetalffError(f"{where}: no positions (pos:R:3) among the columns, which are {', '.join(widths)}")
     if "species" in places:
-        wanted["numbers"] = np.array([atomic_numbers[row[places["species"].start]] for row in words])
+        numbers = _symbols(where, places["species"][0])
+    elif "z" in places:
+        try:
+            numbers = np.array(list(map(int, places["z"][0])))
+        except ValueError:
+            raise mismatch from None
     else:
-        wanted["numbers"] = np.array([int(row[places["Z"].start]) for row in words])
-    wanted["pos"]
-    return wanted
+        raise MetalffError(f"{where}: no species among the columns, which are {', '.join(widths)}")
+    return found, numbers, np.ascontiguousarray(positions)
 
 
-def _stress(where, info, cell):
-    key = next((key for key in (*STRESS_KEYS, "virial") if key in info), None)
-    if key is None:
-        return None
-    value = _values(where, info, key, 9, 6)
-    value = value[VOIGT] if value.size == 6 else value.reshape(3, 3)
-    return -value / abs(np.linalg.det(cell)) if key == "virial" else value
+def _symbols(where, words) -> np.ndarray:
+    try:
+        numbers = np.array([atomic_numbers[word] for word in words])
+    except KeyError as error:
+        raise MetalffError(f"{where}: {error.args[0][:20]} is no chemical symbol{nearest(error.args[0][:20], chemical_symbols[1:])}") from None
+    if not numbers.all():
+        raise MetalffError(f"{where}: X is no chemical element; name it")
+    return numbers
 
 
 def write_extxyz(frames, path) -> None:
@@ -249,11 +240,38 @@ def write_extxyz(frames, path) -> None:
                 f"temperature={_numbers(frame.temperature)}" if frame.temperature is not None else "",
                 f'group="{frame.group}"' if frame.group else "",
                 f"weight={_numbers(frame.weight)}" if frame.weight != 1.0 else "",
-                'pbc="' + " ".join("FT"[int(periodic)] for periodic in frame.pbc) + '"',
             ]
-            stream.write(f"{len(frame)}\n{' '.join(filter(None, entries))}\n")
-            for number, position, force in zip(frame.numbers, frame.positions, frame.forces, strict=True):
-                stream.write(f"{chemical_symbols[number]} {_numbers(position)} {_numbers(force)}\n")
+            _write(stream, frame, entries)
+
+
+def write_gpumd(frames, path) -> None:
+    """Write frames as GPUMD's ``train.xyz`` has them: ``energy``, ``virial`` (−stress × volume, eV), ``force``; atomic.
+
+    Raises:
+        MetalffError: a frame without a cell, which GPUMD does not read.
+    """
+    with atomic_write(path) as stream:
+        for frame in frames:
+            if not np.linalg.det(frame.cell):
+                raise MetalffError(f"frame {frame.index} of {frame.source} has no cell, which GPUMD needs: put the atoms into a large box")
+            virial = None if frame.stress is None else -frame.stress * abs(np.linalg.det(frame.cell))
+            entries = [
+                f'lattice="{_numbers(frame.cell)}"',
+                "properties=species:S:1:pos:R:3:force:R:3",
+                f"energy={_numbers(frame.energy)}",
+                f'virial="{_numbers(virial)}"' if virial is not None else "",
+                f"temperature={_numbers(frame.temperature)}" if frame.temperature is not None else "",
+                f'config_type="{frame.group}"' if frame.group else "",
+                f"weight={_numbers(frame.weight)}" if frame.weight != 1.0 else "",
+            ]
+            _write(stream, frame, entries)
+
+
+def _write(stream, frame, entries) -> None:
+    entries.append('pbc="' + " ".join("FT"[int(periodic)] for periodic in frame.pbc) + '"')
+    stream.write(f"{len(frame)}\n{' '.join(filter(None, entries))}\n")
+    for number, position, force in zip(frame.numbers, frame.positions, frame.forces, strict=True):
+        stream.write(f"{chemical_symbols[number]} {_numbers(position)} {_numbers(force)}\n")
 
 
 def _numbers(array) -> str:

@@ -68,6 +68,8 @@ class Dataset:
     frames: tuple[Frame, ...] = field(repr=False)
     citation: str = ""
     licence: str = ""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the files: what was left out, what looks wrong."""
 
     def __len__(self) -> int:
         return len(self.frames)

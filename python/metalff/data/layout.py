@@ -16,6 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.extxyz import read_extxyz
 from metalff.data.frame import Dataset
+from metalff.data.labels import NO_KEYS, Keys
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
@@ -112,19 +113,19 @@ def check_element(elements: list[str], name: Name, where) -> None:
         raise MetalffError(f"{where}: the name says {name.element}, but the frames contain {' '.join(elements)}")
 
 
-def read_file(path: Path, phase: str = "") -> Dataset:
+def read_file(path: Path, phase: str = "", keys: Keys = NO_KEYS) -> Dataset:
     """One file, its frames as ``named``.
 
     Raises:
         MetalffError: as ``read_extxyz``, or another element than the name says.
     """
     path = Path(path)
-    name, dataset = parse(path.name), read_extxyz(path)
+    name, dataset = parse(path.name), read_extxyz(path, keys)
     check_element(dataset.elements, name, path)
     return replace(dataset, frames=tuple(named(dataset, name, f"{path.parent.name}/{path.name}", phase)))
 
 
-def read_folder(folder) -> Dataset:
+def read_folder(folder, keys: Keys = NO_KEYS) -> Dataset:
     """All files of a folder in a layout as one set; ``group`` is the phase by the manifest, where it says one.
 
     Raises:
@@ -137,11 +138,15 @@ def read_folder(folder) -> Dataset:
     others = [folder / name for name in entries if not parse(name) and Path(name).name == name and (folder / name).is_file()]
     if not found and not others:
         raise MetalffError(f"{folder} holds no file named {EXAMPLE}")
-    parts = {path.name: list(read_file(path, entries.get(path.name, {}).get("phase", ""))) for path in found}
+    sets = {path.name: read_file(path, entries.get(path.name, {}).get("phase", ""), keys) for path in found}
+    parts, notes = {name: list(dataset) for name, dataset in sets.items()}, [note for dataset in sets.values() for note in dataset.notes]
     twice = twins(parts, parts.get)
     kept = [frame for name, frames in parts.items() for k, frame in enumerate(frames) if k not in twice.get(name, ())]
-    kept += [replace(frame, source=f"{folder.name}/{path.name}") for path in others for frame in read_extxyz(path)]
-    return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""))
+    for path in others:
+        dataset = read_extxyz(path, keys)
+        kept += [replace(frame, source=f"{folder.name}/{path.name}") for frame in dataset]
+        notes += dataset.notes
+    return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""), tuple(notes))
 
 
 def fingerprint(frame) -> str:

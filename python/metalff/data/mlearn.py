@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from metalff.data.extxyz import text_lines
+from metalff.data.text import text_of
+from metalff.data.checks import check_frame
 from metalff.data.frame import Dataset, Frame
 from metalff.errors import MetalffError
 
@@ -48,7 +49,7 @@ def read_mlearn(path) -> Dataset:
         MetalffError: names the file and the entry (from 0).
     """
     path = Path(path)
-    text = "\n".join(text_lines(path))
+    text = text_of(path)
     try:
         entries = json.loads(text)
     except ValueError as error:
@@ -83,9 +84,10 @@ def _frame(path, index, entry) -> Frame:
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise MetalffError(f"{where}: not an mlearn entry with structure, energy and forces ({error!r})") from None
-    if not (np.isfinite(frame.energy) and np.isfinite(frame.forces).all() and np.isfinite(frame.positions).all()):
-        raise MetalffError(f"{where}: energy, forces or positions are not finite")
-    return frame
+    try:
+        return check_frame(frame)
+    except MetalffError as error:
+        raise MetalffError(f"{where}: {error}") from None
 
 
 def _describe_mlearn(entry) -> dict:

@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 from metalff.data.frame import Dataset
+from metalff.data.labels import NO_KEYS, Keys
 from metalff.errors import MetalffError, nearest
 
 KEYS = ("element", "group", "temperature", "split", "frames")
+READING = ("energy_key", "forces_key", "stress_key", "virial_key", "stress_factor", "elements")
+"""What brackets say of how a file is read, rather than of what is kept."""
 
 
 def divide(spec: str) -> tuple[str, dict]:
-    """A spec without its brackets, and what they ask for: keywords of ``select``.
+    """A spec without its brackets, and what they ask for: keywords of ``select`` and ``reading``.
 
     Raises:
         MetalffError: the brackets cannot be read.
@@ -20,17 +23,23 @@ def divide(spec: str) -> tuple[str, dict]:
     wanted = {}
     for part in inside.split(","):
         key, equals, value = (word.strip() for word in part.partition("="))
-        if key not in KEYS or not (equals and value):
+        if key not in (*KEYS, *READING) or not (equals and value):
             raise MetalffError(
-                f"{spec}: '{part.strip()}' is no selection{nearest(key, KEYS)}; give {', '.join(f'{k}=…' for k in KEYS)}, such as "
+                f"{spec}: '{part.strip()}' is no selection{nearest(key, (*KEYS, *READING))}; give {', '.join(f'{k}=…' for k in KEYS)}, such as "
                 "temperature=300|1000 or frames=0:100"
             )
         try:
-            wanted[key] = {"temperature": _numbers, "frames": _slice}.get(key, _words)(value)
+            wanted[key] = {"temperature": _numbers, "frames": _slice, "stress_factor": float}.get(key, str if key.endswith("_key") else _words)(value)
         except ValueError:
-            example = {"temperature": "kelvin, as in temperature=300|1000", "frames": "a range, as in frames=0:100"}[key]
+            example = {"temperature": "kelvin, as in temperature=300|1000", "frames": "a range, as in frames=0:100"}.get(key, "a number")
             raise MetalffError(f"{spec}: {key}={value} cannot be read; give {example}") from None
     return name, wanted
+
+
+def reading(wanted: dict, keys: Keys = NO_KEYS) -> tuple[Keys, tuple[str, ...]]:
+    """Take what says how a file is read out of ``wanted``: keys, where those in brackets win over ``keys``, and elements of numbered types."""
+    own = {key.removesuffix("_key"): wanted.pop(key) for key in READING if key in wanted and key != "elements"}
+    return replace(keys, **own), wanted.pop("elements", ())
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -78,4 +87,5 @@ def join(datasets: list[Dataset]) -> Dataset:
         frames=tuple(frame for dataset in datasets for frame in dataset),
         citation=together((d.citation for d in datasets), "\n"),
         licence=together((d.licence for d in datasets), ", "),
+        notes=tuple(dict.fromkeys(note for d in datasets for note in d.notes)),
     )

@@ -3,10 +3,13 @@
 ``<data folder>/data/<set>/<file>.h5`` and ``index.json``, which says what is in each: nothing else is read to find the files of an element.
 """
 
+import fcntl
 import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from metalff.data import layout
 from metalff.data.archive import Member, md5, members
 from metalff.data.extxyz import frames_of
 from metalff.data.frame import Dataset, Frame
+from metalff.data.labels import NO_KEYS, Keys, Labels
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_path, atomic_write, data_dir
@@ -67,6 +71,22 @@ def index(name: str) -> dict:
     raise MetalffError(f"{path} is damaged or of another version; remove {path.parent} and import the set again")
 
 
+@contextmanager
+def claimed(folder: Path):
+    """Hold the folder of a set for one process.
+
+    Raises:
+        MetalffError: another one holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MetalffError(f"another import is at work in {folder}; wait until it has ended, or give another --name") from None
+        yield
+
+
 class Import:
     """One import, resumable: files that are there already are kept.
 
@@ -74,14 +94,15 @@ class Import:
         path: folder or zip archive.
         name: of the set; by that of ``path`` when None.
         skip_bad: leave damaged frames out, and say so, instead of refusing them.
+        keys: that the user names.
     Raises:
-        MetalffError: as ``members``, a bad name, or the name is taken by a set of another source.
+        MetalffError: as ``members``, a bad name, or the name is taken by a set of another source, or read with other keys.
     """
 
-    def __init__(self, path, name: str | None = None, skip_bad: bool = False):
+    def __init__(self, path, name: str | None = None, skip_bad: bool = False, keys: Keys = NO_KEYS):
         from metalff.data.bundled import names as bundled
 
-        self.path, self.skip_bad = Path(path), skip_bad
+        self.path, self.skip_bad, self.keys = Path(path), skip_bad, keys
         self.members = members(self.path, skip_bad)
         published, citation = PUBLISHED.get(md5(self.path) if self.path.is_file() else "", ("", ""))
         self.name = name or published or set_name(self.path)
@@ -91,16 +112,30 @@ class Import:
         said = layout.manifest(self.path) if self.path.is_dir() else {}
         self.phases = {file: entry["phase"] for file, entry in said.get("files", {}).items() if "phase" in entry}
         self.content = {"schema": SCHEMA, "source": str(self.path.resolve()), "citation": citation or said.get("citation", "")}
-        self.content |= {"licence": said.get("licence", ""), "complete": False, "files": {}}
+        self.content |= {"licence": said.get("licence", ""), "complete": False, "keys": asdict(keys), "files": {}}
+
+    @contextmanager
+    def claim(self):
+        """Hold the set for this import alone, and take up what an earlier one left.
+
+        Raises:
+            MetalffError: another import is at work on the name, or the name is taken by a set of another source, or read with other keys.
+        """
+        with claimed(self.folder):
+            self._take_up()
+            yield
+
+    def _take_up(self) -> None:
         if (self.folder / INDEX).exists():
             before = index(self.name)
             if before["source"] != self.content["source"]:
                 raise MetalffError(f"a set named {self.name} was imported from {before['source']}; give another --name, or remove {self.folder}")
+            if before.get("keys", asdict(NO_KEYS)) != self.content["keys"]:
+                raise MetalffError(f"{self.name} was imported with other keys; give another --name, or remove it first: metalff data remove {self.name}")
             self.content["files"] = before["files"]
 
     def tasks(self) -> dict[str, tuple]:
-        """Arguments of ``import_file`` for each file that is not there yet, by file name."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Arguments of ``import_file`` for each file that is not there yet, by file name; within ``claim``."""
         wanted = {}
         known = {member.file for member in self.members}
         self.content["files"] = {file: found for file, found in self.content["files"].items() if file in known}
@@ -108,7 +143,7 @@ class Import:
             found = self.content["files"].get(member.file, {})
             whole = found.get("stamp") == member.stamp and (self.skip_bad or not found.get("bad"))
             if not (whole and (self.file(member.file).exists() or not found["frames"])):
-                wanted[member.file] = (member, self.file(member.file), self.phases.get(member.file), self.skip_bad)
+                wanted[member.file] = (member, self.file(member.file), self.phases.get(member.file), self.skip_bad, self.keys)
         return wanted
 
     def file(self, name: str) -> Path:
@@ -137,18 +172,18 @@ class Import:
             json.dump(self.content, stream, indent=1)
 
 
-def import_file(member: Member, out: Path, phase: str | None, skip_bad: bool) -> dict:
+def import_file(member: Member, out: Path, phase: str | None, skip_bad: bool, keys: Keys = NO_KEYS) -> dict:
     """Read, check and keep one file.
 
     Returns:
         its entry in ``index.json``: what the name says, ``phase`` (solid, liquid or '' where it cannot be told), ``frames``, ``atoms`` (of a frame, or
-        [least, most]), ``force_rms`` and ``force_max`` (eV/Å), ``energy`` (mean, eV/atom), ``stress`` (whether all have it), ``bad`` (sentences). Numbers of frames that do not exist are left out.
+        [least, most]), ``force_rms`` and ``force_max`` (eV/Å), ``energy`` (mean, eV/atom), ``stress`` (whether all have it), ``bad`` and ``notes`` (sentences). Numbers of frames that do not exist are left out.
     Raises:
         MetalffError: a damaged frame, without ``skip_bad``; another element than the name says; an empty file, without ``skip_bad``.
     """
     bad = []
-    name = member.name
-    frames = list(frames_of(member.lines(), str(member), member.file, (lambda error: bad.append(str(error))) if skip_bad else None))
+    name, labels = member.name, Labels(member.file, keys)
+    frames = list(frames_of(member.lines(), str(member), member.file, (lambda error: bad.append(str(error))) if skip_bad else None, labels))
     found = {"h5": out.name, "stamp": member.stamp, "element": name.element, "lattice": name.lattice, "temperature": name.temperature}
     if not frames:
         if not skip_bad:
@@ -161,7 +196,7 @@ def import_file(member: Member, out: Path, phase: str | None, skip_bad: bool) ->
     found |= {"group": name.group or phase or name.lattice, "split": name.split, "phase": phase, "frames": len(frames)}
     found |= {"atoms": counts[0] if len(counts) == 1 else [counts[0], counts[-1]], "force_rms": float(np.sqrt(np.mean(forces**2)))}
     found |= {"force_max": float(abs(forces).max()), "energy": float(np.mean([frame.energy / len(frame) for frame in frames]))}
-    found |= {"stress": all(frame.stress is not None for frame in frames), "bad": bad}
+    found |= {"stress": all(frame.stress is not None for frame in frames), "bad": bad, "notes": list(labels.notes)}
     write_frames(frames, out)
     return found
 
@@ -192,6 +227,7 @@ def write_frames(frames: list[Frame], path: Path) -> None:
         "energy": np.array([frame.energy for frame in frames]),
         "stress": np.stack([np.full((3, 3), np.nan) if frame.stress is None else frame.stress for frame in frames]),
         "index": np.array([frame.index for frame in frames], "i4"),
+        "weight": np.array([frame.weight for frame in frames]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
@@ -211,6 +247,7 @@ def read_frames(path: Path, source: str, temperature: float | None, group: str, 
     try:
         with h5py.File(path, "r") as file:
             found = {key: file[key][()] for key in ("atoms", "numbers", "positions", "forces", "cell", "pbc", "energy", "stress", "index")}
+            weight = file["weight"][()] if "weight" in file else np.ones(len(found["atoms"]))
     except (OSError, KeyError):
         raise MetalffError(f"{path} is missing or damaged; import the set again: metalff data import") from None
     ends = np.cumsum(found["atoms"])
@@ -231,6 +268,7 @@ def read_frames(path: Path, source: str, temperature: float | None, group: str, 
             group=group,
             source=source,
             index=int(found["index"][k]),
+            weight=float(weight[k]),
         )
 
 
@@ -257,5 +295,10 @@ def load(name: str, **wanted) -> Dataset:
 
 
 def remove(name: str) -> None:
-    """Remove an imported set from the data folder."""
-    shutil.rmtree(home() / name)
+    """Remove an imported set from the data folder.
+
+    Raises:
+        MetalffError: an import of it is at work.
+    """
+    with claimed(home() / name):
+        shutil.rmtree(home() / name)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data import Frame, layout
-from metalff.data.extxyz import frames_of, text_lines
+from metalff.data.extxyz import frames_of
+from metalff.data.text import text_lines
 from metalff.data.metals import metals
 from metalff.dft.protocol import GPAW
 from metalff.errors import MetalffError
@@ -107,7 +108,7 @@ def frames_by_task(path: Path) -> dict[str, Frame]:
     Raises:
         MetalffError: it is damaged, or a frame names no task.
     """
-    lines = text_lines(path)  # read once: another process may write it anew
+    lines = list(text_lines(path))  # read once: another process may write it anew
     frames, keys = list(frames_of(lines, str(path), path.name)), TASK.findall("\n".join(lines))
     if len(keys) != len(frames) or len(set(keys)) != len(keys):
         raise MetalffError(f"{path}: {len(frames)} frames name {len(set(keys))} tasks; restore it, or remove {path.parent} to make its labels again")
