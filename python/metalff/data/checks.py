@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import numpy as np
 from ase.data import chemical_symbols
-from matscipy.neighbours import neighbour_list
 
 from metalff.data.frame import Dataset, Frame
 from metalff.errors import MetalffError
+from metalff.neighbours import edges
 
 LARGEST_Z = len(chemical_symbols) - 1
 LARGEST_ENERGY = 1e7
@@ -99,9 +99,7 @@ def _forces(dataset) -> list[str]:
 def _distances(dataset) -> list[str]:
     close = []
     for frame in dataset:
-        atoms = frame.to_atoms()
-        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-        distance = neighbour_list("d", atoms, CLOSE).min(initial=np.inf)
+        distance = np.linalg.norm(edges(frame.cell, frame.pbc, frame.positions, CLOSE)[2], axis=1).min(initial=np.inf)
         if distance < CLOSE:
             close.append((distance, frame))
     if not close:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from ase.data import atomic_numbers
-from matscipy.neighbours import neighbour_list
 
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
+from metalff.neighbours import edges
 
 UNITS = {
     "hartree and bohr": (27.211386, 51.422067),
@@ -169,10 +169,8 @@ def _drawn(dataset) -> tuple:
 
 def _densities(frame, numbers, functions) -> np.ndarray:
     """[2 · elements · functions] Chebyshev functions of the distances, summed around each atom; mean and mean square over atoms of an element."""
-    atoms = frame.to_atoms()
-    atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-    i, d = neighbour_list("id", atoms, CUTOFF)
-    x = d / CUTOFF
+    i, _, vectors = edges(frame.cell, frame.pbc, frame.positions, CUTOFF)
+    x = np.linalg.norm(vectors, axis=1) / CUTOFF
     values = [np.bincount(i, np.cos(k * np.arccos(2 * x - 1)) * (1 - x) ** 2, len(frame)) for k in range(functions)]
     density = np.array(values).reshape(functions, len(frame))
     parts = [density * (frame.numbers == z) for z in numbers]
