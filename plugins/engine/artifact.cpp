@@ -65,6 +65,7 @@ void parse_manifest(const std::string &text, Artifact &a)
   const Json training = json.value("training", Json::object());
   a.shortest_distance = training.value("shortest_distance", 0.0);
   a.largest_coordination = training.value("largest_coordination", 0);
+  a.smallest_coordination = training.value("smallest_coordination", 0);
   for (const auto &pair : training.value("pairs", Json::array())) {
     auto index = [&](int which) {
       const auto name = pair.at(which).get<std::string>();
@@ -85,6 +86,7 @@ void parse_manifest(const std::string &text, Artifact &a)
   if (!(std::isfinite(a.shortest_distance) && a.shortest_distance >= 0))
     throw std::domain_error("training.shortest_distance is not a distance");
   if (a.largest_coordination < 0) throw std::domain_error("training.largest_coordination is negative");
+  if (a.smallest_coordination < 0) throw std::domain_error("training.smallest_coordination is negative");
 }
 
 }    // namespace

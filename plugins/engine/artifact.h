@@ -27,6 +27,7 @@ struct Artifact {
   int layers = 1;                       ///< message-passing layers; 1: strictly local
   double shortest_distance = 0.0;       ///< shortest distance in the training data, Å; 0: unknown
   int largest_coordination = 0;         ///< most neighbours within r_max in the training data; 0: unknown
+  int smallest_coordination = 0;        ///< fewest neighbours within r_max in the training data; 0: unknown, or there are isolated atoms
   std::set<std::pair<int, int>> pairs;  ///< elements (smaller index first) seen within r_max of each other; empty: unknown
   std::string trained_on;               ///< data and errors in words; empty: unknown
   std::map<std::string, Payload> payloads;    ///< by member name

@@ -107,6 +107,9 @@ PYBIND11_MODULE(_engine, m)
       .def_readonly("r_max", &Artifact::r_max)
       .def_readonly("layers", &Artifact::layers)
       .def_readonly("shortest_distance", &Artifact::shortest_distance)
+      .def_readonly("largest_coordination", &Artifact::largest_coordination)
+      .def_readonly("smallest_coordination", &Artifact::smallest_coordination)
+      .def_readonly("pairs", &Artifact::pairs)
       .def_property_readonly("overlap_distance", &Artifact::overlap_distance);
 
 #ifdef METALFF_TORCH

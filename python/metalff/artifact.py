@@ -57,6 +57,7 @@ class Training(pydantic.BaseModel):
     frames: int = 0
     shortest_distance: float = pydantic.Field(0.0, ge=0, allow_inf_nan=False)  # Å, in the training data; 0: unknown
     largest_coordination: int = pydantic.Field(0, ge=0)  # most neighbours within r_max of an atom there; 0: unknown
+    smallest_coordination: int = pydantic.Field(0, ge=0)  # fewest of them; 0: unknown, or there are isolated atoms
     pairs: list[tuple[str, str]] = []  # elements within r_max of each other there; empty: unknown
     seed: int | None = None
     config: dict = {}

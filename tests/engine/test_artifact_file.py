@@ -112,6 +112,7 @@ BAD = {
     "r_max infinite": (setting(r_max=float("inf")), INVALID),
     "no layer": (setting(layers=0), INVALID),
     "distance negative": (setting(training={"shortest_distance": -1.0}), INVALID),
+    "coordination negative": (setting(training={"smallest_coordination": -1}), INVALID),
 }
 
 
@@ -163,6 +164,17 @@ def test_sound_file_opens_alike(oracle):
     assert ours.sha256 == engine.sha256
     assert ours.manifest.elements == engine.elements == ["Cu"]
     assert (ours.manifest.r_max, ours.manifest.layers) == (engine.r_max, engine.layers)
+
+
+def test_what_the_engine_knows_of_the_training_data(oracle, tmp_path):
+    """As the manifest says; zeros and nothing where an older one does not."""
+    known = {"shortest_distance": 2.0, "largest_coordination": 60, "smallest_coordination": 3, "pairs": [["Cu", "Cu"]]}
+    path = tmp_path / "known.mlff"
+    expected = {name: known[name] for name in known if name != "pairs"} | {"pairs": {(0, 0)}}
+    for training, told in ((known, expected), ({}, dict.fromkeys(known, 0) | {"pairs": set()})):
+        path.write_bytes(setting(training=training)(oracle))
+        engine = _engine.Artifact.open(str(path))
+        assert {name: getattr(engine, name) for name in known} == told
 
 
 FUZZ = """

@@ -263,7 +263,8 @@ def test_shortest_distance_within_the_cutoff():
     near = neighborhoods(dataset, 4.0)
     shortest = near["shortest_distance"]
     assert shortest == neighborhoods(dataset, 6.0)["shortest_distance"] > 1.0
-    assert neighborhoods(dataset, 0.99 * shortest) == {"shortest_distance": 0.0, "largest_coordination": 0, "pairs": []}
+    nothing = {"shortest_distance": 0.0, "largest_coordination": 0, "smallest_coordination": 0, "pairs": []}
+    assert neighborhoods(dataset, 0.99 * shortest) == nothing
     assert near["pairs"] == [[element, element] for element in dataset.elements]
 
 
@@ -275,7 +276,19 @@ def test_coordination_and_pairs_within_the_cutoff():
     assert neighborhoods(dataset, 3.0) == {
         "shortest_distance": pytest.approx(2.5),
         "largest_coordination": 6,
+        "smallest_coordination": 6,
         "pairs": [["Cl", "Na"]],
     }
-    assert neighborhoods(dataset, 3.6)["largest_coordination"] == 18
+    assert neighborhoods(dataset, 3.6)["largest_coordination"] == neighborhoods(dataset, 3.6)["smallest_coordination"] == 18
     assert neighborhoods(dataset, 3.6)["pairs"] == [["Cl", "Cl"], ["Cl", "Na"], ["Na", "Na"]]
+
+
+def test_the_fewest_neighbours_of_any_frame():
+    """Of a row of atoms the ends have one; an atom that is last in its frame and has none counts."""
+    row = np.array([[0.0, 0, 0], [2, 0, 0], [4, 0, 0], [6, 0, 0]])
+
+    def frame(positions):
+        return Frame(np.full(len(positions), 29), positions, np.eye(3) * 30, np.full(3, False), 0.0, np.zeros_like(positions))
+
+    of = [neighborhoods(Dataset("rows", frames), 2.5) for frames in ((frame(row),), (frame(row), frame(row[[0, 1, 3]])))]
+    assert [(one["smallest_coordination"], one["largest_coordination"]) for one in of] == [(1, 2), (0, 2)]

@@ -28,8 +28,8 @@ def register(app: typer.Typer) -> None:
             "elements": " ".join(manifest.elements),
             "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",
             "trained on": f"{training.data or 'unknown'}, {training.frames or '?'} frames, seed {training.seed}",
-            "training data": f"shortest distance {training.shortest_distance:.3f} Å, at most "
-            f"{training.largest_coordination or '?'} neighbours, pairs "
+            "training data": f"shortest distance {training.shortest_distance:.3f} Å, "
+            f"{training.smallest_coordination or '?'} to {training.largest_coordination or '?'} neighbours, pairs "
             + (" ".join("-".join(pair) for pair in training.pairs) or "unknown"),
             "licence": manifest.licence or "not stated",
             "versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),

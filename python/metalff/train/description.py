@@ -75,20 +75,23 @@ def neighborhoods(dataset: Dataset, r_max: float) -> dict:
     """What atoms have around them, so that a run can tell when it leaves the training data; periodic images count.
 
     Returns:
-        ``shortest_distance`` (Å; 0 where no two atoms are within ``r_max``), ``largest_coordination`` (most neighbours
-        within ``r_max``) and ``pairs`` (elements found within ``r_max`` of each other, each pair once, sorted).
+        ``shortest_distance`` (Å; 0 where no two atoms are within ``r_max``), ``largest_coordination`` and
+        ``smallest_coordination`` (most and fewest neighbours within ``r_max``) and ``pairs`` (elements found within
+        ``r_max`` of each other, each pair once, sorted).
     """
-    shortest, coordination, pairs = np.inf, 0, set()
+    shortest, most, fewest, pairs = np.inf, 0, np.inf, set()
     for frame in dataset:
         atoms = frame.to_atoms()
         atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
         i, j, d = neighbour_list("ijd", atoms, r_max)
         shortest = min(shortest, d.min(initial=np.inf))
-        coordination = max(coordination, np.bincount(i, minlength=1).max())
+        neighbors = np.bincount(i, minlength=len(atoms))
+        most, fewest = max(most, neighbors.max()), min(fewest, neighbors.min())
         symbols = np.array(atoms.symbols)
         pairs |= {tuple(sorted(pair)) for pair in set(zip(symbols[i], symbols[j]))}
     return {
         "shortest_distance": float(shortest) if np.isfinite(shortest) else 0.0,
-        "largest_coordination": int(coordination),
+        "largest_coordination": int(most),
+        "smallest_coordination": int(fewest) if np.isfinite(fewest) else 0,
         "pairs": [[str(a), str(b)] for a, b in sorted(pairs)],
     }
