@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cases import BAR
+from metalff import artifact
 from metalff.lammps import environment, lmp_executable
 
 TOLERANCE = 1e-9  # eV, eV/Å, eV/Å³: round-off of the sums at one set of positions
@@ -88,3 +89,11 @@ def same(ours: State, reference: State, tolerance=TOLERANCE, atoms=None, moved=F
     np.testing.assert_allclose(ours.forces, reference.forces, rtol=0, atol=tolerance)
     np.testing.assert_allclose(ours.stress, reference.stress, rtol=0, atol=tolerance)
     np.testing.assert_allclose(ours.energies, reference.energies, rtol=0, atol=tolerance)
+
+
+def rewritten(model, path, **changes):
+    """A model with other entries in its manifest."""
+    opened = artifact.open_artifact(model)
+    members = {name: (payload, opened.read(name)) for name, payload in opened.manifest.payloads.items()}
+    artifact.write(path, opened.manifest.model_copy(update=changes), members)
+    return path

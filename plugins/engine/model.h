@@ -70,7 +70,7 @@ struct Surroundings {
   double *atomic_energy = nullptr;        ///< [n] eV, written; null: not asked for
   double energy = 0.0, w[6] = {};         ///< sums: eV; Σ r ⊗ dE/dr over edges (xx yy zz xy xz yz), eV
   double shortest_squared = 0.0;          ///< Å², of the edges within r_max
-  int most_neighbors = 0;                 ///< within r_max
+  int most_neighbors = 0, fewest_neighbors = 0;    ///< of a centre, within r_max; without centres the fewest are the greatest integer
 };
 
 class Model {

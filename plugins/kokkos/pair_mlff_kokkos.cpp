@@ -8,6 +8,7 @@
 #include "error.h"
 #include "force.h"
 #include "kokkos.h"
+#include "lammps/trial.h"
 #include "memory_kokkos.h"
 #include "neigh_list_kokkos.h"
 #include "neigh_request.h"
@@ -60,6 +61,12 @@ template <class Space> struct OnDevice {
   }
   Strays *strays(std::size_t k) const { return reinterpret_cast<Strays *>(sums.data() + 7 + k * n_strays); }
   Strays host_strays(std::size_t k) const { return *reinterpret_cast<const Strays *>(host_sums.data() + 7 + k * n_strays); }
+  Extrapolation::Measure measured(std::size_t k) const
+  {
+    if (neighborhood->graph.n_owned == 0) return {std::numeric_limits<double>::infinity()};
+    const Strays s = host_strays(k);
+    return {std::sqrt(s.shortest_squared), int(s.most), int(s.fewest), int(s.stranger)};
+  }
 
   void begin_deviation(int members, int n_all)
   {
@@ -192,7 +199,7 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::init_style()
       elements.push_back(members_[m].element);
       const Extrapolation *guard = members_[m].extrapolation.get();
       if (!guard || !guard->measures()) continue;
-      Limits<DeviceType> limits{guard->r_max(), guard->shortest(), guard->coordination(), int(guard->unseen().size()), {}};
+      Limits<DeviceType> limits{guard->r_max(), guard->shortest(), guard->most(), guard->fewest(), int(guard->unseen().size()), {}};
       const int n = limits.n;
       limits.unseen = Array<DeviceType, int>("mlff:unseen", n * n);
       Kokkos::View<int *, Kokkos::HostSpace> unseen("mlff:unseen", n * n);
@@ -243,7 +250,7 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute(int eflag, 
 {
   if constexpr (has_device)
     if (device_) return compute_on_device(eflag, vflag);
-  atomKK->sync(Host, datamask_read);
+  atomKK->sync(Host, datamask_read | (neighbor->exclude ? MASK_MASK : 0));
   if (neighbor->ago == 0) sort_rows();
   PairMLFF::compute(eflag, vflag);
   atomKK->modified(Host, datamask_modify);
@@ -314,7 +321,18 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute_on_device(i
       stop_together(failure);
     };
 
+    trial_ = is_trial(lmp, eflag);
+    computed_at_ = update->ntimestep;
+    deviated_at_ = -1;
     if (neighbor->ago == 0) {
+      Array<DeviceType, int> seen = type;
+      if (neighbor->exclude) atomKK->sync(Host, TYPE_MASK | MASK_MASK);
+      exclusion_.update();
+      if (exclusion_.any()) {
+        const Kokkos::View<const int *, Kokkos::HostSpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>> types(exclusion_.types(), n_all);
+        seen = Array<DeviceType, int>("mlff:types", n_all);
+        Kokkos::deep_copy(seen, types);
+      }
       if (comm->nprocs == 1) {
         attempt([&] {
           make_room<DeviceType>(d.owner, n_all, "owner");
@@ -327,7 +345,7 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute_on_device(i
       }
       const auto *neighbors = static_cast<const NeighListKokkos<DeviceType> *>(list);
       attempt([&] {
-        if (!neighborhood.rebuild(neighbors->d_neighbors, neighbors->d_numneigh, x, type, n_local, n_all,
+        if (!neighborhood.rebuild(neighbors->d_neighbors, neighbors->d_numneigh, x, seen, n_local, n_all,
                                   comm->nprocs == 1 ? d.owner : Array<DeviceType, int>()))
           failure = "pair_style mlff/kk has more than a billion neighbours on one GPU: use fewer atoms or more ranks";
         else {
@@ -371,14 +389,15 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::compute_on_device(i
     const double done = platform::walltime();
     seconds_.model += done - start - d.exchange.seconds;
     seconds_.communication += d.exchange.seconds;
-    check(d.host_sums.data());
+    const bool trial_rejected = trial_ && rejects_on_device();
+    if (!trial_) check(d.host_sums.data());
     if (eflag_global) eng_vdwl += units_.energy * d.host_sums(6);
     if (vflag_global)
       for (int c = 0; c < 6; ++c) virial[c] -= units_.energy * d.host_sums(c);
 
-    computed_at_ = update->ntimestep;
-    deviated_at_ = -1;
-    if (deviation_ && update->ntimestep % settings_.every == 0) {
+    if (trial_) {
+      if (!std::isfinite(eng_vdwl) || trial_rejected) reject();
+    } else if (deviation_ && update->ntimestep % settings_.every == 0) {
       deviate();
       report_deviation();
     }
@@ -392,16 +411,23 @@ template <class DeviceType> void PairMLFFKokkos<DeviceType>::check(const double 
   std::string failure;
   for (std::size_t k = 0; failure.empty() && k < d.limits.size(); ++k) {
     const Strays s = d.host_strays(k);
-    failure = members_[d.limits[k].first].extrapolation->check(
-        {d.neighborhood->graph.n_owned > 0 ? std::sqrt(s.shortest_squared) : std::numeric_limits<double>::infinity(), int(s.neighbors), int(s.stranger)},
-        [&](Extrapolation::Kind kind) {
-          return bigint(kind == Extrapolation::CLOSE ? s.close : kind == Extrapolation::CROWDED ? s.crowded : s.strange);
-        });
+    failure = members_[d.limits[k].first].extrapolation->check(d.measured(k), [&](Extrapolation::Kind kind) {
+      return bigint(kind == Extrapolation::CLOSE ? s.close : kind == Extrapolation::CROWDED ? s.crowded : kind == Extrapolation::SPARSE ? s.sparse : s.strange);
+    });
   }
   if (failure.empty() && !std::isfinite(sums[6]))
     failure = fmt::format("pair_style mlff: the energy is not a finite number at step {}: look for overlapping atoms, NaN positions or too long "
                           "a timestep", update->ntimestep);
   stop_together(failure);
+}
+
+/// As rejects(), of what the device has measured.
+template <class DeviceType> bool PairMLFFKokkos<DeviceType>::rejects_on_device()
+{
+  bool any = false;
+  for (std::size_t k = 0; k < on_device_->limits.size(); ++k)
+    if (members_[on_device_->limits[k].first].extrapolation->rejects(on_device_->measured(k))) any = true;
+  return any;
 }
 
 /// Says what the run will take, and ends it when there is less.

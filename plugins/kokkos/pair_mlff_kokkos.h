@@ -61,6 +61,7 @@ template <class DeviceType> class PairMLFFKokkos : public PairMLFF, public Kokko
   void evaluate_drivers_on_device();
   void add_to_deviation_on_device(std::size_t member, const Array<DeviceType, double> &energy, const Array<DeviceType, double> &grad);
   void check(const double *sums);
+  bool rejects_on_device();
 
   bool device_ = false;    // the device kernels, not the tiles
   std::unique_ptr<OnDevice<DeviceType>> on_device_;

@@ -18,16 +18,29 @@ template <int N> struct Numbers {
   }
 };
 
-/// Edges of atoms that leave the training data, added up as each asks for.
+/// What an atom has around it: the shortest edge, neighbours, the largest stranger.
+struct Around {
+  double shortest_squared = 1e300, neighbors = 0.0, stranger = 0.0;
+  KOKKOS_INLINE_FUNCTION Around &operator+=(const Around &other)
+  {
+    if (!(other.shortest_squared >= shortest_squared)) shortest_squared = other.shortest_squared;
+    neighbors += other.neighbors;
+    if (other.stranger > stranger) stranger = other.stranger;
+    return *this;
+  }
+};
+
+/// Atoms that leave the training data, added up as each number asks for.
 struct Strays {
-  double shortest_squared = 1e300, neighbors = 0.0, stranger = 0.0;    // least, most, largest
-  double close = 0.0, crowded = 0.0, strange = 0.0;                    // atoms
+  double shortest_squared = 1e300, most = 0.0, fewest = 1e300, stranger = 0.0;    // least; neighbours of an atom; largest
+  double close = 0.0, crowded = 0.0, sparse = 0.0, strange = 0.0;                 // atoms
   KOKKOS_INLINE_FUNCTION Strays &operator+=(const Strays &other)
   {
     if (!(other.shortest_squared >= shortest_squared)) shortest_squared = other.shortest_squared;
-    if (other.neighbors > neighbors) neighbors = other.neighbors;
+    if (other.most > most) most = other.most;
+    if (other.fewest < fewest) fewest = other.fewest;
     if (other.stranger > stranger) stranger = other.stranger;
-    close += other.close, crowded += other.crowded, strange += other.strange;
+    close += other.close, crowded += other.crowded, sparse += other.sparse, strange += other.strange;
     return *this;
   }
 };
@@ -48,6 +61,9 @@ struct Spread {
 
 template <int N> struct Kokkos::reduction_identity<LAMMPS_NS::Numbers<N>> {
   KOKKOS_FORCEINLINE_FUNCTION static LAMMPS_NS::Numbers<N> sum() { return {}; }
+};
+template <> struct Kokkos::reduction_identity<LAMMPS_NS::Around> {
+  KOKKOS_FORCEINLINE_FUNCTION static LAMMPS_NS::Around sum() { return {}; }
 };
 template <> struct Kokkos::reduction_identity<LAMMPS_NS::Strays> {
   KOKKOS_FORCEINLINE_FUNCTION static LAMMPS_NS::Strays sum() { return {}; }
@@ -190,7 +206,7 @@ void add_centroid_virial(const metalff::DeviceGraph<Space> &g, const Array<Space
 /// Limits of a model's training data on a device.
 template <class Space> struct Limits {
   double r_max = 0.0, shortest = 0.0;
-  int coordination = 0, n = 0;
+  int most = 0, fewest = 0, n = 0;    // neighbours; 0: not known
   Array<Space, int> unseen;    // [n * n] by LAMMPS types; n = 0: every pair was seen
 };
 
@@ -210,28 +226,30 @@ void measure(const metalff::DeviceGraph<Space> &g, const Array<Space, int> &atom
         if (i >= n_owned) return;
         const std::int64_t begin = first(i);
         const int a = type(atoms(i));
-        Strays mine;
+        Around mine;
         Kokkos::parallel_reduce(
             Kokkos::ThreadVectorRange(member, count(i)),
-            [&](const int k, Strays &row) {
+            [&](const int k, Around &row) {
               const double *r = &vec(3 * (begin + k));
               const double squared = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-              Strays edge;
+              Around edge;
               edge.shortest_squared = squared;
-              edge.crowded = squared < l.r_max * l.r_max;    // here: neighbours
-              if (l.n > 0 && edge.crowded > 0.0) {
+              edge.neighbors = squared < l.r_max * l.r_max;
+              if (l.n > 0 && edge.neighbors > 0.0) {
                 const int b = type(atoms(neighbor(begin + k)));
                 if (l.unseen(a * l.n + b)) edge.stranger = (a < b ? a : b) * l.n + (a < b ? b : a);
               }
               row += edge;
             },
-            Kokkos::Sum<Strays>(mine));
+            Kokkos::Sum<Around>(mine));
         Kokkos::single(Kokkos::PerThread(member), [&] {
-          mine.neighbors = mine.crowded;
-          mine.close = mine.shortest_squared < l.shortest * l.shortest;
-          mine.crowded = l.coordination > 0 && mine.neighbors > l.coordination;
-          mine.strange = mine.stranger > 0.0;
-          all += mine;
+          Strays atom;
+          atom.shortest_squared = mine.shortest_squared, atom.most = atom.fewest = mine.neighbors, atom.stranger = mine.stranger;
+          atom.close = mine.shortest_squared < l.shortest * l.shortest;
+          atom.crowded = l.most > 0 && mine.neighbors > l.most;
+          atom.sparse = mine.neighbors < l.fewest;
+          atom.strange = mine.stranger > 0.0;
+          all += atom;
         });
       },
       into<Space>(strays));

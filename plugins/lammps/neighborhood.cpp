@@ -38,10 +38,10 @@ void Neighborhood::start()
 
 int Neighborhood::node_for(int i)
 {
-  if (node_of_[i] < 0 && element_[atom->type[i]] >= 0) {
+  if (node_of_[i] < 0 && element_[type_[i]] >= 0) {
     node_of_[i] = graph.n_nodes;
     atom_of[graph.n_nodes] = i;
-    graph.types[graph.n_nodes] = element_[atom->type[i]];
+    graph.types[graph.n_nodes] = element_[type_[i]];
     ++graph.n_nodes;
   }
   return node_of_[i];
@@ -76,17 +76,17 @@ void Neighborhood::add_edges(const NeighborRows &list, int node)
   graph.first[node + 1] = edge;
 }
 
-void Neighborhood::fold(const NeighborRows &list, const std::vector<int> &owner)
+void Neighborhood::fold(const NeighborRows &list, const std::vector<int> &owner, const int *type)
 {
-  owner_ = &owner;
+  owner_ = &owner, type_ = type;
   start();
   for (int node = 0; node < graph.n_nodes; ++node) add_edges(list, node);
   graph.reach.assign(layers_, graph.n_owned);
 }
 
-void Neighborhood::unfold(const NeighborRows &list, int hops)
+void Neighborhood::unfold(const NeighborRows &list, int hops, const int *type)
 {
-  owner_ = nullptr;
+  owner_ = nullptr, type_ = type;
   start();
   graph.reach.assign(layers_, graph.n_owned);
   // breadth first: after hop h the nodes hold all atoms within h steps of an owned one

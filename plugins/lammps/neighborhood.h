@@ -22,11 +22,12 @@ class Neighborhood : protected Pointers {
   Neighborhood(LAMMPS *lmp, std::vector<int> element, double r_max, int layers);
 
   /// One rank: every ghost is an image of an owned atom, so edges end on `owner[ghost]` and no ghost is a node.
-  void fold(const NeighborRows &list, const std::vector<int> &owner);
+  /// \param type  [nlocal + nghost] LAMMPS' types; 0: as if there were no such atom
+  void fold(const NeighborRows &list, const std::vector<int> &owner, const int *type);
 
   /// Several ranks: ghosts are nodes. They carry edges as far as `hops` steps of message passing reach; with 1 hop none does,
   /// and the model must exchange features between its layers.
-  void unfold(const NeighborRows &list, int hops);
+  void unfold(const NeighborRows &list, int hops, const int *type);
 
   metalff::Graph graph;
   std::vector<int> atom_of;          ///< [graph.n_nodes] local or ghost index of the node's atom
@@ -41,6 +42,7 @@ class Neighborhood : protected Pointers {
   const double r_max_squared_;
   const int layers_;
   const std::vector<int> *owner_ = nullptr;
+  const int *type_ = nullptr;
   std::vector<int> node_of_;         // [nlocal + nghost] -1: not yet a node
 };
 

@@ -11,6 +11,7 @@
 #include "neighbor.h"
 #include "platform.h"
 #include "timer.h"
+#include "trial.h"
 #include "update.h"
 #include "utils.h"
 
@@ -23,7 +24,7 @@
 using namespace LAMMPS_NS;
 using metalff::reserve_for;
 
-PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this), deviation_file_(lmp), memory_(lmp)
+PairMLFF::PairMLFF(LAMMPS *lmp) : Pair(lmp), exchange_(lmp, this), exclusion_(lmp), deviation_file_(lmp), memory_(lmp)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -132,9 +133,9 @@ void PairMLFF::load()
     layers_ = std::max(layers_, artifact.layers);
     comm_forward = std::max(comm_forward, member.feature_width);
     comm_reverse = std::max(comm_reverse, member.feature_width);
-    if (m == 0 || settings_.mean)
-      member.extrapolation = std::make_unique<Extrapolation>(lmp, artifact, member.element, settings_.extrapolation);
   }
+  for (std::size_t m = 0; m < (settings_.mean ? count : 1); ++m)
+    members_[m].extrapolation = std::make_unique<Extrapolation>(lmp, members_[m].artifact, members_[m].element, r_max_, settings_.extrapolation);
   coefficients_.sha256.clear();
   for (const auto &member : members_) coefficients_.sha256.push_back(member.artifact.sha256);
   neighborhood_ = std::make_unique<Neighborhood>(lmp, members_[0].element, r_max_ * units_.length, layers_);
@@ -257,9 +258,9 @@ double PairMLFF::init_one(int i, int j)
 void PairMLFF::find_neighbors()
 {
   if (comm->nprocs == 1)
-    neighborhood_->fold(rows(), owner_);
+    neighborhood_->fold(rows(), owner_, types_);
   else
-    neighborhood_->unfold(rows(), settings_.wide_ghosts ? layers_ : 1);
+    neighborhood_->unfold(rows(), settings_.wide_ghosts ? layers_ : 1, types_);
   metalff::Graph &graph = neighborhood_->graph;
   if (units_.length != 1.0)
     for (int64_t k = 0; k < 3 * graph.n_edges(); ++k) graph.edge_vec[k] /= units_.length;
@@ -274,7 +275,7 @@ bool PairMLFF::walk()
   metalff::Surroundings around;
   around.n = atom->nlocal, around.n_all = atom->nlocal + atom->nghost;
   if (atom->nlocal > 0) around.x = atom->x[0], around.force = atom->f[0];
-  around.type = atom->type, around.element = member.element.data();
+  around.type = types_, around.element = member.element.data();
   around.image_of = comm->nprocs == 1 ? owner_.data() : nullptr;
   around.neighbors = rows(), around.mask = NEIGHMASK, around.r_max = r_max_, around.unit_of_force = units_.force();
   if (eflag_atom) {
@@ -283,15 +284,21 @@ bool PairMLFF::walk()
     around.atomic_energy = atomic_energy_.data();
   }
   if (!member.model->walk(around)) return false;
+  const Extrapolation::Measure measure{std::sqrt(around.shortest_squared), around.most_neighbors, around.fewest_neighbors};
   bool found = false;
   std::string failure;
-  if (guard)
-    failure = member.extrapolation->check({std::sqrt(around.shortest_squared), around.most_neighbors}, [&](Extrapolation::Kind kind) {
+  if (trial_) {
+    if (guard && member.extrapolation->rejects(measure)) {
+      reject();
+      return true;
+    }
+  } else if (guard)
+    failure = member.extrapolation->check(measure, [&](Extrapolation::Kind kind) {
       if (!found) find_neighbors();
       found = true;
       return guard->count(*neighborhood_, kind);
     });
-  if (failure.empty() && !std::isfinite(around.energy)) failure = not_finite();
+  if (failure.empty() && !trial_ && !std::isfinite(around.energy)) failure = not_finite();
   stop_together(failure);
   eng_vdwl += units_.energy * around.energy;
   if (eflag_atom)
@@ -311,16 +318,25 @@ void PairMLFF::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   const double start = platform::walltime();
+  trial_ = is_trial(lmp, eflag);
   if (comm->nprocs == 1 && neighbor->ago == 0) update_owners();
+  if (neighbor->ago == 0) exclusion_.update();
+  types_ = exclusion_.types();
+  computed_at_ = update->ntimestep;
+  deviated_at_ = -1;
   if (walk()) {
     if (update->setupflag) predict_memory();
     seconds_.model += platform::walltime() - start;
-    computed_at_ = update->ntimestep;
+    if (trial_ && !std::isfinite(eng_vdwl)) reject();
     return;
   }
   find_neighbors();
   metalff::Graph &graph = neighborhood_->graph;
-  std::string failure = extrapolates();
+  if (trial_ && rejects()) {
+    seconds_.edges += platform::walltime() - start;
+    return reject();
+  }
+  std::string failure = trial_ ? std::string() : extrapolates();
   const double evaluating = platform::walltime();
   if (!failure.empty()) stop_together(failure);
   if (update->setupflag) predict_memory();
@@ -334,12 +350,29 @@ void PairMLFF::compute(int eflag, int vflag)
   seconds_.communication += exchange_.seconds;
   seconds_.scatter += platform::walltime() - scattering;
 
-  computed_at_ = update->ntimestep;
-  deviated_at_ = -1;
-  if (deviation_ && update->ntimestep % settings_.every == 0) {
+  if (trial_) {
+    if (!std::isfinite(eng_vdwl)) reject();
+  } else if (deviation_ && update->ntimestep % settings_.every == 0) {
     deviate();
     report_deviation();
   }
+}
+
+/// Whether positions that Monte Carlo tries are beyond a model that drives; all ranks take part.
+bool PairMLFF::rejects()
+{
+  const double shortest = std::sqrt(neighborhood_->shortest_squared) / units_.length;
+  bool any = false;
+  for (auto &member : members_)
+    if (member.extrapolation && member.extrapolation->rejects(*neighborhood_, shortest)) any = true;
+  return any;
+}
+
+/// The energy of a trial that must not be accepted.
+void PairMLFF::reject()
+{
+  eng_vdwl = rejected_energy;
+  computed_at_ = -1;    // no forces to compare
 }
 
 /// What must end the run because a model that drives knows nothing like it, or nothing; all ranks take part.
@@ -411,7 +444,7 @@ void PairMLFF::evaluate(std::size_t m, std::vector<double> &energy, std::vector<
     member.model->evaluate(graph, energy.data(), grad.data(), exchange ? &exchange_ : nullptr);
   });
   const auto first = energy.begin();
-  if (failure.empty() && !std::isfinite(std::accumulate(first, first + graph.n_owned, 0.0)))
+  if (failure.empty() && !trial_ && !std::isfinite(std::accumulate(first, first + graph.n_owned, 0.0)))
     failure = not_finite();
   stop_together(failure);
   if (units_.energy != 1.0)

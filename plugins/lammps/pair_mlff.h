@@ -3,6 +3,7 @@
 
 #include "deviation.h"
 #include "engine/model.h"
+#include "exclusion.h"
 #include "exchange.h"
 #include "extrapolation.h"
 #include "memory_forecast.h"
@@ -70,6 +71,8 @@ class PairMLFF : public Pair {
   void update_owners();
   void find_neighbors();
   bool walk();
+  bool rejects();
+  void reject();
   std::string not_finite() const;
   std::string extrapolates();
   void predict_memory();
@@ -91,6 +94,9 @@ class PairMLFF : public Pair {
   std::unique_ptr<Neighborhood> neighborhood_;
   FeatureExchange exchange_;
   std::vector<int> owner_;                          // [nlocal + nghost] one rank: index of the owned atom
+  Exclusion exclusion_;
+  const int *types_ = nullptr;                      // [nlocal + nghost] of this evaluation; 0: excluded from all others
+  bool trial_ = false;                              // this evaluation is for Monte Carlo
   std::vector<double> atomic_energy_, edge_grad_;   // of what drives
   std::vector<double> other_energy_, other_grad_;   // of another member
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import build_lammps
-from inputs import crystal
+from inputs import crystal, rewritten
+from metalff.artifact import Training
 from metalff.paths import shared
 
 DEVICE, TILES = "kernels device", "kernels tiles"
@@ -175,6 +176,38 @@ def test_extrapolation_is_told_alike(ranks, program, tmp_path):
         said.append([line for line in text.splitlines() if "extrapolat" in line or "apart" in line])
     assert said[0], "the structure must extrapolate"
     assert [re.sub(r"\(\S+:\d+\)", "", line) for line in said[0]] == [re.sub(r"\(\S+:\d+\)", "", line) for line in said[1]]
+
+
+@every_way
+def test_a_gas_is_told_alike(way, program, tmp_path):
+    """Too few neighbours, with which the device counts."""
+    keywords, ranks, threads = WAYS[way]
+    sparse = rewritten(model("Cu-nep"), tmp_path / "sparse.mlff", training=Training(largest_coordination=80, smallest_coordination=70))
+    said = []
+    for words, options in (("", {"kokkos": False}), (keywords, {"ranks": ranks, "threads": threads})):
+        lines = [*crystal(cells=4), f"pair_style mlff {words}", f"pair_coeff * * {sparse} Cu", *MD, "run 3"]
+        text = program.works(tmp_path, lines, **options)
+        said.append([re.sub(r"\(\S+:\d+\)", "", line) for line in text.splitlines() if "extrapolat" in line])
+    assert len(said[0]) == 2 and "fewer than" in said[0][0] and said[0] == said[1]
+
+
+@every_way
+@pytest.mark.parametrize("name", ["Cu-mace", "Cu-nep"])
+def test_atoms_excluded_from_all_contribute_nothing(name, way, program, tmp_path):
+    keywords, ranks, threads = WAYS[way]
+    pair = ["group away id 14 15 50", "neigh_modify exclude group away all"]
+    pair += [f"pair_style mlff {keywords}", f"pair_coeff * * {model(name)} Cu", "mass * 63.546", "compute ea all pe/atom", "compute st all stress/atom NULL pair"]
+    columns = "c_ea c_st[1] c_st[2] c_st[3] c_st[4] c_st[5] c_st[6]"
+    tables, energies = [], []
+    for who, gone in (("excluded", []), ("deleted", ["delete_atoms group away compress no"])):
+        lines = [*crystal(), *pair, *gone, "thermo_style custom step pe press", *dump(what=columns), "run 0", 'print "E $(pe:%.17g)"']
+        said = program.works(tmp_path / who, lines, ranks=ranks, threads=threads)
+        energies.append(float(re.search(r"^E (\S+)", said, re.M)[1]))
+        tables.append(state(tmp_path / who))
+    there = ~np.isin(tables[0][:, 0], [14, 15, 50])
+    assert len(tables[1]) == 105 and not tables[0][~there][:, 5:].any()
+    np.testing.assert_allclose(tables[0][there], tables[1], rtol=0, atol=1e-9 * np.abs(tables[1]).max())
+    assert energies[0] == pytest.approx(energies[1], abs=1e-9)
 
 
 @pytest.mark.parametrize("keywords", [TILES, DEVICE])

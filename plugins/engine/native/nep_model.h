@@ -74,7 +74,8 @@ template <typename T> class NativeNep : public Model {
 
   bool walk(Surroundings &around) override
   {
-    around.energy = 0.0, around.shortest_squared = std::numeric_limits<double>::infinity(), around.most_neighbors = 0;
+    around.energy = 0.0, around.shortest_squared = std::numeric_limits<double>::infinity();
+    around.most_neighbors = 0, around.fewest_neighbors = std::numeric_limits<int>::max();
     std::fill_n(around.w, 6, 0.0);
     // every thread has atoms and sums of its own, all but the first forces of its own, too
     std::vector<Surroundings> parts(threads_, around);
@@ -97,6 +98,7 @@ template <typename T> class NativeNep : public Model {
       for (int c = 0; c < 6; ++c) around.w[c] += part.w[c];
       around.shortest_squared = std::min(around.shortest_squared, part.shortest_squared);
       around.most_neighbors = std::max(around.most_neighbors, part.most_neighbors);
+      around.fewest_neighbors = std::min(around.fewest_neighbors, part.fewest_neighbors);
     }
     share(threads_, threads_, [&](int part, int) {
       const std::size_t begin = 3 * std::size_t(part_begin(around.n_all, part)), end = 3 * std::size_t(part_begin(around.n_all, part + 1));
@@ -170,7 +172,8 @@ template <typename T> class NativeNep : public Model {
       const bool within = !(squares[k] >= rc * rc);
       n += within, s.start[element + 1] += within;
     }
-    around.shortest_squared = shortest, around.most_neighbors = std::max(around.most_neighbors, seen);
+    around.shortest_squared = shortest;
+    around.most_neighbors = std::max(around.most_neighbors, seen), around.fewest_neighbors = std::min(around.fewest_neighbors, seen);
     arrange_near(n, type, s, [&](const Near &near) { return s.element[near.edge]; });
     double *grad = room(s.grad, 3 * std::size_t(n));
     std::fill_n(grad, 3 * n, 0.0);
