@@ -75,6 +75,49 @@ def test_an_ideal_gas_has_as_many_atoms_as_it_should(name, ranks, steps, gas_mod
     assert 0.3 < inserted < 1 and 0.3 < deleted < 1
 
 
+DIMER = """two atoms
+
+2 atoms
+
+Coords
+
+1 0.0 0.0 0.0
+2 2.4 0.0 0.0
+
+Types
+
+1 1
+2 1
+
+Molecules
+
+1 1
+2 1
+"""
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_an_ideal_gas_of_molecules(ranks, tmp_path):
+    """A molecule that is to be deleted takes its inner energy along, which LAMMPS has as intra_energy: ⟨N⟩ = V/Λ³ exp(μ/kT) molecules."""
+    path, kt = model("Cu-nep"), BOLTZMANN * HOT
+    dimer = Atoms("Cu2", positions=[[0, 0, 0], [2.4, 0, 0]])
+    dimer.calc = MLFFCalculator(path)
+    inner = dimer.get_potential_energy()
+    assert inner < -7
+    mu = kt * np.log(MEAN * thermal_volume(2 * 63.546, HOT) / SIDE**3)
+    (tmp_path / "dimer.mol").write_text(DIMER)
+    lines = ["units metal", "atom_style molecular", f"region b block 0 {SIDE} 0 {SIDE} 0 {SIDE}", "create_box 1 b", "mass 1 63.546"]
+    lines += ["molecule dimer dimer.mol", "create_atoms 0 random 6 4711 NULL mol dimer 77", "pair_style mlff extrapolation ignore"]
+    lines += [f"pair_coeff * * {path} Cu", "compute_modify thermo_temp dynamic/dof yes"]
+    lines += [f"fix mc all gcmc 1 20 0 0 4711 {HOT} {mu:.10f} 0.5 mol dimer full_energy intra_energy {inner:.10f} group all"]
+    lines += [f"thermo_style custom step atoms pe {COUNTS}", "thermo 1", "run 300"]
+    rows = thermo(execute(tmp_path, lines, ranks))
+    numbers = rows[5:, 1] / 2
+    error = np.sqrt(MEAN / (len(numbers) * 20 / (4 * MEAN)))
+    assert numbers.mean() == pytest.approx(MEAN, abs=4 * error)
+    np.testing.assert_allclose(rows[5:, 2], inner * numbers, rtol=0, atol=1.0)
+
+
 def slab(mu, words, temperature=3000, fix="", types=1):
     """A hot slab of copper with room above it."""
     lines = ["units metal", "boundary p p f", "atom_modify map yes", "region b block 0 10.845 0 10.845 -6 16", "lattice fcc 3.615"]
