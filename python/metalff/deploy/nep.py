@@ -8,7 +8,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
 from metalff.deploy.errors_on import errors_on
-from metalff.deploy.given import refuse_other_family
+from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -20,7 +20,9 @@ CITATION = (
 MEMBER = "native/nep.txt"
 
 
-def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print) -> Manifest:
+def deploy(
+    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
+) -> Manifest:
     """Write the artefact of a NEP model: its nep.txt, unchanged, and a self-test with NEP_CPU's numbers.
 
     Args:
@@ -29,6 +31,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         name: the model's name; the output's stem when None.
         licence: licence of the model's parameters.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         say: called with one line per step.
 
     Raises:
@@ -44,6 +47,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         if not (record.is_file() and source.is_file()):
             raise MetalffError(f"'{source.parent}' holds no finished training: give a directory of 'metalff train nep', or a nep.txt")
         training = Training.model_validate(json.loads(record.read_text()))
+        refuse_unlearnt(source.parent, training, accept_errors)
     try:
         text = source.read_bytes()
     except OSError as error:
