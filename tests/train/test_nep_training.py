@@ -16,7 +16,6 @@ import pytest
 from metalff import MLFFCalculator
 from metalff.data import load, read_extxyz, write_extxyz
 from metalff.deploy import nep
-from metalff.environments import create
 
 TINY = [f"--set={word}" for word in ("n_max=[2, 2]", "basis_size=[4, 4]", "l_max=[3, 2, 0]", "neuron=8")]
 EPOCHS = 40
@@ -137,7 +136,6 @@ def test_what_is_not_learnt_is_said_and_not_deployed(frames, trained, tmp_path):
 
 
 def test_deployed_it_has_the_errors_of_its_training(frames, trained, tmp_path):
-    create("nep")
     manifest = nep.deploy(trained, tmp_path / "Cu.mlff", accept_errors=True, say=lambda line: None)
     assert manifest.training.frames == 6 and manifest.training.seed == 1 and manifest.elements == ["Cu"]
     calculator, square = MLFFCalculator(tmp_path / "Cu.mlff"), []
@@ -160,6 +158,8 @@ def test_two_elements_start_at_their_averages(frames, tmp_path):
 def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path / "nowhere"))
     assert run(frames, tmp_path / "cu", "cu", "--max-epochs", "1").returncode == 0
+    manifest = nep.deploy(tmp_path / "cu", tmp_path / "Cu.mlff", accept_errors=True, say=lambda line: None)
+    assert "formulas in torch" in manifest.training.reference
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,6 @@ def test_a_directory_without_a_finished_training_is_refused(tmp_path):
 
 def test_stress_is_learnt_where_the_data_have_it(frames, trained, tmp_path):
     """The stress of a model that was trained without, a hundredth of eV/Å³ off, is what another learns."""
-    create("nep")
     nep.deploy(trained, tmp_path / "without.mlff", accept_errors=True, say=lambda line: None)
     without = MLFFCalculator(tmp_path / "without.mlff")
 

@@ -256,6 +256,11 @@ def notes(chosen, written: dict, held_out: bool):
             "the energies are not relative to free atoms; E0 is the average energy per atom. Give energies of free "
             "atoms (--e0 Cu=…) for better surfaces and vacancies"
         )
+    if getattr(chosen, "zbl", None) == "auto" and written["zbl"]:
+        yield (
+            f"atoms closer than {written['zbl']:g} Å repel each other by the nuclear repulsion (ZBL), so that no hole opens below the shortest distance "
+            "of the data (--set zbl=0: none)"
+        )
     if chosen.stress_weight == "auto" and written["stress_weight"]:
         yield f"the data have stresses; they are learnt with weight {written['stress_weight']:g}"
 

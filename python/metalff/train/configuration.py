@@ -22,6 +22,7 @@ from pydantic import (
 
 from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
+from metalff.train.description import neighborhoods
 
 EXPECTED = {
     "e0": "auto, zero, average or an energy in eV per element",
@@ -31,6 +32,12 @@ EXPECTED = {
     "zbl": "auto, or a distance in Å that is not negative",
 }
 """What keys of several types take, for error messages."""
+
+ZBL_REACH = 1.1
+"""Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
+
+ZBL_ELEMENTS = 94
+"""Atomic number of the last element that the engine has a ZBL for, plutonium."""
 
 HEAD_ROOM = 1.25
 """Slots for neighbours of a DeePMD model ÷ the most neighbours in the training data."""
@@ -136,8 +143,8 @@ class MaceTraining(Training):
     """Of the arithmetic in training; ``auto``: float64 with the native engine, which has no other, else float32."""
     radial_mlp: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64, 64]
     """Widths of the hidden layers of the radial network."""
-    zbl: bool = False
-    """Add the Ziegler–Biersack–Littmark repulsion of close nuclei."""
+    zbl: bool = True
+    """Add the Ziegler–Biersack–Littmark repulsion of close nuclei, as mace has it: from the sum of their covalent radii on."""
 
     def contradiction(self):
         if self.engine == "native" and self.precision == "float32":
@@ -262,8 +269,10 @@ class NepTraining(Training):
     """Largest angular momentum of the three-body descriptors; 2: four-body descriptors q_222; 1: five-body descriptors q_1111."""
     neuron: Annotated[int, Field(ge=1, le=200)] = 40
     """Neurons of the hidden layer, for each element."""
-    zbl: Literal["auto"] | NonNegativeFloat = 0.0
-    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none."""
+    zbl: Literal["auto"] | NonNegativeFloat = "auto"
+    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none. ``auto``: ``ZBL_REACH`` times the shortest
+    distance in the training data, so that atoms that come closer than any there repel each other, and the model learns the difference where both
+    act."""
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0: nep.txt has no place for E0, so one parameter of each element follows from the others.
     ``auto``: where the user says E0, or the data have a free atom of each element."""
@@ -277,6 +286,14 @@ class NepTraining(Training):
         if (self.l_max[1] and self.l_max[0] < 2) or (self.l_max[2] and self.l_max[0] < 1):
             return f"l_max {list(self.l_max)}: q_222 needs a first number of at least 2, q_1111 one of at least 1"
         return ""
+
+    def derived(self, dataset):
+        """``zbl``: a little further than the shortest distance; none for elements beyond those that ZBL is known for, or where no atom has a neighbour."""
+        if self.zbl != "auto":
+            return {}
+        shortest = neighborhoods(dataset, self.r_max)["shortest_distance"]
+        known = all(atomic_numbers[symbol] <= ZBL_ELEMENTS for symbol in self.elements)
+        return {"zbl": round(min(ZBL_REACH * shortest, self.r_max_angular), 3) if known else 0.0}
 
 
 class TorchTraining(Training):
