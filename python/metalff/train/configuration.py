@@ -56,7 +56,8 @@ class Training(BaseModel):
     """Cutoff of one layer, Å."""
     e0: Literal["auto", "zero", "average"] | dict[str, float] = "auto"
     """Energy of a free atom of each element, eV; ``average``: least-squares energy per atom of the training data;
-    ``auto``: zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else ``average``."""
+    ``auto``: that of the free atoms among the data; for elements without one zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else the
+    average."""
     precision: Literal["float32", "float64"] = "float32"
     """Of the arithmetic in training; the deployed model holds both."""
     seed: NonNegativeInt = 1

@@ -123,8 +123,8 @@ def hints(dataset: Dataset):
     far = np.flatnonzero((forces > LARGE_FORCE) | ((forces > usual) & (forces > LEAST_FORCE)))
     if len(far):
         yield (
-            f"{len(far)} of {len(dataset)} frames have forces far above the others, up to {forces[far].max():.4g} eV/Å where nine tenths of the frames "
-            f"stay below {np.quantile(forces, 0.9):.3g}: {named(dataset, far, forces, 'eV/Å')}; where they are wrong, leave them out (--max-force) or "
+            f"{len(far)} of {len(dataset)} frames have forces above {LARGE_FORCE:g} eV/Å, or far above the others, of which nine tenths stay below "
+            f"{np.quantile(forces, 0.9):.3g}: {named(dataset, far, forces, 'eV/Å')}; where they are wrong, leave them out (--max-force) or "
             "bound what they count (--set huber=0.1)"
         )
     above, _ = energies_above_line(dataset)
