@@ -12,6 +12,17 @@ namespace {
 /// Largest displacement of an edge in the central difference, Å: round-off and truncation are both near 1e-8 of the gradient.
 constexpr double step = 2e-4;
 
+/// Of an error of this square: its Huber loss, and what the gradient of the square is multiplied by.
+struct Huber {
+  double loss, slope;
+  Huber(double square, double threshold) : loss(square), slope(1.0)
+  {
+    if (threshold <= 0.0 || square <= threshold * threshold) return;
+    const double error = std::sqrt(square);
+    loss = threshold * (2 * error - threshold), slope = threshold / error;
+  }
+};
+
 }    // namespace
 
 TrainingLoss::TrainingLoss(const std::string &family, const std::string &payload, int threads) : workspaces_(std::max(1, threads))
@@ -59,7 +70,7 @@ std::vector<Answer> TrainingLoss::predict(const std::vector<int> &batch)
   return answers;
 }
 
-double TrainingLoss::add_gradient(int k, int thread, double part, double energy_weight, double virial_weight)
+double TrainingLoss::add_gradient(int k, int thread, double part, const LossTerms &terms)
 {
   LabelledGraph &structure = structures_.at(k);
   Graph &graph = structure.graph;
@@ -67,22 +78,35 @@ double TrainingLoss::add_gradient(int k, int thread, double part, double energy_
   Trainer &trainer = *trainers_[thread];
   const Answer answer = predict(k, thread);
   const double n = graph.n_nodes;
+  part *= structure.weight;
 
   const double energy_error = (answer.energy - structure.energy) / n;
-  double loss = energy_weight * energy_error * energy_error;
-  const double by_energy = 2 * energy_weight * energy_error / n;
+  const Huber energy(energy_error * energy_error, terms.huber);
+  double loss = terms.energy * energy.loss;
+  const double by_energy = 2 * terms.energy * energy.slope * energy_error / n;
 
   std::vector<double> by_force(answer.forces.size());
-  for (std::size_t c = 0; c < by_force.size(); ++c) {
-    const double error = answer.forces[c] - structure.forces[c];
-    loss += error * error / (3 * n), by_force[c] = 2 * error / (3 * n);
+  for (std::size_t i = 0; i < by_force.size(); i += 3) {
+    double square = 0.0;
+    for (std::size_t c = i; c < i + 3; ++c) {
+      const double error = answer.forces[c] - structure.forces[c];
+      square += error * error, by_force[c] = 2 * error / (3 * n);
+    }
+    const Huber force(square, terms.huber);
+    loss += force.loss / (3 * n);
+    for (std::size_t c = i; c < i + 3; ++c) by_force[c] *= force.slope;
   }
   std::array<double, 9> by_virial{};
-  if (structure.virial)
+  if (structure.virial) {
+    double square = 0.0;
     for (int c = 0; c < 9; ++c) {
       const double error = (answer.virial[c] - (*structure.virial)[c]) / n;
-      loss += virial_weight * error * error / 9, by_virial[c] = 2 * virial_weight * error / (9 * n);
+      square += error * error, by_virial[c] = 2 * terms.virial * error / (9 * n);
     }
+    const Huber virial(square, terms.huber);
+    loss += terms.virial * virial.loss / 9;
+    for (double &by : by_virial) by *= virial.slope;
+  }
 
   // ∂loss/∂(dE/d edge_vec)
   w.direction.resize(3 * graph.n_edges());
@@ -116,7 +140,7 @@ double TrainingLoss::add_gradient(int k, int thread, double part, double energy_
   return part * loss;
 }
 
-double TrainingLoss::gradient(const std::vector<int> &batch, double energy_weight, double virial_weight, double *gradient)
+double TrainingLoss::gradient(const std::vector<int> &batch, const LossTerms &terms, double *gradient)
 {
   // a structure has its trainer, and sums are in the order of trainers: a run is reproducible
   const int threads = int(trainers_.size());
@@ -125,7 +149,7 @@ double TrainingLoss::gradient(const std::vector<int> &batch, double energy_weigh
   share(threads, threads, [&](int thread, int) {
     workspaces_[thread].total.assign(parameters, 0.0);
     for (std::size_t k = thread; k < batch.size(); k += threads)
-      loss[thread] += add_gradient(batch[k], thread, 1.0 / batch.size(), energy_weight, virial_weight);
+      loss[thread] += add_gradient(batch[k], thread, 1.0 / batch.size(), terms);
     trainers_[thread]->take_gradient(workspaces_[thread].total.data());
   });
   std::fill_n(gradient, parameters, 0.0);

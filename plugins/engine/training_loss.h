@@ -15,6 +15,7 @@ struct LabelledGraph {
   double energy = 0.0;                               ///< eV
   std::vector<double> forces;                        ///< [n_nodes * 3] eV/Å
   std::optional<std::array<double, 9>> virial;       ///< eV, -Σ edge_vec ⊗ dE/d edge_vec
+  double weight = 1.0;                               ///< of its part of the loss
 };
 
 struct Answer {
@@ -23,7 +24,16 @@ struct Answer {
   std::array<double, 9> virial{};
 };
 
-/// Force MSE (eV²/Å²) + weighted squared errors of energy per atom and of virial per atom (eV²), every structure counting the same.
+/// What the terms of a loss count.
+struct LossTerms {
+  double energy = 0.0, virial = 0.0;    ///< of the squared error of the energy and of the virial per atom (eV²) against forces (eV²/Å²)
+  double huber = 0.0;                   ///< where an error's square becomes linear: eV/Å, and eV per atom; 0: nowhere
+};
+
+/// Σ weight · (force MSE + weighted squared errors of energy per atom and of virial per atom) / number of structures.
+///
+/// With a Huber threshold δ the square of an error x is δ (2x - δ) where x > δ: x is the length of an atom's force error, the error of the energy
+/// per atom, or the norm of that of the virial per atom, so that no turn of the structure changes the loss.
 ///
 /// Forces are linear in dE/d edge_vec, so the gradient of their squared error is ∂/∂ε of ∂E/∂parameters along one direction u of edge_vec,
 /// here a central difference: no second derivative is ever written down, and a step costs three evaluations.
@@ -43,10 +53,10 @@ class TrainingLoss {
   std::vector<Answer> predict(const std::vector<int> &batch);
 
   /// Loss of a batch; gradient [n_parameters] is overwritten.
-  double gradient(const std::vector<int> &batch, double energy_weight, double virial_weight, double *gradient);
+  double gradient(const std::vector<int> &batch, const LossTerms &terms, double *gradient);
 
  private:
-  double add_gradient(int k, int thread, double part, double energy_weight, double virial_weight);
+  double add_gradient(int k, int thread, double part, const LossTerms &terms);
 
   struct Workspace {
     std::vector<double> energy, edge_grad, direction, edge_vec, total;

@@ -32,7 +32,8 @@ void set_parameters(TrainingLoss &self, const Array<double> &values)
 }
 
 int add(TrainingLoss &self, const Array<int64_t> &centre, const Array<int64_t> &neighbor, const Array<double> &edge_vec,
-        const Array<int32_t> &types, double energy, const Array<double> &forces, std::optional<Array<double>> virial)
+        const Array<int32_t> &types, double energy, const Array<double> &forces, std::optional<Array<double>> virial,
+        double weight)
 {
   metalff::LabelledGraph structure;
   if (neighbor.size() != centre.size() || edge_vec.size() != 3 * centre.size() || forces.size() != 3 * types.size() ||
@@ -40,7 +41,7 @@ int add(TrainingLoss &self, const Array<int64_t> &centre, const Array<int64_t> &
     throw Error("centre[E], neighbor[E], edge_vec[E,3], types[N], forces[N,3] and virial[3,3] do not fit together");
   metalff::fill_graph(structure.graph, centre.data(), neighbor.data(), edge_vec.data(), centre.size(), types.data(), types.size(),
                       self.trainer().layers());
-  structure.energy = energy;
+  structure.energy = energy, structure.weight = weight;
   structure.forces.assign(forces.data(), forces.data() + forces.size());
   if (virial) {
     structure.virial.emplace();
@@ -49,13 +50,13 @@ int add(TrainingLoss &self, const Array<int64_t> &centre, const Array<int64_t> &
   return self.add(std::move(structure));
 }
 
-py::tuple gradient(TrainingLoss &self, const std::vector<int> &batch, double energy_weight, double virial_weight)
+py::tuple gradient(TrainingLoss &self, const std::vector<int> &batch, double energy_weight, double virial_weight, double huber)
 {
   py::array_t<double> out(py::ssize_t(self.trainer().n_parameters()));
   double *data = out.mutable_data(), loss;
   {
     py::gil_scoped_release release;
-    loss = self.gradient(batch, energy_weight, virial_weight, data);
+    loss = self.gradient(batch, {energy_weight, virial_weight, huber}, data);
   }
   return py::make_tuple(loss, out);
 }
@@ -101,8 +102,9 @@ void bind_trainer(py::module_ &m)
       .def(py::init<const std::string &, const std::string &, int>(), py::arg("family"), py::arg("payload"), py::arg("threads") = 1)
       .def_property("parameters", &parameters, &set_parameters)
       .def("add", &add, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"), py::arg("types"), py::arg("energy"),
-           py::arg("forces"), py::arg("virial") = py::none())
-      .def("gradient", &gradient, py::arg("batch"), py::arg("energy_weight"), py::arg("virial_weight"))
+           py::arg("forces"), py::arg("virial") = py::none(), py::arg("weight") = 1.0)
+      .def("gradient", &gradient, py::arg("batch"), py::arg("energy_weight"), py::arg("virial_weight"),
+           py::arg("huber") = 0.0)
       .def("predict", &predict, py::arg("batch"))
       .def("descriptor_range", &descriptor_range);
 }

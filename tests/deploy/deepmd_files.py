@@ -66,6 +66,23 @@ def checkpoint(config, path):
     torch.save({"model": ModelWrapper(get_model(config), model_params=config).state_dict()}, path)
 
 
+class Holder(torch.nn.Module):
+    """A frozen model of a release without tables for compressed models: the same weights under the same names, but for those tables."""
+
+    model_def_script: str
+
+    def __init__(self, weights):
+        super().__init__()
+        self.model_def_script = json.dumps(CONFIG)
+        for name, tensor in weights.items():
+            place, *parts = self, *name.split(".")
+            for part in parts[:-1]:
+                if part not in place._modules:
+                    place.add_module(part, torch.nn.Module())
+                place = place._modules[part]
+            place.register_buffer(parts[-1], tensor)
+
+
 def files():
     model = get_model(CONFIG)
     model.atomic_model.descriptor.sea.mean[:, :, 0] = 0.05
@@ -75,10 +92,14 @@ def files():
     torch.jit.save(torch.jit.script(model), FOLDER / "model.pth")
     for suffix in ("dp", "yaml"):
         save_dp_model(str(FOLDER / f"model.{suffix}"), {"model": model.serialize(), "model_def_script": CONFIG, "@variables": {}})
+    older = {name: tensor for name, tensor in model.state_dict().items() if "compress_" not in name and not name.endswith("_extra_state")}
+    assert len(older) < len(model.state_dict())
+    torch.jit.save(torch.jit.script(Holder(older)), FOLDER / "older.pth")
+    torch.jit.save(torch.jit.script(Holder(dict(list(older.items())[:-1]))), FOLDER / "less.pth")
     single = merged({"descriptor": {"precision": "float32"}, "fitting_net": {"precision": "float32"}})
     checkpoint(single, FOLDER / "single.pt")
     same = {}
-    for name in ("model.pt", "model.pth", "model.dp", "model.yaml", "single.pt"):
+    for name in ("model.pt", "model.pth", "older.pth", "model.dp", "model.yaml", "single.pt"):
         read, config = deepmd_layers.read_model(FOLDER / name)
         weights = model.state_dict() if name != "single.pt" else get_model(single).state_dict()
         expected = deepmd_layers.configuration(model)
@@ -91,6 +112,7 @@ def refused():
     for name, change in REFUSED.items():
         checkpoint(merged(change), FOLDER / "refused.pt")
         sentences[name] = sentence("refused.pt")
+    sentences["weights"] = sentence("less.pth")
     heads = {"model_dict": {"a": CONFIG, "b": CONFIG}}
     torch.save({"model": {"_extra_state": {"model_params": heads}}}, FOLDER / "refused.pt")
     sentences["heads"] = sentence("refused.pt")

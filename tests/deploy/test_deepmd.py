@@ -25,6 +25,7 @@ REFUSED = {
     "vacuum": "atom_ener",
     "symbol": "'B1' in the model's type_map is not a chemical symbol",
     "heads": "several heads",
+    "weights": "weights are missing or too many: ",
     "damaged pt": "'damaged.pt' cannot be read as a model of deepmd",
     "damaged pth": "'damaged.pth' cannot be read as a model of deepmd",
     "damaged dp": "'damaged.dp' cannot be read as a model of deepmd",
@@ -46,7 +47,7 @@ def folder(tmp_path_factory):
 
 def test_every_kind_of_file_gives_the_same_model(folder):
     same = json.loads((folder / "files.json").read_text())
-    assert same == dict.fromkeys(("model.pt", "model.pth", "model.dp", "model.yaml", "single.pt"), True)
+    assert same == dict.fromkeys(("model.pt", "model.pth", "older.pth", "model.dp", "model.yaml", "single.pt"), True)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

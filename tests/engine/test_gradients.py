@@ -41,10 +41,10 @@ def mace(variants, name, threads=1):
     return trainer("mace", artifact.open_artifact(path).read(PAYLOAD), int(graph["types"].max()) + 1, threads)
 
 
-def compare(made, batch=(0, 1, 2)):
+def compare(made, batch=(0, 1, 2), huber=0.0):
     """Largest error over the largest gradient, of random parameters and those with the largest."""
     start = made.parameters
-    _, gradient = made.gradient(list(batch), *WEIGHTS)
+    _, gradient = made.gradient(list(batch), *WEIGHTS, huber)
     chosen = {*np.random.default_rng(5).choice(len(start), 6, replace=False), *np.argsort(-np.abs(gradient))[:3]}
     worst = 0.0
     for k in chosen:
@@ -54,7 +54,7 @@ def compare(made, batch=(0, 1, 2)):
             moved = start.copy()
             moved[k] += shift * step
             made.parameters = moved
-            losses.append(made.gradient(list(batch), *WEIGHTS)[0])
+            losses.append(made.gradient(list(batch), *WEIGHTS, huber)[0])
         numerical = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * step)
         worst = max(worst, abs(numerical - gradient[k]))
     made.parameters = start
@@ -70,6 +70,25 @@ def test_mace(name, variants):
 def test_densities_are_refused(name, variants):
     with pytest.raises(_engine.EngineError, match="trains no interactions with densities"):
         mace(variants, name)
+
+
+def weighted(tmp_path):
+    """A NEP whose structures count 0.25, 3 and not at all."""
+    made = _engine.Trainer("nep", nep_variants.write_nep(tmp_path / "nep.txt").read_text(), 1)
+    for k, (scale, weight) in enumerate(((1.0, 0.25), (1.1, 3.0), (0.85, 0.0))):
+        made.add(*crystal(scale, 1, k), None if k == 1 else 0.1 * np.ones((3, 3)), weight)
+    return made
+
+
+# so small a threshold is below all errors, the larger one between those of the atoms
+@pytest.mark.parametrize("huber", [0.0, 1e-3, 1.5])
+def test_weights_and_a_robust_loss(huber, tmp_path):
+    made = weighted(tmp_path)
+    assert compare(made, huber=huber) < 1e-6
+    one, two, three = (made.gradient([k], *WEIGHTS, huber) for k in range(3))
+    loss, gradient = made.gradient([0, 1, 2], *WEIGHTS, huber)
+    assert loss == pytest.approx((one[0] + two[0]) / 3, rel=1e-12) and three[0] == 0.0 and not three[1].any()
+    np.testing.assert_allclose(gradient, (one[1] + two[1]) / 3, rtol=1e-9, atol=1e-12 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("name", nep_variants.VARIANTS)

@@ -36,6 +36,23 @@ def test_loss_is_that_of_the_predictions(tmp_path):
     assert trainer.gradient([0, 1, 2], 3.0, 5.0)[0] == pytest.approx(want / 3, rel=1e-12)
 
 
+def huber(square, threshold):
+    return square if square <= threshold**2 else threshold * (2 * np.sqrt(square) - threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.8, 1e6])
+def test_robust_loss_is_that_of_the_predictions(threshold, tmp_path):
+    trainer = trainer_of(tmp_path)
+    rng = np.random.default_rng(0)
+    want = 0.0
+    for (energy, forces, virial), has in zip(trainer.predict([0, 1, 2]), (True, False, True)):
+        n, e, f = len(forces), rng.normal(), rng.normal(size=forces.shape)
+        want += np.mean([huber(x, threshold) for x in ((forces - f) ** 2).sum(1)]) / 3 + 3.0 * huber(((energy - e) / n) ** 2, threshold)
+        if has:
+            want += 5.0 * huber((((virial - rng.normal(size=(3, 3))) / n) ** 2).sum(), threshold) / 9
+    assert trainer.gradient([0, 1, 2], 3.0, 5.0, threshold)[0] == pytest.approx(want / 3, rel=1e-12)
+
+
 def test_predictions_are_those_of_the_calculator(tmp_path):
     trainer = _engine.Trainer("nep", write_nep(tmp_path / "nep.txt", **VARIANTS["all invariants"]).read_text())
     elements = list(VARIANTS["all invariants"]["elements"])

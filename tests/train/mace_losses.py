@@ -23,7 +23,7 @@ def compare(folder):
     found, losses = [], []
     for loss in (family.loss, lambda *arguments: loop.loss_of(family, *arguments)):
         run.model.zero_grad(set_to_none=True)
-        value = loss(run.model, run.train, run.e0, 30.0, 10.0)
+        value = loss(run.model, run.train, run.e0, 30.0, 10.0, config["huber"])
         value.backward()
         losses.append(float(value.detach()))
         found.append({name: p.grad for name, p in run.model.named_parameters() if p.grad is not None})

@@ -103,11 +103,11 @@ def test_the_first_epoch_begins_at_the_average_energy(finished):
 
 
 def test_deployed_with_its_record(finished, tmp_path):
-    deepmd.deploy(finished, tmp_path / "CuNi.mlff", say=lambda line: None)
+    deepmd.deploy(finished, tmp_path / "CuNi.mlff", accept_errors=True, say=lambda line: None)
     manifest = read_manifest(tmp_path / "CuNi.mlff")
     assert (manifest.family, manifest.elements, manifest.r_max, manifest.layers) == ("deepmd", ["Ni", "Cu"], 4.0, 1)
     config = manifest.training.config
     assert config["model"]["descriptor"]["sel"] == config["training"]["sel"]
     assert manifest.versions["deepmd-kit"] == "3.2.0" and manifest.training.frames == 6
-    again = deepmd.deploy(tmp_path / "CuNi.mlff", tmp_path / "again.mlff", say=lambda line: None)
+    again = deepmd.deploy(tmp_path / "CuNi.mlff", tmp_path / "again.mlff", accept_errors=True, say=lambda line: None)
     assert again.training == manifest.training and again.name == "CuNi"

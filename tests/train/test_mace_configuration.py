@@ -112,12 +112,28 @@ def test_held_out_part_is_made_of_blocks_of_every_large_group(copper):
     assert [f.index for f in training.held_out(copper, 0.05, seed=4)[1]] != [f.index for f in valid]
 
 
-def test_few_frames(copper):
-    few = replace(copper, frames=copper.frames[:6])
+@pytest.mark.parametrize("count, block", [(2, 1), (3, 1), (7, 1), (8, 2), (12, 3), (15, 3), (16, 4)])
+def test_a_small_group_spares_a_quarter_that_is_consecutive(copper, count, block):
+    few = replace(copper, frames=copper.filter(group="aimd").frames[:count])
     train, valid = training.held_out(few, 0.05, seed=1)
-    assert {len(train), len(valid)} == {2, 4}
+    held = [f.index for f in valid]
+    assert len(train) + len(valid) == count and len(held) in (block, count % block)
+    assert held == list(range(held[0], held[0] + len(held)))
+
+
+def test_every_group_of_two_frames_is_validated(copper):
+    frames = [replace(f, group=name) for name, count in (("one", 1), ("two", 2), ("five", 5), ("many", 40)) for f in copper.frames[:count]]
+    frames = [replace(f, index=k) for k, f in enumerate(frames)]
+    train, valid = training.held_out(replace(copper, frames=tuple(frames)), 0.05, seed=1)
+    counts = {name: sum(f.group == name for f in valid) for name in ("one", "two", "five", "many")}
+    assert counts == {"one": 0, "two": 1, "five": 1, "many": 4} and {f.group for f in train} == set(counts)
+
+
+def test_few_frames(copper):
+    alone = replace(copper, frames=tuple(replace(f, group=str(k)) for k, f in enumerate(copper.frames[:3])))
+    assert [len(part) for part in training.held_out(alone, 0.05, seed=1)] == [2, 1], "groups of one frame: all are one group"
     with pytest.raises(MetalffError, match="too few to hold out"):
-        training.held_out(replace(copper, frames=copper.frames[:3]), 0.05, seed=1)
+        training.held_out(replace(copper, frames=copper.frames[:1]), 0.05, seed=1)
 
 
 def test_prepared_files(copper, tmp_path):

@@ -24,13 +24,15 @@ MODELS = {
         "r_max": 3.5, "radial_mlp": [12, 10], "num_bessel": 5, "readout_channels": 5,
     },
     "one layer of scalars": {"elements": ["Cu"], "channels": 9, "max_L": 0, "num_layers": 1, "l_max": 3},
+    "weights and a robust loss": {"elements": ["Cu"], "channels": 6, "num_layers": 1, "huber": 0.5, "weight": ["element=Cu:0.3"]},
 }  # fmt: skip
 
 
 def datasets(elements):
-    """Small frames, six to train on and two others: one without stress; in an alloy of both elements."""
+    """Small frames, six to train on and two others, the second without stress; in an alloy of both elements."""
     frames = sorted(load("zuo2020-Cu", "train"), key=len)[:8]
-    frames[1] = replace(frames[1], stress=None)
+    frames = [replace(f, weight=0.5 + 0.5 * k) for k, f in enumerate(frames)]
+    frames = [f if k == 1 else replace(f, stress=np.diag([0.01, 0.0, -0.02])) for k, f in enumerate(frames)]
     if len(elements) > 1:
         rng = np.random.default_rng(0)
         frames = [replace(f, numbers=np.where(rng.random(len(f)) < 0.5, 28, 29)) for f in frames]

@@ -16,7 +16,6 @@ import pytest
 from metalff import MLFFCalculator
 from metalff.data import load, read_extxyz, write_extxyz
 from metalff.deploy import nep
-from metalff.environments import create
 
 TINY = [f"--set={word}" for word in ("n_max=[2, 2]", "basis_size=[4, 4]", "l_max=[3, 2, 0]", "neuron=8")]
 EPOCHS = 40
@@ -36,7 +35,7 @@ def frames(tmp_path_factory):
 
 def command(frames: Path, out: Path, data="cu", *more):
     words = ["--data", frames / f"{data}-train.xyz", "--valid-data", frames / f"{data}-valid.xyz", "--out", out, "--threads", 1]
-    words += ["--budget", "1000d", "--max-epochs", EPOCHS, "--batch-size", 2, "--lr", 0.05, *TINY, *more]
+    words += ["--max-epochs", EPOCHS, "--batch-size", 2, "--lr", 0.05, *TINY, *more]
     return [sys.executable, "-m", "metalff.cli", "train", "nep", *map(str, words)]
 
 
@@ -79,9 +78,65 @@ def test_killed_and_resumed_it_is_the_same(frames, trained, tmp_path):
     np.testing.assert_allclose(again, first, rtol=1e-9, atol=1e-9)
 
 
+def weights(out: Path):
+    return (out / "nep.txt").read_bytes()
+
+
+@pytest.mark.parametrize("disturbance", ["held up", "told to end"])
+def test_a_seed_is_a_result(disturbance, frames, trained, tmp_path):
+    """Bit for bit: a worker that a busy machine holds up, or that ends within an epoch and is resumed, leaves the same model."""
+    out = tmp_path / "cu"
+    process = subprocess.Popen(command(frames, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not history(out):
+        assert process.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.01)
+    (worker,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    if disturbance == "held up":
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(1.0)
+        os.kill(worker, signal.SIGCONT)
+        assert process.wait() == 0
+    else:
+        os.kill(worker, signal.SIGTERM)
+        assert process.wait() == 1 and len(history(out)) < EPOCHS
+        assert run(frames, out).returncode == 0
+    assert history(out) == history(trained) and weights(out) == weights(trained)
+    assert json.loads((out / "config.json").read_text())["budget_s"] == 0
+
+
+def test_the_learning_rate_follows_the_steps(trained):
+    """Three steps per epoch; that of the last one of each."""
+    with (trained / "history.csv").open() as stream:
+        rates = [float(row["lr"]) for row in csv.DictReader(stream)]
+    progress = (np.arange(EPOCHS) + 2 / 3) / EPOCHS
+    warm = np.minimum(1.0, 3 * np.arange(1, EPOCHS + 1) / 50)
+    np.testing.assert_allclose(rates, 0.05 * warm * (0.002 + 0.998 * 0.5 * (1 + np.cos(np.pi * progress))), rtol=6e-3)
+
+
+def test_a_budget_besides_the_epochs_is_a_hard_stop(frames, tmp_path):
+    done = run(frames, tmp_path / "cu", "cu", "--max-epochs", "1000000", "--budget", "1s")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert f"note: the budget ended the training after {len(history(tmp_path / 'cu'))} of 1000000 epochs" in said
+    assert json.loads((tmp_path / "cu" / "result.json").read_text())["epochs"] < 1000000
+
+
+def test_what_is_not_learnt_is_said_and_not_deployed(frames, trained, tmp_path):
+    described = json.loads((trained / "training.json").read_text())
+    bad = {group for group, e in described["errors"]["groups"].items() if e["force_rmse"] > 0.5 * e["force_rms"] > 0.05}
+    assert described["unlearnt"] and set(described["unlearnt"]) <= bad
+    done = run(frames, trained)  # only described again
+    assert f"note: the forces of {described['unlearnt'][0]} (" in " ".join(done.stderr.split())
+    deploy = [sys.executable, "-m", "metalff.cli", "deploy", "nep", str(trained), "-o", str(tmp_path / "Cu.mlff")]
+    refused = subprocess.run(deploy, capture_output=True, text=True)
+    assert refused.returncode == 1 and "--accept-errors" in refused.stderr and not (tmp_path / "Cu.mlff").exists()
+    assert subprocess.run([*deploy, "--accept-errors"], capture_output=True).returncode == 0
+    shown = subprocess.run([sys.executable, "-m", "metalff.cli", "inspect", str(tmp_path / "Cu.mlff")], capture_output=True, text=True).stdout
+    assert f"error on group     {described['unlearnt'][0]}: frames" in shown and "are not learnt" in shown and described["pressure"] in shown
+
+
 def test_deployed_it_has_the_errors_of_its_training(frames, trained, tmp_path):
-    create("nep")
-    manifest = nep.deploy(trained, tmp_path / "Cu.mlff", say=lambda line: None)
+    manifest = nep.deploy(trained, tmp_path / "Cu.mlff", accept_errors=True, say=lambda line: None)
     assert manifest.training.frames == 6 and manifest.training.seed == 1 and manifest.elements == ["Cu"]
     calculator, square = MLFFCalculator(tmp_path / "Cu.mlff"), []
     for frame in read_extxyz(frames / "cu-valid.xyz"):
@@ -103,6 +158,8 @@ def test_two_elements_start_at_their_averages(frames, tmp_path):
 def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path / "nowhere"))
     assert run(frames, tmp_path / "cu", "cu", "--max-epochs", "1").returncode == 0
+    manifest = nep.deploy(tmp_path / "cu", tmp_path / "Cu.mlff", accept_errors=True, say=lambda line: None)
+    assert "formulas in torch" in manifest.training.reference
 
 
 @pytest.mark.parametrize(
@@ -130,8 +187,7 @@ def test_a_directory_without_a_finished_training_is_refused(tmp_path):
 
 def test_stress_is_learnt_where_the_data_have_it(frames, trained, tmp_path):
     """The stress of a model that was trained without, a hundredth of eV/Å³ off, is what another learns."""
-    create("nep")
-    nep.deploy(trained, tmp_path / "without.mlff", say=lambda line: None)
+    nep.deploy(trained, tmp_path / "without.mlff", accept_errors=True, say=lambda line: None)
     without = MLFFCalculator(tmp_path / "without.mlff")
 
     def moved(frame):
@@ -143,7 +199,7 @@ def test_stress_is_learnt_where_the_data_have_it(frames, trained, tmp_path):
         write_extxyz([moved(f) for f in read_extxyz(frames / f"cu-{part}.xyz")], tmp_path / f"cu-{part}.xyz")
     assert run(tmp_path, tmp_path / "with").returncode == 0
     assert json.loads((tmp_path / "with" / "config.json").read_text())["stress_weight"] == 10.0
-    nep.deploy(tmp_path / "with", tmp_path / "with.mlff", say=lambda line: None)
+    nep.deploy(tmp_path / "with", tmp_path / "with.mlff", accept_errors=True, say=lambda line: None)
     errors = []
     for calculator in (without, MLFFCalculator(tmp_path / "with.mlff")):
         differences = []

@@ -74,7 +74,7 @@ def test_the_deployed_model_has_the_errors_that_were_said(trained, tmp_path):
     assert np.sqrt(np.mean(np.concatenate(forces) ** 2)) == pytest.approx(said["force_rmse"], rel=1e-4)
     assert np.sqrt(np.mean(np.square(energies))) == pytest.approx(said["energy_rmse"], rel=1e-3)
 
-    torch_module.deploy(trained, tmp_path / "li.mlff", say=lambda line: None)
+    torch_module.deploy(trained, tmp_path / "li.mlff", accept_errors=True, say=lambda line: None)
     opened = artifact.open_artifact(tmp_path / "li.mlff")
     assert opened.manifest.training.errors["test"] == said and opened.manifest.r_max == 5
     assert opened.manifest.training.config["model"]["arguments"]["width"] == 8

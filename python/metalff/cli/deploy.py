@@ -13,6 +13,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="the .mlff file to 
 Name = Annotated[str | None, typer.Option(help="name of the model; the file's stem by default")]
 Licence = Annotated[str, typer.Option(help="licence of the parameters, e.g. CC-BY-4.0")]
 Test = Annotated[str | None, typer.Option(help="data set whose errors go into the manifest")]
+Accept = Annotated[bool, typer.Option("--accept-errors", help="deploy a model that has not learnt the forces of a group of its data, too")]
 
 PLAIN = {
     "mace": ("a MACE model (ScaleShiftMACE)", "directory of 'metalff train mace', a .model file of mace, or an .mlff file to deploy anew"),
@@ -58,12 +59,13 @@ def register(app: typer.Typer) -> None:
         name: Name = None,
         licence: Licence = "",
         test: Test = None,
+        accept_errors: Accept = False,
     ) -> None:
         """Deploy a SevenNet model; 7net-0 and its like are universal and come with the environment."""
         from metalff.deploy import sevennet
 
         chosen = elements.replace(",", " ").split() if elements else None
-        _deploy(sevennet.deploy, source, output, name=name, licence=licence, test=test, modal=modal, elements=chosen)
+        _deploy(sevennet.deploy, source, output, name=name, licence=licence, test=test, accept_errors=accept_errors, modal=modal, elements=chosen)
 
     @deploy.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def chgnet() -> None:
@@ -85,6 +87,7 @@ def register(app: typer.Typer) -> None:
         name: Name = None,
         licence: Licence = "",
         test: Test = None,
+        accept_errors: Accept = False,
         weights: Annotated[Path | None, typer.Option(help="state dict: .safetensors, or .pt of tensors alone")] = None,
         arguments: Annotated[
             list[str] | None, typer.Option("--set", help="KEY=VALUE: an argument of NAME, such as channels=16")
@@ -102,7 +105,7 @@ def register(app: typer.Typer) -> None:
         from metalff.deploy import torch_module
 
         given = {"weights": weights, "arguments": overrides(arguments or []), "python": python, "citation": citation}
-        _deploy(torch_module.deploy, source, output, name=name, licence=licence, test=test, **given)
+        _deploy(torch_module.deploy, source, output, name=name, licence=licence, test=test, accept_errors=accept_errors, **given)
 
     @deploy.command()
     def eam(
@@ -126,10 +129,11 @@ def _command(family: str, given: str):
         name: Name = None,
         licence: Licence = "",
         test: Test = None,
+        accept_errors: Accept = False,
     ) -> None:
         module = importlib.import_module(f"metalff.deploy.{'nequip' if family in SHARED else family}")
         deploy = partial(module.deploy, family) if family in SHARED else module.deploy
-        _deploy(deploy, source, output, name=name, licence=licence, test=test)
+        _deploy(deploy, source, output, name=name, licence=licence, test=test, accept_errors=accept_errors)
 
     return command
 

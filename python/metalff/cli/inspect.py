@@ -14,6 +14,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell what an .mlff file is; checks the hash of every payload on the way."""
         from metalff.artifact import open_artifact
+        from metalff.train.learnt import label as group_label
+        from metalff.train.learnt import unlearnt_sentence
 
         opened = open_artifact(file)
         manifest = opened.manifest
@@ -36,8 +38,18 @@ def register(app: typer.Typer) -> None:
         }
         for label, text in rows.items():
             typer.echo(f"{label:18s} {text}")
+        groups = training.errors.get("groups", {})
         for name, errors in training.errors.items():
-            typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+            if name != "groups":
+                typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+        for name, errors in groups.items():
+            typer.echo(f"{'error on group':18s} {group_label(name)}: " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+        if training.unlearnt:
+            typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
+        if training.pressure:
+            typer.echo(f"{'note':18s} {training.pressure}")
+        if training.reference:
+            typer.echo(f"{'self-test':18s} reference: {training.reference}")
         for name, payload in manifest.payloads.items():
             typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
         typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))

@@ -52,12 +52,16 @@ KEYS = {
     "r_max": option(float, "Cutoff of one layer, Å."),
     "precision": option(str, "float32 or float64."),
     "budget_s": option(str, "Time to spend, such as 70min or 2h.", "--budget"),
-    "max_epochs": option(int, "End earlier, after so many epochs."),
+    "max_epochs": option(int, "End after so many epochs; without --budget nothing else ends it."),
     "seed": option(int, "Of weights, batches and held-out blocks."),
     "batch_size": option(int, "Frames per step."),
     "lr": option(float, "Peak learning rate."),
     "stress_weight": option(float, "Weight of the virial; default: by the data."),
     "e0": option(str, "Free atoms in eV: Cu=-0.2,…, or average, zero, auto."),
+    "weight": option(list[str], "WHAT=VALUE:FACTOR of frames in the loss, such as group=liquid:0.5; repeatable."),
+    "max_force": option(float, "Leave out frames with a larger force, eV/Å."),
+    "max_energy": option(float, "Leave out frames this much above the line of their composition, eV/atom."),
+    "huber": option(float, "Error beyond which the loss is linear, eV/Å; 0: nowhere."),
     "threads": option(int, "CPU threads; default: all cores."),
 }
 """Keys of the configuration that are options of all families."""
@@ -143,6 +147,7 @@ def train_family(
     from metalff import environments
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration, seconds
+    from metalff.train.learnt import label, unlearnt_sentence
     from metalff.train.sets import gather, one_fold
     from metalff.train.splits import BLOCK
 
@@ -167,6 +172,10 @@ def train_family(
     if FAMILIES[name].framework:
         environments.environment_python(name)  # before anything is written
     console = Console(stderr=True)
+
+    def note(sentence: str) -> None:
+        console.print(f"note: {sentence}", highlight=False, markup=False,)
+
     written = family.prepare(
         name,
         chosen,
@@ -178,9 +187,10 @@ def train_family(
         block=block or BLOCK,
         record=sets.record,
         files=files,
+        say=note,
     )
-    for note in (*sets.notes, *notes(chosen, written, not valid_data)):
-        console.print(f"note: {note}", highlight=False, markup=False)
+    for sentence in (*sets.notes, *notes(chosen, written, not valid_data)):
+        note(sentence)
     try:
         described = run(family, out, console)
     except KeyboardInterrupt:
@@ -203,6 +213,14 @@ def train_family(
             f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
             f"{1000 * test['energy_rmse']:.2f} meV/atom"
         )
+    groups = described["errors"].get("groups", {})
+    for group, found in groups.items() if len(groups) > 1 else ():
+        typer.echo(
+            f"  {label(group)}: force RMSE {found['force_rmse']:.4f} of RMS {found['force_rms']:.4f} eV/Å, energy RMSE "
+            f"{1000 * found['energy_rmse']:.2f} meV/atom ({found['frames']} frames)"
+        )
+    if "unlearnt" in described:
+        note(unlearnt_sentence(described["unlearnt"], groups))
     typer.echo(f"next: metalff deploy {name} {shlex.quote(str(out))} -o MODEL.mlff")
 
 
@@ -237,6 +255,11 @@ def notes(chosen, written: dict, held_out: bool):
         yield (
             "the energies are not relative to free atoms; E0 is the average energy per atom. Give energies of free "
             "atoms (--e0 Cu=…) for better surfaces and vacancies"
+        )
+    if getattr(chosen, "zbl", None) == "auto" and written["zbl"]:
+        yield (
+            f"atoms closer than {written['zbl']:g} Å repel each other by the nuclear repulsion (ZBL), so that no hole opens below the shortest distance "
+            "of the data (--set zbl=0: none)"
         )
     if chosen.stress_weight == "auto" and written["stress_weight"]:
         yield f"the data have stresses; they are learnt with weight {written['stress_weight']:g}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metalff.artifact import Manifest
 from metalff.deploy.assemble import assemble, weights_of
+from metalff.deploy.given import refuse_unlearnt
 from metalff.deploy.worker import run_worker
 
 WORKER = Path(__file__).with_name("deepmd_worker.py")
@@ -23,7 +24,9 @@ CITATION = "\n".join(
 )
 
 
-def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print) -> Manifest:
+def deploy(
+    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
+) -> Manifest:
     """Write the artefact of a DeePMD model with the descriptor se_e2_a.
 
     Args:
@@ -33,6 +36,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         say: called with one line per step.
 
     Raises:
@@ -42,6 +46,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = weights_of("deepmd", source, work, OWN)
+        refuse_unlearnt(source, training, accept_errors)
         run_worker("deepmd", WORKER, weights, work, say, source=source)
         described = json.loads((work / "model.json").read_text())
         return assemble(work, output, described, training, before, CITATION, name, licence, test, say)

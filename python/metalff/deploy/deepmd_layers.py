@@ -182,7 +182,7 @@ def _checkpoint(path):
     params = state["_extra_state"]["model_params"]
     _refuse(params)
     wrapper = ModelWrapper(get_model(params))
-    wrapper.load_state_dict(state)
+    _load(wrapper, state)
     return wrapper.model["Default"]
 
 
@@ -197,8 +197,16 @@ def _frozen(path):
     if any(part in name and tensor.numel() for part in REPEATED[1:] for name, tensor in state.items()):
         raise Unsupported("this model is compressed: deploy the one that it was compressed from")
     model = get_model(params)
-    model.load_state_dict(state)
+    _load(model, state)
     return model
+
+
+def _load(model, state):
+    """Put the weights of a file into a model. Files of older releases of deepmd-kit have no tables of compressed models, which are empty in others."""
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    lost = [name for name in missing if not any(part in name for part in REPEATED[1:])]
+    if lost or unexpected:
+        raise ValueError(f"weights are missing or too many: {', '.join([*lost, *unexpected][:3])}")
 
 
 def _native(path):

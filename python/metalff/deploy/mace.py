@@ -7,7 +7,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Training
 from metalff.deploy.assemble import assemble
-from metalff.deploy.given import refuse_other_family
+from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -18,7 +18,9 @@ CITATION = (
 )
 
 
-def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print) -> Manifest:
+def deploy(
+    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
+) -> Manifest:
     """Write the artefact of a MACE model.
 
     Args:
@@ -28,6 +30,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         say: called with one line per step.
 
     Raises:
@@ -37,6 +40,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
     refuse_other_family(source, "mace")
     with tempfile.TemporaryDirectory() as given, tempfile.TemporaryDirectory() as work:
         model, training, before = _model(source, Path(given))
+        refuse_unlearnt(source, training, accept_errors)
         run_worker("mace", WORKER, model, Path(work), say, source=source)
         described = json.loads((Path(work) / "model.json").read_text())
         return assemble(Path(work), output, described, training, before, CITATION, name, licence, test, say)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metalff.artifact import Manifest
 from metalff.deploy.assemble import assemble, weights_of
+from metalff.deploy.given import refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -23,7 +24,14 @@ CITATIONS = {
 
 
 def deploy(
-    family: str, source, output, name: str | None = None, licence: str = "", test: str | None = None, say=print
+    family: str,
+    source,
+    output,
+    name: str | None = None,
+    licence: str = "",
+    test: str | None = None,
+    accept_errors: bool = False,
+    say=print,
 ) -> Manifest:
     """Write the artefact of a NequIP or an Allegro model.
 
@@ -35,6 +43,7 @@ def deploy(
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         say: called with one line per step.
 
     Raises:
@@ -44,6 +53,7 @@ def deploy(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         weights, training, before = weights_of(family, source, work)
+        refuse_unlearnt(source, training, accept_errors)
         run_worker(family, WORKER, weights, work, say, source=source)
         described = json.loads((work / "model.json").read_text())
         if described["family"] != family:

@@ -7,6 +7,7 @@ from pathlib import Path
 from metalff.artifact import Manifest, Training
 from metalff.data import mptrj
 from metalff.deploy.assemble import assemble, weights_of
+from metalff.deploy.given import refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError, nearest
 
@@ -30,6 +31,7 @@ def deploy(
     name: str | None = None,
     licence: str = "",
     test: str | None = None,
+    accept_errors: bool = False,
     say=print,
     modal: str | None = None,
     elements: list[str] | None = None,
@@ -43,6 +45,7 @@ def deploy(
         name: the model's name; the output's stem when None.
         licence: licence of the model's weights.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         say: called with one line per step.
         modal: which kind of its training data a model of several gives; PBE when None.
         elements: the only ones to keep, in the order of the types; all when None.
@@ -62,6 +65,7 @@ def deploy(
             raise MetalffError(f"there is no model {source}{nearest(str(source), PRETRAINED)}: give {', '.join(PRETRAINED)}, or a file")
         else:
             weights, training, before = weights_of("sevennet", source, work, (".pth", ".pt"))
+            refuse_unlearnt(source, training, accept_errors)
         run_worker("sevennet", WORKER, weights, work, say, modal or "", ",".join(elements or []), source=source)
         described = json.loads((work / "model.json").read_text())
         if pretrained:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metalff.artifact import Manifest, Training
 from metalff.deploy.assemble import assemble
-from metalff.deploy.given import refuse_other_family
+from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
@@ -52,6 +52,7 @@ def deploy(
     name: str | None = None,
     licence: str = "",
     test: str | None = None,
+    accept_errors: bool = False,
     weights=None,
     arguments: dict | None = None,
     python: str | None = None,
@@ -66,6 +67,7 @@ def deploy(
         name: the model's name; the output's stem when None.
         licence, citation: of the model.
         test: a data set (``zuo2020-Cu:test`` or a file) whose errors go into the manifest.
+        accept_errors: deploy a model that has not learnt the forces of a group of its data, too.
         weights: a state dict: ``.safetensors``, or ``.pt`` that holds tensors alone.
         arguments: keyword arguments of NAME.
         python: see ``python_of``.
@@ -82,6 +84,7 @@ def deploy(
         if weights:
             raise MetalffError(f"'{source}' has its own weights; leave --weights out")
         weights, (file, attribute), training = _trained(source)
+        refuse_unlearnt(source, training, accept_errors)
     else:
         file, attribute = module_of(source)
     if weights and not Path(weights).is_file():

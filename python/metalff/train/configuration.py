@@ -22,14 +22,22 @@ from pydantic import (
 
 from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
+from metalff.train.description import neighborhoods
 
 EXPECTED = {
     "e0": "auto, zero, average or an energy in eV per element",
     "stress_weight": "auto or a number that is not negative",
     "energy_weight": "two positive numbers, for the beginning and the end",
     "sel": "auto or a list with a positive integer for each element",
+    "zbl": "auto, or a distance in Å that is not negative",
 }
 """What keys of several types take, for error messages."""
+
+ZBL_REACH = 1.1
+"""Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
+
+ZBL_ELEMENTS = 94
+"""Atomic number of the last element that the engine has a ZBL for, plutonium."""
 
 HEAD_ROOM = 1.25
 """Slots for neighbours of a DeePMD model ÷ the most neighbours in the training data."""
@@ -48,7 +56,8 @@ class Training(BaseModel):
     """Cutoff of one layer, Å."""
     e0: Literal["auto", "zero", "average"] | dict[str, float] = "auto"
     """Energy of a free atom of each element, eV; ``average``: least-squares energy per atom of the training data;
-    ``auto``: zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else ``average``."""
+    ``auto``: that of the free atoms among the data; for elements without one zero where the mean energy per atom is below ``FREE_ATOM_LIMIT``, else the
+    average."""
     precision: Literal["float32", "float64"] = "float32"
     """Of the arithmetic in training; the deployed model holds both."""
     seed: NonNegativeInt = 1
@@ -59,16 +68,26 @@ class Training(BaseModel):
     """Of the linear layers of MACE; none elsewhere."""
     batch_size: PositiveInt = 4
     """Frames per step."""
-    budget_s: PositiveFloat = 4200.0
-    """Time spent training, s; a resumed run goes on with what is left."""
+    budget_s: NonNegativeFloat = 4200.0
+    """Time spent training, s; a resumed run goes on with what is left. 0: no limit, as where ``max_epochs`` alone is given."""
     max_epochs: NonNegativeInt = 0
-    """End after so many epochs if the budget lasts longer; 0: no limit."""
+    """Epochs after which the training ends: the learning rate follows its steps, and a seed gives the same weights on a busy machine as on an idle
+    one. 0: the time ends it."""
     warmup_steps: PositiveInt = 50
     """Steps in which the learning rate rises to ``lr``."""
     energy_weight: tuple[PositiveFloat, PositiveFloat] = (30.0, 100.0)
     """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²), at the beginning and the end."""
     stress_weight: Literal["auto"] | NonNegativeFloat = "auto"
     """Weight of the squared virial per atom (eV²); ``auto``: ``STRESS_WEIGHT`` where the data have stress, else 0."""
+    huber: NonNegativeFloat = 0.0
+    """Error beyond which the loss grows linearly and no longer as a square, so that a few wrong labels cannot rule it: eV/Å for the length of an
+    atom's force error, eV for the energy and the virial per atom; 0: nowhere."""
+    weight: list[str] = []
+    """Factors of the weight of frames in the loss, such as ``group=liquid:0.5``; by element, group, temperature, split or source."""
+    max_force: NonNegativeFloat = 0.0
+    """Frames with a larger force (eV/Å) are left out; 0: none."""
+    max_energy: NonNegativeFloat = 0.0
+    """Frames whose energy per atom is further above the line of their composition (eV) are left out; 0: none."""
     clip_grad: PositiveFloat = 100.0
     """Largest norm of the gradient."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
@@ -125,8 +144,8 @@ class MaceTraining(Training):
     """Of the arithmetic in training; ``auto``: float64 with the native engine, which has no other, else float32."""
     radial_mlp: Annotated[list[PositiveInt], Field(min_length=1)] = [64, 64, 64]
     """Widths of the hidden layers of the radial network."""
-    zbl: bool = False
-    """Add the Ziegler–Biersack–Littmark repulsion of close nuclei."""
+    zbl: bool = True
+    """Add the Ziegler–Biersack–Littmark repulsion of close nuclei, as mace has it: from the sum of their covalent radii on."""
 
     def contradiction(self):
         if self.engine == "native" and self.precision == "float32":
@@ -251,11 +270,16 @@ class NepTraining(Training):
     """Largest angular momentum of the three-body descriptors; 2: four-body descriptors q_222; 1: five-body descriptors q_1111."""
     neuron: Annotated[int, Field(ge=1, le=200)] = 40
     """Neurons of the hidden layer, for each element."""
-    zbl: NonNegativeFloat = 0.0
-    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none."""
+    zbl: Literal["auto"] | NonNegativeFloat = "auto"
+    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none. ``auto``: ``ZBL_REACH`` times the shortest
+    distance in the training data, so that atoms that come closer than any there repel each other, and the model learns the difference where both
+    act."""
+    free_atom: Literal["auto"] | bool = "auto"
+    """Atoms without neighbours have exactly the energy E0: nep.txt has no place for E0, so one parameter of each element follows from the others.
+    ``auto``: where the user says E0, or the data have a free atom of each element."""
     precision: Literal["float64"] = "float64"
     """The native engine trains in float64 only."""
-    budget_s: PositiveFloat = 600.0
+    budget_s: NonNegativeFloat = 600.0
 
     def contradiction(self):
         if self.r_max_angular > self.r_max:
@@ -263,6 +287,14 @@ class NepTraining(Training):
         if (self.l_max[1] and self.l_max[0] < 2) or (self.l_max[2] and self.l_max[0] < 1):
             return f"l_max {list(self.l_max)}: q_222 needs a first number of at least 2, q_1111 one of at least 1"
         return ""
+
+    def derived(self, dataset):
+        """``zbl``: a little further than the shortest distance; none for elements beyond those that ZBL is known for, or where no atom has a neighbour."""
+        if self.zbl != "auto":
+            return {}
+        shortest = neighborhoods(dataset, self.r_max)["shortest_distance"]
+        known = all(atomic_numbers[symbol] <= ZBL_ELEMENTS for symbol in self.elements)
+        return {"zbl": round(min(ZBL_REACH * shortest, self.r_max_angular), 3) if known else 0.0}
 
 
 class TorchTraining(Training):
@@ -471,8 +503,12 @@ def configuration(family: str, values: dict, size: str = "small") -> Training:
         raise MetalffError(f"training configuration: {_sentence(error.errors(), known.schema)}") from None
     if reason := config.contradiction():
         raise MetalffError(f"training configuration: {reason}")
-    if isinstance(config.e0, dict) and set(config.e0) != set(config.elements):
+    if isinstance(config.e0, dict) and not set(config.e0) <= set(config.elements):
         raise MetalffError(f"training configuration: e0 must give one energy for each of {' '.join(config.elements)}")
+    if config.max_epochs and "budget_s" not in config.model_fields_set:
+        config = config.model_copy(update={"budget_s": 0.0})
+    if not (config.max_epochs or config.budget_s):
+        raise MetalffError("training configuration: budget_s 0 is no limit: give max_epochs, which then ends the training")
     return config
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from metalff.paths import atomic_write
 from metalff.train import training
-from metalff.train.configuration import FAMILIES, Training
+from metalff.train.configuration import FAMILIES, ZBL_REACH, Training
 
 MARKS = "<!-- keys: python -m metalff.train.keys docs/training.md -->\n", "<!-- end of keys -->\n"
 VALUES = {"FREE_ATOM_LIMIT": f"{training.FREE_ATOM_LIMIT:g} eV in magnitude", "STRESS_WEIGHT": f"{training.STRESS_WEIGHT:g}"}
+VALUES |= {"ZBL_REACH": f"{ZBL_REACH:g}"}
 """Constants that descriptions name."""
 
 

@@ -8,9 +8,10 @@ dE/d edge_vec, so what is trained is exactly what is deployed, and families diff
 What a family gives (see ``Family``): a model, its energies per atom, and how the model is kept.
 
 Everything is under one directory: ``checkpoint.pt`` (resume), ``history.csv`` (one line per epoch), the best model so far in the
-family's own form and ``result.json`` (written last).  The learning rate follows elapsed time, not
-epochs: a time budget is spent in full and the run still ends annealed.  Each epoch goes into the history before the
-checkpoint; a resumed run drops the lines that its checkpoint does not know.
+family's own form, the errors of its frames (``valid.csv``, ``test.csv``) and ``result.json`` (written last).  The learning rate follows the steps
+where a number of epochs is given, so that a seed gives the same weights however fast the machine is; else it follows the time, so that a
+budget is spent in full and the run still ends annealed.  Each epoch goes into the history before the checkpoint; a resumed run drops the
+lines that its checkpoint does not know, and goes on within the epoch that was interrupted.
 """
 
 import copy
@@ -66,9 +67,9 @@ class Family:
         """Energy of every node without E0, [N], of ``frames`` structures joined into one graph; differentiable twice."""
         raise NotImplementedError
 
-    def loss(self, model, part, e0, energy_weight, stress_weight):
+    def loss(self, model, part, e0, energy_weight, stress_weight, huber=0.0):
         """See ``loss_of``; a family with gradients of its own gives its own."""
-        return loss_of(self, model, part, e0, energy_weight, stress_weight)
+        return loss_of(self, model, part, e0, energy_weight, stress_weight, huber)
 
     def predict(self, model, part, e0):
         """See ``predict``."""
@@ -98,6 +99,7 @@ class Frame:
     energy: torch.Tensor  # scalar
     forces: torch.Tensor  # [N,3]
     virial: torch.Tensor  # [3,3]; NaN where the source has no stress
+    weight: float  # of its part of the loss; 1 on average over the training frames
 
 
 def read_frames(path, numbers, r_max, dtype):
@@ -120,6 +122,7 @@ def read_frames(path, numbers, r_max, dtype):
                 torch.tensor(atoms.info["REF_energy"], dtype=torch.float64),
                 torch.tensor(atoms.arrays["REF_forces"], dtype=dtype),
                 torch.tensor(virial, dtype=dtype),
+                float(atoms.info.get("weight", 1.0)),
             )
         )
     return frames
@@ -182,23 +185,40 @@ def errors(rows):
     return math.sqrt(square.sum() / (3 * atoms.sum())), math.sqrt(np.mean(energy**2))
 
 
-def loss_of(family, model, part, e0, energy_weight, stress_weight):
+def loss_of(family, model, part, e0, energy_weight, stress_weight, huber=0.0):
     """Force MSE (eV²/Å²) + weighted squared errors of energy per atom (eV²) and of virial per atom (eV²).
 
-    Every frame counts the same: averaged over atoms, the few small surface cells would never be learnt.
+    Every frame counts by its weight alone: averaged over atoms, the few small surface cells would never be learnt. The sum over frames, each times
+    its weight, is divided by their number and not by the sum of their weights, so that a weight acts in a batch of one frame, too. With
+    ``huber``, squares become linear beyond it (``robust``): of the length of an atom's force error in eV/Å, and of the error of the energy per
+    atom and the norm of that of the virial per atom in eV.
     """
     energy, forces, virial = predict(family, model, part, training=True)
     sizes = torch.tensor([len(f.types) for f in part], dtype=torch.float64)
+    weights = torch.tensor([f.weight for f in part], dtype=torch.float64)
     reference = torch.stack([f.energy - e0[f.types].sum() for f in part])
-    per_atom = ((forces - torch.cat([f.forces for f in part])) ** 2).mean(1)
-    loss = torch.cat([chunk.mean().reshape(1) for chunk in per_atom.split([len(f.types) for f in part])]).mean()
-    loss = loss + energy_weight * (((energy - reference) / sizes) ** 2).mean().to(loss.dtype)
+    per_atom = robust(((forces - torch.cat([f.forces for f in part])) ** 2).mean(1), huber / math.sqrt(3))
+    loss = torch.cat([chunk.mean().reshape(1) for chunk in per_atom.split([len(f.types) for f in part])])
+    loss = (loss * weights.to(loss.dtype)).mean()
+    loss = loss + energy_weight * (robust(((energy - reference) / sizes) ** 2, huber) * weights).mean().to(loss.dtype)
     known = torch.stack([f.virial for f in part])
     has = ~torch.isnan(known[:, 0, 0])
     if stress_weight and bool(has.any()):
-        delta = (virial - torch.nan_to_num(known)) / sizes.to(virial.dtype)[:, None, None]
-        loss = loss + stress_weight * (delta[has] ** 2).mean()
+        square = (((virial - torch.nan_to_num(known)) / sizes.to(virial.dtype)[:, None, None]) ** 2)[has]
+        if huber:
+            square = robust(square.mean((1, 2), keepdim=True), huber / 3)
+        square = square * weights[has].to(square.dtype)[:, None, None]
+        loss = loss + stress_weight * square.mean() * (int(has.sum()) / len(part))
     return loss
+
+
+def robust(square, threshold):
+    """Huber loss of errors x, their squares given: x² up to the threshold t, t (2x − t) beyond; with the threshold 0 the squares."""
+    if not threshold:
+        return square
+    far = square > threshold**2
+    error = torch.sqrt(torch.where(far, square, 1.0))
+    return torch.where(far, threshold * (2 * error - threshold), square)
 
 
 def save_atomically(write, path):
@@ -213,7 +233,7 @@ def write_rows(path, mode, rows):
 
 
 FRAME_COLUMNS = ("atoms", "force_square_error", "force_square", "energy_error")
-"""Of ``test.csv``: what ``frame_errors`` gives, frame by frame in the order of the test data."""
+"""Of ``valid.csv`` and ``test.csv``: what ``frame_errors`` gives, frame by frame in the order of the data."""
 
 
 class Run:
@@ -228,6 +248,10 @@ class Run:
         self.train = read_frames(cfg["train_file"], numbers, cfg["r_max"], self.dtype)
         self.valid = read_frames(cfg["valid_file"], numbers, cfg["r_max"], self.dtype)
         self.tested = read_frames(cfg["test_file"], numbers, cfg["r_max"], self.dtype) if "test_file" in cfg else []
+        mean = float(np.mean([f.weight for f in self.train]))
+        for f in self.train:
+            f.weight /= mean
+        self.count = math.ceil(len(self.train) / cfg["batch_size"])
         e0 = zero_of_energy(cfg["e0"], self.train, len(numbers))
         force_rms = math.sqrt(np.mean([float((f.forces**2).mean()) for f in self.train]))
         binding = np.mean([(float(f.energy) - e0[f.types].sum()) / len(f.types) for f in self.train])
@@ -249,7 +273,8 @@ class Run:
         self.optimizer = torch.optim.Adam(
             [{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"]
         )
-        self.epoch, self.step, self.elapsed = 0, 0, 0.0
+        self.epoch, self.batch, self.step, self.elapsed = 0, 0, 0, 0.0  # batch: of the epoch in progress
+        self.budget = cfg["budget_s"] or math.inf
         self.best = math.inf
         self.rng = np.random.default_rng(cfg["seed"])
         self.checkpoint = out / "checkpoint.pt"
@@ -259,6 +284,7 @@ class Run:
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step, self.elapsed, self.best = (state[k] for k in ("epoch", "step", "elapsed", "best"))
+            self.batch = state.get("batch", 0)
             self.rng.bit_generator.state = state["rng"]
             if "kept" in state:
                 self.kept.load_state_dict(state["kept"])
@@ -269,6 +295,7 @@ class Run:
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
+            "batch": self.batch,
             "step": self.step,
             "elapsed": self.elapsed,
             "best": self.best,
@@ -284,24 +311,28 @@ class Run:
                 p.copy_(q)
         self.family.save(self.kept, self.cfg, self.out)
 
-    def test(self):
-        """Errors of the model kept on the test data, as ``result.json`` has them, and of each frame in ``test.csv``; empty without test data."""
-        if not self.tested:
-            return {}
+    def final_errors(self):
+        """Errors of the model kept: of each frame into ``valid.csv`` and, with test data, ``test.csv``; those of the latter as ``result.json`` has them."""
         with torch.no_grad():
             for p, q in zip(self.ema.parameters(), self.kept.parameters()):
                 p.copy_(q)
-        rows = frame_errors(self.family, self.ema, self.tested, self.e0, self.cfg["batch_size"])
-        save_atomically(lambda p: write_rows(p, "w", [FRAME_COLUMNS, *rows]), self.out / "test.csv")
-        force, energy = errors(rows)
-        return {"test": {"force_rmse": force, "energy_rmse": energy, "frames": len(self.tested)}}
+        found = {}
+        for name, frames in (("valid", self.valid), ("test", self.tested)):
+            if frames:
+                rows = frame_errors(self.family, self.ema, frames, self.e0, self.cfg["batch_size"])
+                save_atomically(lambda p: write_rows(p, "w", [FRAME_COLUMNS, *rows]), self.out / f"{name}.csv")
+                force, energy = errors(rows)
+                found[name] = {"force_rmse": force, "energy_rmse": energy, "frames": len(frames)}
+        return {"test": found["test"]} if self.tested else {}
 
     def progress(self):
-        """Fraction of the budget that is spent: seconds, or epochs where these end first."""
-        parts = [self.elapsed / self.cfg["budget_s"]]
+        """Fraction of the training that is done: of the epochs where their number is given, else of the time."""
         if self.cfg["max_epochs"]:
-            parts.append(self.epoch / self.cfg["max_epochs"])
-        return min(1.0, max(parts))
+            return min(1.0, (self.epoch + self.batch / self.count) / self.cfg["max_epochs"])
+        return min(1.0, self.elapsed / self.budget)
+
+    def over(self):
+        return self.progress() >= 1.0 or self.elapsed >= self.budget
 
     def set_rates(self, progress):
         warm = min(1.0, (self.step + 1) / self.cfg["warmup_steps"])
@@ -315,19 +346,23 @@ class Run:
     def batches(self):
         """Frames of one epoch: each batch draws one from every stratum of energy per atom, so none lacks a kind."""
         order = np.argsort([float(f.energy) / len(f.types) for f in self.train])
-        count = math.ceil(len(order) / self.cfg["batch_size"])
+        count = self.count
         strata = [self.rng.permutation(order[k : k + count]) for k in range(0, len(order), count)]
         return [[self.train[s[k]] for s in strata if k < len(s)] for k in range(count)]
 
     def train_epoch(self, stop):
-        for part in self.batches():
+        """Train to the end of an epoch, or of the training; False where ``stop`` came before it."""
+        start = self.rng.bit_generator.state
+        for part in self.batches()[self.batch :]:
             t0 = time.monotonic()
-            progress = self.progress()
-            if progress >= 1.0 or stop.is_set:
+            if stop.is_set:
+                self.rng.bit_generator.state = start  # whoever resumes draws the same epoch, and goes on after its batch
+                return False
+            if self.over():
                 break
-            self.set_rates(progress)
+            self.set_rates(self.progress())
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.family.loss(self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"])
+            loss = self.family.loss(self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"], self.cfg.get("huber", 0.0))
             if not torch.isfinite(loss):
                 sys.exit("training diverged (the loss is not finite): use a lower learning rate (--lr)")
             loss.backward()
@@ -338,8 +373,11 @@ class Run:
                 for p, q in zip(self.ema.parameters(), self.model.parameters()):
                     p.lerp_(q, 1 - decay)
             self.step += 1
+            self.batch += 1
             self.elapsed += time.monotonic() - t0
         self.epoch += 1
+        self.batch = 0
+        return True
 
 
 class Stop:
@@ -381,8 +419,10 @@ def main(family):
     stop = Stop(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     run = Run(family, cfg, out)
     history = History(out / "history.csv", run.epoch)
-    while run.progress() < 1.0 and not stop.is_set:
-        run.train_epoch(stop)
+    while not run.over() and not stop.is_set:
+        if not run.train_epoch(stop):
+            run.save()
+            break
         t0 = time.monotonic()
         force, energy = errors(frame_errors(family, run.ema, run.valid, run.e0, cfg["batch_size"]))
         score = force + cfg["energy_score"] * energy
@@ -394,17 +434,31 @@ def main(family):
         history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
         run.save()
         print(
-            json.dumps({"epoch": run.epoch, "fraction": run.progress(), "force_rmse": force, "energy_rmse": energy}),
+            json.dumps(
+                {
+                    "epoch": run.epoch,
+                    "fraction": max(run.progress(), min(1.0, run.elapsed / run.budget)),
+                    "force_rmse": force,
+                    "energy_rmse": energy,
+                }
+            ),
             flush=True,
         )
     if stop.is_set:
         sys.exit(130)
+    if run.epoch < cfg["max_epochs"]:
+        lr = run.optimizer.param_groups[0]["lr"]
+        print(
+            f"note: the budget ended the training after {run.epoch} of {cfg['max_epochs']} epochs, at a learning rate of {lr:.1e} where it would have "
+            "fallen to nearly zero: give a longer --budget, or --max-epochs alone",
+            flush=True,
+        )
     result = {
         "epochs": run.epoch,
         "steps": run.step,
         "elapsed_s": run.elapsed,
         "e0": run.e0.tolist(),
-        **run.test(),
+        **run.final_errors(),
         **family.result(),
         "versions": {name: metadata.version(name) for name in (*family.recorded, *RECORDED)},
     }

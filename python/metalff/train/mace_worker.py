@@ -93,10 +93,10 @@ class Mace(loop.Family):
             payload, frames = self.form.payload(model), [*run.train, *run.valid, *run.tested]
             self.trainer = native.Trainer("mace", payload, frames, run.cfg["threads"])
 
-    def loss(self, model, part, e0, energy_weight, stress_weight):
+    def loss(self, model, part, e0, energy_weight, stress_weight, huber=0.0):
         if not self.native:
-            return super().loss(model, part, e0, energy_weight, stress_weight)
-        return self.trainer.loss(self.form.flat(model), part, energy_weight, stress_weight)
+            return super().loss(model, part, e0, energy_weight, stress_weight, huber)
+        return self.trainer.loss(self.form.flat(model), part, energy_weight, stress_weight, huber)
 
     def predict(self, model, part, e0):
         if not self.native:

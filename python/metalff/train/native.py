@@ -47,12 +47,13 @@ class Trainer:
                 float(f.energy),
                 f.forces.numpy(),
                 f.virial.numpy() if known else None,
+                f.weight,
             )
 
-    def loss(self, parameters, part, energy_weight, stress_weight):
+    def loss(self, parameters, part, energy_weight, stress_weight, huber=0.0):
         """A number that can be differentiated by the parameters [n], those of the payload in its order."""
         self.engine.parameters = parameters.detach().numpy()
-        value, gradient = self.engine.gradient([self.number[id(f)] for f in part], energy_weight, stress_weight)
+        value, gradient = self.engine.gradient([self.number[id(f)] for f in part], energy_weight, stress_weight, huber)
         return WithGradient.apply(parameters, value, torch.from_numpy(gradient))
 
     def predict(self, parameters, part, e0):

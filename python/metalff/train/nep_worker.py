@@ -17,17 +17,57 @@ import native
 
 
 class NepModel(torch.nn.Module):
-    """Parameters in the order of nep.txt, and the scale of each descriptor."""
+    """Parameters in the order of nep.txt, and the scale of each descriptor.
 
-    def __init__(self, header, parameters, scale):
+    Where the energies of free atoms are known, the model has them exactly, whatever its parameters: an atom without neighbours has no descriptors,
+    and its energy Σ_j w1_j tanh(-b0_j) - bias is a condition on one parameter, which follows from the others. That is the bias where there is one
+    element; NEP4 has one bias for all elements, so of several the first neuron of each, which is kept constant, takes it.
+
+    Args:
+        shape: numbers of elements, neurons and descriptors.
+        free: [elements] energies of free atoms, eV; None where they are not known.
+    """
+
+    def __init__(self, header, parameters, scale, shape, free=None):
         super().__init__()
-        self.header = header
+        self.header, self.shape = header, shape
+        self.free = None if free is None else torch.tensor(free, dtype=torch.float64)
         self.theta = torch.nn.Parameter(torch.tensor(parameters, dtype=torch.float64))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
 
+    def parameters_of(self, theta):
+        """Those of the file, which free atoms have their energies with."""
+        if self.free is None:
+            return theta
+        types, neurons, dim = self.shape
+        per_net = neurons * (dim + 2)
+        nets = theta[: types * per_net].view(types, per_net)
+        b0, w1 = nets[:, neurons * dim : neurons * (dim + 1)], nets[:, neurons * (dim + 1) :]
+        at_rest, found = -w1 * torch.tanh(b0), theta.clone()
+        if types == 1:
+            found[per_net] = at_rest.sum() - self.free[0]
+            return found
+        constant = self.free + theta[types * per_net] - at_rest[:, 1:].sum(1)
+        for t in range(types):
+            found[t * per_net : t * per_net + dim] = 0.0
+            found[t * per_net + neurons * dim] = -SATURATED
+            found[t * per_net + neurons * (dim + 1)] = constant[t] / math.tanh(SATURATED)
+        return found
+
+    @torch.no_grad()
+    def lift(self, middle, energies):
+        """Change the output weights as little as possible so that an atom with the descriptors ``middle`` has ``energies`` [elements] more."""
+        types, neurons, dim = self.shape
+        for t, net in enumerate(self.theta[: types * neurons * (dim + 2)].view(types, -1)):
+            w0, b0 = net[: neurons * dim].view(neurons, dim), net[neurons * dim : neurons * (dim + 1)]
+            change = torch.tanh(w0 @ middle - b0) + torch.tanh(b0)  # of each neuron, from a free atom to such an atom
+            if types > 1:
+                change[0] = 0.0
+            net[neurons * (dim + 1) :] += energies[t] * change / (change @ change)
+
     def text(self):
         """The model as nep.txt."""
-        numbers = torch.cat([self.theta.detach(), self.scale])
+        numbers = torch.cat([self.parameters_of(self.theta.detach()), self.scale])
         return self.header + "".join(f"{value:.16e}\n" for value in numbers.tolist())
 
 
@@ -37,7 +77,9 @@ class Nep(loop.Family):
     recorded = ("metalff",)
 
     def build(self, cfg, e0, neighbours, scale):
-        return NepModel(*initial(cfg, np.random.default_rng(cfg["seed"])))
+        header, parameters, scale = initial(cfg, np.random.default_rng(cfg["seed"]))
+        shape = len(cfg["elements"]), cfg["neuron"], len(scale)
+        return NepModel(header, parameters, scale, shape, cfg["e0"] if cfg.get("free_atom") and cfg["e0"] != "average" else None)
 
     def prepare(self, model, run):
         """Descriptors are scaled to a range of one over the training data, and energies start at their averages."""
@@ -47,14 +89,16 @@ class Nep(loop.Family):
         average = loop.zero_of_energy("average", frames, len(cfg["elements"]))
         with torch.no_grad():
             set_averages(model.theta, cfg, average)
+        if model.free is not None:
+            start_at_averages(model, frames, average, torch.tensor((low + high) / 2) * model.scale, cfg["threads"])
         self.trainer = None  # made from the model at first use, whose scales may come from a checkpoint
         self.frames, self.threads = [*frames, *run.valid, *run.tested], cfg["threads"]
 
-    def loss(self, model, part, e0, energy_weight, stress_weight):
-        return self._trainer(model).loss(model.theta, part, energy_weight, stress_weight)
+    def loss(self, model, part, e0, energy_weight, stress_weight, huber=0.0):
+        return self._trainer(model).loss(model.parameters_of(model.theta), part, energy_weight, stress_weight, huber)
 
     def predict(self, model, part, e0):
-        return self._trainer(model).predict(model.theta, part, e0)
+        return self._trainer(model).predict(model.parameters_of(model.theta), part, e0)
 
     def save(self, model, cfg, out):
         loop.save_atomically(lambda path: path.write_text(model.text()), out / "nep.txt")
@@ -95,6 +139,23 @@ def initial(cfg, rng):
 
 SATURATED = 4.0
 """Argument at which a neuron is as good as constant."""
+
+START_FRAMES = 32
+"""Frames whose energies a training starts from."""
+
+
+def start_at_averages(model, frames, average, middle, threads):
+    """Where the bias is not free, the output weights bring the energies to their averages."""
+    some = frames[:: math.ceil(len(frames) / START_FRAMES)]
+    trainer = native.Trainer("nep", model.text(), some, threads)
+    types = model.shape[0]
+    counts = np.array([np.bincount(f.types, minlength=types) for f in some], float)
+    fractions = counts / counts.sum(1, keepdims=True)
+    normal = fractions.T @ fractions + 0.01 * len(some) * np.eye(types)  # where all compositions are alike, elements get the same
+    for _ in range(6):  # the answer to a change is not quite that of the middle of the descriptors
+        energy, _, _ = trainer.predict(model.parameters_of(model.theta.detach()), some, torch.zeros(types, dtype=torch.float64))
+        missing = (counts @ average - energy.numpy()) / counts.sum(1)
+        model.lift(middle, np.linalg.solve(normal, fractions.T @ missing))
 
 
 def set_averages(theta, cfg, average):

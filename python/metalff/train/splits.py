@@ -67,11 +67,11 @@ def cut(dataset: Dataset, fold: Fold, block: int = BLOCK) -> tuple[Dataset, Data
 
 
 def held_out(dataset: Dataset, fraction: float, seed: int, block: int = BLOCK) -> tuple[Dataset, Dataset]:
-    """Hold out blocks of consecutive frames from every group of frames that can spare one.
+    """Hold out blocks of consecutive frames from every group that has at least two frames.
 
-    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the
-    wrong epoch. A group spares a block when that is at most a quarter of it; where none does, all frames count as one
-    group.
+    Drawn from all frames alike, a small part may be all perfect crystals, whose forces vanish, and would choose the wrong epoch; and of a group that
+    is not in it nobody would know whether it is learnt. A group with four blocks spares whole ones; a smaller one a quarter of its frames, at least
+    one, that follow each other. Where no group has two frames, all frames count as one group.
 
     Returns:
         (training part, validation part), both in the order of ``dataset``.
@@ -79,8 +79,8 @@ def held_out(dataset: Dataset, fraction: float, seed: int, block: int = BLOCK) -
         MetalffError: ``fraction`` is not between 0 and 1, or there are too few frames for two parts.
     """
     groups = [tuple(f for f in dataset if f.group == group) for group in sorted({f.group for f in dataset})]
-    groups = [frames for frames in groups if len(frames) >= 4 * block] or [dataset.frames]
-    parts = [hold_out(replace(dataset, frames=frames), fraction, seed, block)[1] for frames in groups]
+    groups = [frames for frames in groups if len(frames) >= 2] or [dataset.frames]
+    parts = [hold_out(replace(dataset, frames=frames), fraction, seed, min(block, max(1, len(frames) // 4)))[1] for frames in groups]
     chosen = {id(frame) for part in parts for frame in part}
     train, valid = (tuple(frame for frame in dataset if (id(frame) in chosen) is wanted) for wanted in (False, True))
     return (
