@@ -11,10 +11,11 @@ from ase import Atoms
 
 from metalff import MLFFCalculator
 from metalff.data import Dataset, Frame, load, read_extxyz, write_extxyz
+from metalff.data.checks import is_free_atom
 from metalff.errors import MetalffError
 from metalff.train import training
 from metalff.train.configuration import configuration
-from metalff.train.free_atoms import is_free, taken_out
+from metalff.train.free_atoms import taken_out
 
 
 def atom(symbol="Cu", energy=-0.25, group="", cell=0.0, pbc=False):
@@ -44,8 +45,8 @@ def alloy(copper):
         (atom(cell=4.0, pbc=True, group="ground"), False),
     ],
 )
-def test_what_is_free(frame, free, copper):
-    assert is_free(frame, 6.0) is free and not is_free(copper.frames[5], 6.0)
+def test_what_is_free_atom(frame, free, copper):
+    assert is_free_atom(frame, 6.0) is free and not is_free_atom(copper.frames[5], 6.0)
 
 
 def prepared(tmp_path, dataset, **values):

@@ -146,7 +146,7 @@ def test_prepared_files(copper, tmp_path):
     assert (train.sha256, valid.sha256) == (written["data"]["train_sha256"], written["data"]["valid_sha256"])
     assert written["data"]["name"] == "zuo2020-Cu:train" and written["data"]["sha256"] == copper.sha256
     assert not any(str(value).startswith("/") for value in written.values())
-    assert written["stress_weight"] == 0 and written["e0"] == [0.0]
+    assert written["stress_weight"] == training.STRESS_WEIGHT and written["e0"] == [0.0]
 
 
 def test_stress_is_learnt_where_there_is_one(copper, tmp_path):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
 from metalff.errors import MetalffError
 
 
@@ -23,7 +24,7 @@ DATA = {
         Annotated[
             list[str],
             typer.Option(
-                help="Bundled set such as zuo2020-Cu:train, or an extxyz or mlearn file, whole or a part: SET[temperature=300]; several are joined."
+                help="Bundled or imported set, file or folder (docs/data.md), whole or a part: SET[temperature=300]; several are joined."
             ),
         ],
         inspect.Parameter.empty,
@@ -41,6 +42,11 @@ DATA = {
         ],
         "refuse",
     ),
+    "energy_key": (EnergyKey, None),
+    "forces_key": (ForcesKey, None),
+    "stress_key": (StressKey, None),
+    "virial_key": (VirialKey, None),
+    "stress_factor": (StressFactor, None),
     "config": (option(Path, "YAML file with any keys of the configuration."), None),
     "size": (Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")], "small"),
     "override": (option(list[str], "KEY=VALUE of the configuration, such as num_bessels=6.", "--set"), None),
@@ -140,8 +146,9 @@ def train_family(
     config: Path | None,
     size: str,
     module: str | None = None,
+    **labels,
 ) -> None:
-    """Prepare and run a training; ``given`` holds what the user said, None where nothing."""
+    """Prepare and run a training; ``given`` holds what the user said, None where nothing, ``labels`` the keys of the files."""
     from rich.console import Console
 
     from metalff import environments
@@ -157,7 +164,7 @@ def train_family(
             given[key] = parse(given[key])
     if block is not None and block < 1:
         raise MetalffError(f"--block {block}: give a positive number of frames")
-    sets = gather(data, valid_data or [], offsets)
+    sets = gather(data, valid_data or [], offsets, keys_of(**labels), stresses=given.get("stress_weight") != 0)
     values = {"elements": sets.train.elements, "threads": len(os.sched_getaffinity(0))}
     values |= from_file(config) if config else {}
     values |= given
@@ -174,7 +181,7 @@ def train_family(
     console = Console(stderr=True)
 
     def note(sentence: str) -> None:
-        console.print(f"note: {sentence}", highlight=False, markup=False,)
+        console.print(f"note: {sentence}", highlight=False, markup=False)
 
     written = family.prepare(
         name,

@@ -14,6 +14,7 @@ from metalff.data.selection import divide, join, reading, select
 from metalff.errors import MetalffError, nearest
 
 __all__ = [
+    "NO_KEYS",
     "Dataset",
     "Frame",
     "Keys",

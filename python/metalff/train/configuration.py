@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from ase.data import atomic_numbers
-from matscipy.neighbours import neighbour_list
+from ase.data import atomic_numbers, chemical_symbols
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,7 @@ from pydantic import (
 
 from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
+from metalff.neighbours import edges
 from metalff.train.description import neighborhoods
 
 EXPECTED = {
@@ -354,11 +354,9 @@ class DeePMDTraining(Training):
             return {}
         most = np.zeros(len(self.elements), int)
         for frame in dataset:
-            atoms = frame.to_atoms()
-            atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-            i, j = neighbour_list("ij", atoms, self.r_max)
-            types = np.array([self.elements.index(symbol) for symbol in atoms.symbols])
-            counts = np.zeros((len(atoms), len(most)), int)
+            i, j, _ = edges(frame.cell, frame.pbc, frame.positions, self.r_max)
+            types = np.array([self.elements.index(chemical_symbols[z]) for z in frame.numbers])
+            counts = np.zeros((len(frame), len(most)), int)
             np.add.at(counts, (i, types[j]), 1)
             most = np.maximum(most, counts.max(0))
         return {"sel": [max(4, 4 * math.ceil(HEAD_ROOM * count / 4)) for count in most.tolist()]}

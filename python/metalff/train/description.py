@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matscipy.neighbours import neighbour_list
+from ase.data import chemical_symbols
 
 from metalff import __version__
 from metalff.data import Dataset, read_extxyz
 from metalff.errors import MetalffError
+from metalff.neighbours import edges
 from metalff.train.learnt import group_errors, not_learnt, pressure_sentence
 
 
@@ -89,13 +90,11 @@ def neighborhoods(dataset: Dataset, r_max: float) -> dict:
     """
     shortest, most, fewest, pairs = np.inf, 0, np.inf, set()
     for frame in dataset:
-        atoms = frame.to_atoms()
-        atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-        i, j, d = neighbour_list("ijd", atoms, r_max)
-        shortest = min(shortest, d.min(initial=np.inf))
-        neighbors = np.bincount(i, minlength=len(atoms))
+        i, j, vectors = edges(frame.cell, frame.pbc, frame.positions, r_max)
+        shortest = min(shortest, np.linalg.norm(vectors, axis=1).min(initial=np.inf))
+        neighbors = np.bincount(i, minlength=len(frame))
         most, fewest = max(most, neighbors.max()), min(fewest, neighbors.min())
-        symbols = np.array(atoms.symbols)
+        symbols = np.array(chemical_symbols)[frame.numbers]
         pairs |= {tuple(sorted(pair)) for pair in set(zip(symbols[i], symbols[j]))}
     return {
         "shortest_distance": float(shortest) if np.isfinite(shortest) else 0.0,

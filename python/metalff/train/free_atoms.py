@@ -1,28 +1,16 @@
 """Free atoms among the frames of a training: they say what E0 is, and are no structures to learn forces from."""
 
-import re
 from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 from ase.data import chemical_symbols
-from matscipy.neighbours import neighbour_list
 
 from metalff.data import Dataset
+from metalff.data.checks import is_free_atom
 
 SAME = 1e-3
 """eV within which two energies of the same free atom agree."""
-
-
-def is_free(frame, r_max: float) -> bool:
-    """A frame of one atom that is called an isolated one, or has no neighbour, no image of itself either, within ``r_max``."""
-    if len(frame) != 1:
-        return False
-    if re.sub(r"[\s_-]", "", frame.group).lower() == "isolatedatom":
-        return True
-    atoms = frame.to_atoms()
-    atoms.cell = atoms.cell.complete()  # matscipy wants three vectors, also where nothing is periodic
-    return len(neighbour_list("i", atoms, r_max)) == 0
 
 
 def taken_out(dataset: Dataset, r_max: float) -> tuple[Dataset, dict[str, float], list[str]]:
@@ -31,7 +19,7 @@ def taken_out(dataset: Dataset, r_max: float) -> tuple[Dataset, dict[str, float]
     Returns:
         the set unchanged where it has no free atoms; where an element has several frames, the last one counts, and it is said when they differ.
     """
-    free = [frame for frame in dataset if is_free(frame, r_max)]
+    free = [frame for frame in dataset if is_free_atom(frame, r_max)]
     if not free:
         return dataset, {}, []
     by_element = defaultdict(list)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from metalff.data import Dataset, join, read
+from metalff.data import NO_KEYS, Dataset, Keys, join, read
 from metalff.data.sources import check_offsets, check_units, find_offsets, shared_elements, source_of, subtract
+from metalff.data.stresses import judge
 from metalff.errors import MetalffError, nearest
 from metalff.train.splits import Fold, neighbours
 
@@ -27,20 +28,25 @@ class Sets:
     notes: tuple[str, ...] = ()
 
 
-def gather(data: list[str], valid: list[str], offsets: str = "refuse") -> Sets:
+def gather(data: list[str], valid: list[str], offsets: str = "refuse", keys: Keys = NO_KEYS, stresses: bool = True) -> Sets:
     """Read the sets and check their units, the constants between their energies, and validation frames that neighbour training frames.
 
     Args:
         data, valid: what ``data.read`` takes.
         offsets: ``refuse`` sources whose energies differ by a constant; ``fit`` such constants by element and subtract them, also from the
             validation data, where they can be told from zero; ``ignore`` them, and units as well.
+        keys: that the user names, for all files.
+        stresses: whether they are to be learnt, and so must fit the energies.
 
     Raises:
         MetalffError: what is wrong with the data.
     """
     if offsets not in OFFSETS:
         raise MetalffError(f"--offsets {offsets}{nearest(offsets, OFFSETS)}: give {', '.join(OFFSETS)}")
-    parts = _told_apart([*data, *valid])
+    parts = _told_apart([*data, *valid], keys)
+    for part in parts if stresses and offsets != "ignore" else ():
+        if sentence := judge(part).sentence:
+            raise MetalffError(f"{sentence}, or leave stresses out: --stress-weight 0")
     train, held = join(parts[: len(data)]), join(parts[len(data) :]) if valid else None
     _refuse_twice(train)
     record, notes = {}, []
@@ -85,7 +91,7 @@ def one_fold(count: int | None, number: int | None) -> Fold | None:
     return None if count is None else Fold(count, number)
 
 
-def _told_apart(specs: list[str]) -> list[Dataset]:
+def _told_apart(specs: list[str], keys: Keys) -> list[Dataset]:
     """The sets; frames of files of one name in two folders name the folder as well, for they are two sources."""
     folders = {}
     for spec in specs:
@@ -93,12 +99,17 @@ def _told_apart(specs: list[str]) -> list[Dataset]:
         folders.setdefault(path.name, set()).add(path.parent)
     found = []
     for spec in specs:
-        dataset, path = read(spec), Path(spec.partition("[")[0]).resolve()
+        dataset, path = _read(spec, keys), Path(spec.partition("[")[0]).resolve()
         if len(folders[path.name]) > 1:
             source = f"{path.parent.name}/{path.name}"
             dataset = replace(dataset, frames=tuple(replace(frame, source=source) for frame in dataset))
         found.append(dataset)
     return found
+
+
+def _read(spec: str, keys: Keys) -> Dataset:
+    """A set; keys are those of files, and bundled and imported sets have none to name."""
+    return read(spec, keys if Path(spec).exists() or Path(spec.partition("[")[0]).exists() else NO_KEYS)
 
 
 def _refuse_twice(dataset: Dataset) -> None:

@@ -17,7 +17,7 @@ from metalff.train.description import describe_training
 from metalff.train.free_atoms import SAME, taken_out
 from metalff.train.free_atoms import sentence as free_atoms_sentence
 from metalff.train.learnt import pressure_sentence
-from metalff.train.outliers import energies_above_line, hints, limited
+from metalff.data.outliers import energies_above_line, hints, limited
 from metalff.train.process import Process, claim
 from metalff.train.splits import BLOCK, Fold, cut, held_out, refuse_same
 from metalff.train.weights import weighted

@@ -10,7 +10,7 @@ from metalff.data import load, read_extxyz
 from metalff.errors import MetalffError
 from metalff.train import training
 from metalff.train.configuration import configuration
-from metalff.train.outliers import energies_above_line, hints, limited
+from metalff.data.outliers import energies_above_line, hints, limited
 
 CU = {"elements": ["Cu"]}
 

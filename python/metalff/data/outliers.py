@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
+from ase.data import atomic_numbers
 
-from metalff.data import Dataset
+from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
 
 LARGE_FORCE = 50.0
@@ -89,8 +90,6 @@ def energies_above_line(dataset: Dataset, line: dict[str, float] | None = None) 
 
 
 def _numbers(symbols) -> list[int]:
-    from ase.data import atomic_numbers
-
     return [atomic_numbers[symbol] for symbol in symbols]
 
 
