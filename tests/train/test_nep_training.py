@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from metalff import MLFFCalculator
 from metalff.data import load, read_extxyz, write_extxyz
 from metalff.deploy import nep
+from metalff.deploy.nep_reference import Formulas
 
 TINY = [f"--set={word}" for word in ("n_max=[2, 2]", "basis_size=[4, 4]", "l_max=[3, 2, 0]", "neuron=8")]
 EPOCHS = 40
@@ -74,7 +76,7 @@ def test_killed_and_resumed_it_is_the_same(frames, trained, tmp_path):
     resumed = run(frames, tmp_path / "cu")
     assert resumed.returncode == 0, resumed.stderr
     assert history(tmp_path / "cu") == history(trained)
-    first, again = (np.loadtxt(out / "nep.txt", skiprows=6) for out in (trained, tmp_path / "cu"))
+    first, again = (np.loadtxt(out / "nep.txt", skiprows=7) for out in (trained, tmp_path / "cu"))
     np.testing.assert_allclose(again, first, rtol=1e-9, atol=1e-9)
 
 
@@ -152,7 +154,22 @@ def test_two_elements_start_at_their_averages(frames, tmp_path):
     done = run(frames, tmp_path / "cuni", "cuni", "--elements", "Ni,Cu")
     assert done.returncode == 0, done.stderr
     assert float(history(tmp_path / "cuni")[0][2]) < 0.5  # eV/atom; without a start at the averages: some eV
-    assert (tmp_path / "cuni" / "nep.txt").read_text().startswith("nep4 2 Ni Cu\n")
+    assert (tmp_path / "cuni" / "nep.txt").read_text().startswith("nep4_zbl 2 Ni Cu\n")
+
+
+def test_atoms_closer_than_any_in_the_data_repel_each_other(frames, trained, tmp_path):
+    """However little it has learnt: the nuclear repulsion, from a little more than the shortest distance of the data on."""
+    described = json.loads((trained / "training.json").read_text())
+    shortest = described["shortest_distance"]
+    assert described["config"]["zbl"] == pytest.approx(1.1 * shortest, abs=1e-3)
+    assert (trained / "nep.txt").read_text().split("\n")[1] == f"zbl {described['config']['zbl'] / 2:g} {described['config']['zbl']:g}"
+    energies = []
+    for share in (0.4, 0.5, 0.6, 0.7, 1.0):
+        pair = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, share * shortest]], cell=[20, 20, 20], pbc=True, calculator=Formulas((trained / "nep.txt").read_text()))
+        energies.append(pair.get_potential_energy())
+    assert (np.diff(energies) < 0).all() and energies[0] - energies[-1] > 100.0
+    assert run(frames, tmp_path / "cu", "cu", "--max-epochs", "1", "--set", "zbl=0").returncode == 0
+    assert (tmp_path / "cu" / "nep.txt").read_text().startswith("nep4 1 Cu\n")
 
 
 def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
