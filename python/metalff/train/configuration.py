@@ -33,7 +33,7 @@ EXPECTED = {
 }
 """What keys of several types take, for error messages."""
 
-ZBL_REACH = 1.1
+ZBL_REACH = 1.05
 """Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
 
 ZBL_ELEMENTS = 94
