@@ -24,6 +24,10 @@ VALID_FRACTION = 0.1
 """Of the training frames, to choose the epoch that is kept."""
 
 
+WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}}
+"""Unless the settings say so: a study asks what a model learns from its data, and earlier trials had no repulsion of nuclei."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is trained on what, and tested on what.
@@ -118,7 +122,7 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
         KeyboardInterrupt: the training has saved its state.
     """
     data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
-    values = {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | trial.settings | {"seed": trial.seed}
+    values = {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
     out = work / trial.key
     # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
     prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)
