@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from metalff.paths import atomic_write
@@ -26,7 +27,7 @@ def tables() -> str:
         }
         lines += ["", f"### {family.title}", "", *_table(own, inherited)]
         sizes = [f"`{name}`: {_settings(changes)}" for name, changes in family.sizes.items() if changes]
-        lines += ["", f"Sizes: {'; '.join(sizes)}."] if sizes else []
+        lines += ["", *textwrap.wrap(f"Sizes: {'; '.join(sizes)}.", 100, break_on_hyphens=False)] if sizes else []
     return "\n".join(lines) + "\n"
 
 
