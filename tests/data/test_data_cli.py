@@ -66,7 +66,7 @@ def test_info_says_what_a_person_would(tmp_path):
     frames[3] = replace(frames[3], forces=1e8 * frames[3].forces)
     data.write_extxyz([replace(f, stress=1602.1766 * f.stress) for f in frames], tmp_path / "cu.xyz")
     output = run("info", tmp_path / "cu.xyz")
-    assert "1 frame has a force above 50 eV/Å" in output and "frame 3 of cu.xyz" in output
+    assert "1 of 31 frames have forces above 50 eV/Å" in output and "frame 3 of cu.xyz" in output
     assert "they seem to be in kbar; --stress-factor 0.000624151 mends that" in output
     assert "kbar" not in run("info", tmp_path / "cu.xyz", "--stress-factor", 1 / 1602.1766)
 
