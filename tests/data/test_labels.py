@@ -97,6 +97,7 @@ REFUSED = {
     "no energy": ("Etot_x=-7", "forces:R:3", {}, "no energy in the header, whose keys are Lattice, pbc, Etot_x, Properties; --energy-key names"),
     "no forces": ("energy=-7", "force_x:R:3", {}, "no forces among the columns, which are species, force_x; --forces-key names"),
     "misspelt key": ("my_energy=-7", "forces:R:3", {"energy": "my_enrgy"}, r'no my_enrgy in the header \(did you mean "my_energy"\?\)'),
+    "one of two families": ("REF_energy=-7 MACE_energy=-6", "REF_forces:R:3", {"energy": "MACE_energy"}, "MACE_energy comes without forces of its family; say --forces-key, too"),
     "per atom": ("energy_per_atom=-3.5", "forces:R:3", {}, "no energy in the header"),
     "two energies": ("energy=-7 total_energy=-8", "forces:R:3", {}, "energy and total_energy are two sets of labels that disagree"),
 }

@@ -18,7 +18,7 @@ Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train,
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Reference data: list, info, export.", no_args_is_help=True)
+    group = typer.Typer(help="Reference data: what there is and what is in it, other formats, imports, synthetic data.", no_args_is_help=True)
     group.command("list", help="The bundled sets.")(list_all)
     group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(info)
     group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(export)

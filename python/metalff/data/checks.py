@@ -68,7 +68,7 @@ def remarks(dataset: Dataset) -> list[str]:
 
     free = [is_free_atom(frame) for frame in dataset]
     bound = replace(dataset, frames=tuple(frame for frame, alone in zip(dataset, free) if not alone))
-    found = [*(hints(bound) if len(bound) else ()), *_distances(bound), *_duplicates(dataset)]
+    found = [*(hints(bound) if len(bound) else ()), *_distances(bound), *duplicates(dataset)]
     if any(free):
         words = ", ".join(f"{frame.elements[0]} {frame.energy:g} eV" for frame, alone in zip(dataset, free) if alone)
         found.append(f"free atoms, which give E0 and are no training frames: {words}")
@@ -91,7 +91,8 @@ def _distances(dataset) -> list[str]:
     return [f"{len(close)} {words} closer than {CLOSE:g} Å, down to {close[0][0]:.3f} Å: {names([frame for _, frame in close])}"]
 
 
-def _duplicates(dataset) -> list[str]:
+def duplicates(dataset) -> list[str]:
+    """A sentence that names structures that are there more than once, or nothing."""
     from metalff.data.outliers import names
 
     seen, twice = {}, []

@@ -129,6 +129,9 @@ def plan(header: tuple[str, ...], columns: tuple[str, ...], keys: Keys = NO_KEYS
         if quantity in families.get(family, {}):
             chosen[quantity] = families[family][quantity][0]
         elif asked and quantity in ("energy", "forces"):
+            if family is not None:  # labels are never mixed: what another family says is taken when it is named, too
+                key = next(iter(asked.values()))
+                raise MetalffError(f"{words(key)} comes without {quantity} of its family; say --{quantity}-key, too")
             chosen[quantity] = _only(families, quantity, header, columns, words)
     rivals = []
     for other, found in families.items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metalff.data import NO_KEYS, Dataset, Keys, join, read
+from metalff.data.checks import duplicates
 from metalff.data.sources import check_offsets, check_units, find_offsets, shared_elements, source_of, subtract
 from metalff.data.stresses import judge
 from metalff.errors import MetalffError, nearest
@@ -50,6 +51,7 @@ def gather(data: list[str], valid: list[str], offsets: str = "refuse", keys: Key
     train, held = join(parts[: len(data)]), join(parts[len(data) :]) if valid else None
     _refuse_twice(train)
     record, notes = {}, []
+    notes += [f"{sentence}; copies may be trained and validated on at once: take them out" for sentence in duplicates(train)]
     together = join([train, held]) if held else train
     if offsets != "ignore":
         check_units(together)
