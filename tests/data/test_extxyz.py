@@ -60,6 +60,7 @@ KEYS = {
     "capitals": ("energy=-7.5", "Energy=-7.5", "forces", -7.5),
     "total_energy": ("energy=-7.5", "total_energy=-7.5", "forces", -7.5),
     "TotEnergy": ("energy=-7.5", "TotEnergy=-7.5", "forces", -7.5),
+    "a mark of an editor at the beginning": ("Lattice", "Lattice", "forces", -7.5),
     "keys of GPUMD in lower case": ("Lattice", "lattice", "forces", -7.5),
 }
 
@@ -67,7 +68,8 @@ KEYS = {
 @pytest.mark.parametrize("case", KEYS)
 def test_keys(case, tmp_path):
     old, new, _, energy = KEYS[case]
-    frame = data.read(saved(tmp_path, text(HEADER.replace(old, new)))).frames[0]
+    mark = "\ufeff" if "mark" in case else ""
+    frame = data.read(saved(tmp_path, mark + text(HEADER.replace(old, new)))).frames[0]
     assert frame.energy == energy and frame.forces[0].tolist() == [0.1, 0.2, 0.3] and frame.cell[2].tolist() == [0.5, 0, 4]
 
 
@@ -103,6 +105,7 @@ NEGATIVE_CONTROLS = {
     "truncated line": (text(atoms=[ATOMS[0], "Ni 1 2"]), "an atom line does not match"),
     "other columns": (text(atoms=[line + " 5" for line in ATOMS]), "does not match the Properties"),
     "unknown species": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "Qq")]), "Qq is no chemical symbol"),
+    "species in capitals": (text(atoms=[ATOMS[0].replace("Cu", "CU"), ATOMS[1]]), r'CU is no chemical symbol \(did you mean "Cu"'),
     "species X": (text(atoms=[ATOMS[0], ATOMS[1].replace("Ni", "X")]), "X is no chemical element"),
     "Z of 999": (text(HEADER.replace("species:S", "Z:I"), ["29" + ATOMS[0][2:], "999" + ATOMS[1][2:]]), "no element with the atomic number 999"),
     "Z of -1": (text(HEADER.replace("species:S", "Z:I"), ["29" + ATOMS[0][2:], "-1" + ATOMS[1][2:]]), "no element with the atomic number -1"),

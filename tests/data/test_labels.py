@@ -57,6 +57,12 @@ def test_what_is_not_understood_is_said_once_per_file(tmp_path):
     assert said == ("some.xyz: not understood and left out: Dipole, magmoms, md_step",)
 
 
+def test_labels_of_single_atoms_are_no_labels(tmp_path):
+    rows = ("Cu 0 0 0 0.1 0 0" + " 1" * 10, "Cu 0 0 2 -0.1 0 0" + " 1" * 10)
+    frame, said = notes(file(tmp_path, "energy=-7", "forces:R:3:virials:R:9:energy:R:1", rows))
+    assert frame.stress is None and frame.energy == -7 and said == ("some.xyz: not understood and left out: energy (per atom), virials (per atom)",)
+
+
 def test_stress_of_another_family_is_left_out_and_said(tmp_path):
     frame, said = notes(path := file(tmp_path, 'REF_energy=-7 Virials="1 2 3 0 0 0"', "REF_forces:R:3"))
     assert frame.stress is None

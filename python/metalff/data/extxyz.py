@@ -219,7 +219,8 @@ def _symbols(where, words) -> np.ndarray:
     try:
         numbers = np.array([atomic_numbers[word] for word in words])
     except KeyError as error:
-        raise MetalffError(f"{where}: {error.args[0][:20]} is no chemical symbol{nearest(error.args[0][:20], chemical_symbols[1:])}") from None
+        word = error.args[0][:20]
+        raise MetalffError(f"{where}: {word} is no chemical symbol{nearest(word.capitalize(), chemical_symbols[1:])}") from None
     if not numbers.all():
         raise MetalffError(f"{where}: X is no chemical element; name it")
     return numbers

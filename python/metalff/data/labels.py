@@ -141,7 +141,11 @@ def plan(header: tuple[str, ...], columns: tuple[str, ...], keys: Keys = NO_KEYS
                     rivals.append((quantity, chosen[quantity], name))
     taken = set(chosen.values()) | {other for _, _, other in rivals} | {FREE}
     left = [key for key in header if key not in taken and key not in STRUCTURE and not key.endswith(("unit", "units"))]
-    left += [key for key in columns if key not in taken and key not in COLUMNS]
+    for key in columns:
+        if MEANINGS.get(key, ("forces",))[0] != "forces":  # energies and stresses of single atoms are no labels
+            left.append(f"{key} (per atom)")
+        elif key not in taken and key not in COLUMNS:
+            left.append(key)
     return Plan(chosen, tuple(rivals), tuple(left))
 
 

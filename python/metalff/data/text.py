@@ -28,7 +28,7 @@ def lines_of(chunks: Iterable[bytes], name) -> Iterator[str]:
     Raises:
         MetalffError: no text, or an absurdly long line.
     """
-    rest, decoder = "", codecs.getincrementaldecoder("utf-8")()
+    rest, decoder = "", codecs.getincrementaldecoder("utf-8-sig")()  # without the mark that some editors put first
     try:
         for chunk in chunks:
             *full, rest = (rest + decoder.decode(chunk)).split("\n")
