@@ -30,35 +30,44 @@ GPA = 160.2176634
 """GPa in an eV/Å³."""
 
 
-def check_frame(frame: Frame) -> Frame:
+def check_frame(frame: Frame, where: str) -> Frame:
     """The frame, if it can be one.
 
+    Args:
+        where: file and frame, for messages.
     Raises:
         MetalffError: a number that is not finite, no such element, a cell that is none, or a stress without a volume.
     """
+    if reason := _reason(frame):
+        raise MetalffError(f"{where}: {reason}")
+    return frame
+
+
+def _reason(frame: Frame) -> str:
+    """Why a frame is none; empty where it is one."""
     for name in ("energy", "forces", "positions", "cell", "stress", "temperature", "weight"):
         value = getattr(frame, name)
         if value is not None and not np.isfinite(value).all():
-            raise MetalffError(f"{name} is not a finite number")
+            return f"{name} is not a finite number"
     if abs(frame.energy) > LARGEST_ENERGY * len(frame):
-        raise MetalffError(f"an energy of {frame.energy:.3g} eV is that of no structure")
+        return f"an energy of {frame.energy:.3g} eV is that of no structure"
     if frame.weight < 0:
-        raise MetalffError(f"weight {frame.weight:g} must not be negative")
+        return f"weight {frame.weight:g} must not be negative"
     low, high = frame.numbers.min(), frame.numbers.max()
     if low < 1 or high > LARGEST_Z:
-        raise MetalffError(f"there is no element with the atomic number {low if low < 1 else high}")
+        return f"there is no element with the atomic number {low if low < 1 else high}"
     periodic = frame.cell[frame.pbc]
     if len(periodic):
         lengths = np.sqrt((periodic**2).sum(1))
         if not lengths.all():
-            raise MetalffError("pbc says periodic, but the cell vectors of these directions are zero or missing: give Lattice, or pbc F")
+            return "pbc says periodic, but the cell vectors of these directions are zero or missing: give Lattice, or pbc F"
         # of two vectors the area, of three the volume
         gram = (periodic / lengths[:, None]) @ (periodic / lengths[:, None]).T
         if np.linalg.det(gram) < SINGULAR**2:
-            raise MetalffError("the periodic cell vectors are linearly dependent: give a cell with a volume")
+            return "the periodic cell vectors are linearly dependent: give a cell with a volume"
     if frame.stress is not None and not abs(np.linalg.det(frame.cell)):
-        raise MetalffError("a stress is given, but the cell has no volume: give all three cell vectors, or take the stress out")
-    return frame
+        return "a stress is given, but the cell has no volume: give all three cell vectors, or take the stress out"
+    return ""
 
 
 def remarks(dataset: Dataset) -> list[str]:

@@ -83,10 +83,7 @@ def _file(path, text, source, group, factor) -> list[Frame]:
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise MetalffError(f"{where}: not an entry of FitSNAP with AtomTypes, Positions, Lattice, Energy and Forces ({error!r})") from None
-        try:
-            frames.append(check_frame(frame))
-        except MetalffError as error:
-            raise MetalffError(f"{where}: {error}") from None
+        frames.append(check_frame(frame, where))
     if not frames:
         raise MetalffError(f"{path} holds no entries")
     return frames

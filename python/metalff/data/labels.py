@@ -262,10 +262,7 @@ class Labels:
         if "group" not in structure:
             structure["group"] = group_of(header)
         frame = Frame(energy=energy, forces=forces, stress=stress, **structure)
-        try:
-            return check_frame(frame)
-        except MetalffError as error:
-            raise MetalffError(f"{where}: {error}") from None
+        return check_frame(frame, where)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -84,10 +84,7 @@ def _frame(path, index, entry) -> Frame:
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise MetalffError(f"{where}: not an mlearn entry with structure, energy and forces ({error!r})") from None
-    try:
-        return check_frame(frame)
-    except MetalffError as error:
-        raise MetalffError(f"{where}: {error}") from None
+    return check_frame(frame, where)
 
 
 def _describe_mlearn(entry) -> dict:

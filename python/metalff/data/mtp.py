@@ -121,10 +121,7 @@ def _frame(where, block, elements, guess, factor, said, source, index) -> Frame:
         source=source,
         index=index,
     )
-    try:
-        return check_frame(frame)
-    except MetalffError as error:
-        raise MetalffError(f"{where}: {error}") from None
+    return check_frame(frame, where)
 
 
 def _is_vector(line: str) -> bool:

@@ -174,10 +174,7 @@ def arrays_to_dataset(path, symbols, positions, cells, energies, forces, virials
             source=path.name,
             index=k,
         )
-        try:
-            frames.append(check_frame(frame))
-        except MetalffError as error:
-            raise MetalffError(f"{path}: frame {k}: {error}") from None
+        frames.append(check_frame(frame, f"{path}: frame {k}"))
     if not frames:
         raise MetalffError(f"{path} holds no frames")
     return Dataset(path.name, tuple(frames))
