@@ -1,6 +1,7 @@
 """extxyz: what is written is read back exactly; every kind of bad file gets its own sentence."""
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -130,6 +131,9 @@ NEGATIVE_CONTROLS = {
     "kcal": (text(HEADER + " force_units=kcal/mol/A"), "force_units=kcal/mol/A in the header"),
     "not extxyz": ("LAMMPS data file\n\n2 atoms\n", "expected a number of atoms, found 'LAMMPS data file'"),
     "empty": ("", "holds no frames"),
+    "no atoms": ("0\n" + HEADER + "\n", "0 is no number of atoms"),
+    "absurdly many atoms": (text(count=10**20), "100000000000000000000 is no number of atoms"),
+    "cell in metres": (text(HEADER.replace("4 0 0 0 4 0 0.5 0 4", "4e-10 0 0 0 4e-10 0 0 0 4e-10")), "is that of no crystal; is the cell in Å"),
     "gap": (text() + "\n" + text(), "an empty line where a number of atoms belongs"),
     "binary": (b"\xff\xfe\x00\x80", "not a text file"),
 }
@@ -144,9 +148,28 @@ def test_refuses(case, tmp_path):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("words", ["units=eV", 'unit="eV, Angstrom"', "energy_unit=eV force_unit=eV/Å", "stress_unit=eV/A^3", "units=metal"])
+@pytest.mark.parametrize("words", ["units=eV", 'unit="eV, Angstrom"', "energy_unit=eV force_unit=eV/Å", "stress_unit=eV/A^3", "units=metal", "units=eV/Angstroms", "energy_unit=electronvolt", "force_unit=eV·Å⁻¹"])
 def test_own_units_may_be_declared(words, tmp_path):
     assert len(data.read(saved(tmp_path, text(f"{HEADER} {words}")))) == 1
+
+
+OTHER_UNITS = """energy_unit=eV/atom REF_energy_unit=Hartree dft_force_units=Ha/Bohr pos_unit=bohr cell_units=nm pressure_unit=kbar stress_unit=eV
+virial_unit=eV/A^3 force_unit="10^-3 eV/A" force_unit="eV/A^2" units="eV, bohr" """
+
+
+@pytest.mark.parametrize("words", re.findall(r'\w+=(?:"[^"]*"|\S+)', OTHER_UNITS))
+def test_other_units_are_refused_whatever_their_key(words, tmp_path):
+    with pytest.raises(MetalffError, match="in the header; convert the file to eV and Å"):
+        data.read(saved(tmp_path, text(f"{HEADER} {words}")))
+
+
+def test_an_empty_value_takes_nothing_of_the_next_key(tmp_path):
+    """ASE writes ``config_type= `` for an empty string, and quotes within strings as backslash and quote."""
+    frame = data.read(saved(tmp_path, text(f'config_type= stress="1 2 3 4 5 6" comment= weight=0.5 {HEADER}'))).frames[0]
+    assert frame.group == "" and frame.stress[0, 0] == 1 and frame.weight == 0.5
+    words = f'{HEADER} note="INCAR \\"x\\" weight=5 temperature=7 energy=99"'
+    frame = data.read(saved(tmp_path, text(words))).frames[0]
+    assert frame.energy == -7.5 and frame.weight == 1 and frame.temperature is None
 
 
 DAMAGES = [lambda raw: raw[:-20], lambda raw: b"no gzip" + raw, lambda raw: raw[:15] + b"\x00\xff" + raw[17:]]

@@ -197,6 +197,17 @@ def test_labels_in_a_database(some, tmp_path):
         data.read(tmp_path / "b.db")
 
 
+def test_labels_of_info_and_calculator_must_agree(some, tmp_path):
+    """Labels in ``info`` are no less labels where they are arrays of one number, or have the names of results."""
+    atoms = some.frames[0].to_atoms()
+    results = {"energy": -99.0, "forces": np.zeros((len(atoms), 3))}
+    for k, info in enumerate(({"REF_energy": np.array([-7.0])}, {"energy": -7.0})):
+        atoms.calc, atoms.info = SinglePointCalculator(atoms, **results), info
+        ase.io.write(tmp_path / f"{k}.traj", [atoms])
+        with pytest.raises(MetalffError, match="are two sets of labels that disagree"):
+            data.read(tmp_path / f"{k}.traj")
+
+
 def test_structures_without_labels(tmp_path):
     ase.io.write(tmp_path / "bare.traj", [data.load("zuo2020-Mo", "test").frames[0].to_atoms()])
     with pytest.raises(MetalffError, match="bare.traj: frame 0: no energy in the header"):
@@ -250,6 +261,8 @@ REFUSED = {
     "FitSNAP, short forces": ("Ta.json", entry(Forces=[[0, 0, 0]]), "entry 0: not an entry of FitSNAP"),
     "FitSNAP, cut": ("Ta.json", entry()[:-90], "not valid JSON of FitSNAP"),
     "FitSNAP, flat cell": ("Ta.json", entry(Lattice=[[4, 0, 0], [8, 0, 0], [0, 0, 4]]), "entry 0: the periodic cell vectors are linearly dependent"),
+    "FitSNAP without data": ("Ta.json", '{"Dataset": {"Data": null}}', "not valid JSON of FitSNAP"),
+    "JSON without end": ("a.json", "[" * 200000, "not valid JSON"),
     "an empty file": ("frames.traj", "", "frames.traj: ASE cannot read it as trajectory of ASE"),
     "elements where they are named": ("a.xyz[elements=Cu]", "x", "elements=… is for .cfg of MLIP"),
 }

@@ -165,3 +165,23 @@ def test_free_atoms_need_no_forces(case, tmp_path):
     (tmp_path / "two.xyz").write_text(LONE["mace's own"].replace("1\n", "2\n", 1) + "Cu 0 0 2\n")
     with pytest.raises(MetalffError, match="no forces among the columns"):
         data.read(tmp_path / "two.xyz")
+
+
+def test_free_atoms_beside_named_keys(tmp_path):
+    path = tmp_path / "iso.xyz"
+    path.write_text(f"1\nconfig_type=IsolatedAtom E_x=-0.2 Properties=species:S:1:pos:R:3\nCu 0 0 0\n2\n{CELL} E_x=-7 Properties=species:S:1:pos:R:3:F_x:R:3\nCu 0 0 0 0.1 0 0\nCu 0 0 2 -0.1 0 0\n")
+    assert [frame.energy for frame in data.read(path, Keys("E_x", "F_x"))] == [-0.2, -7]
+
+
+def test_frames_of_one_file_have_labels_of_one_family(tmp_path):
+    first = file(tmp_path, "REF_energy=-7", "REF_forces:R:3").read_text()
+    path = tmp_path / "mixed.xyz"
+    path.write_text(first + file(tmp_path, "energy=-6").read_text())
+    with pytest.raises(MetalffError, match=r"frame 1 .*labels are energy here, but REF_energy in frame 0"):
+        data.read(path)
+    path.write_text("1\nenergy=-0.2 Properties=species:S:1:pos:R:3\nCu 0 0 0\n" + first)
+    assert len(data.read(path)) == 2
+
+
+def test_a_stress_that_vanishes_need_not_be_symmetric(tmp_path):
+    assert data.read(file(tmp_path, 'energy=-7 stress="1e-6 2e-7 0 0 1e-6 0 0 0 1e-6"')).frames[0].stress is not None

@@ -23,6 +23,9 @@ CLOSE = 1.0
 CUTOFF = 6.0
 """Å, of usual models: an atom that sees none within it is free."""
 
+SHORTEST_VECTOR = 0.5
+"""Å; no atom is that close to its own image."""
+
 LARGE_PRESSURE = 5.0
 """GPa; a mean pressure of a set beyond this is worth a word."""
 
@@ -65,6 +68,8 @@ def _reason(frame: Frame) -> str:
         gram = (periodic / lengths[:, None]) @ (periodic / lengths[:, None]).T
         if np.linalg.det(gram) < SINGULAR**2:
             return "the periodic cell vectors are linearly dependent: give a cell with a volume"
+        if lengths.min() < SHORTEST_VECTOR:
+            return f"a periodic cell vector of {lengths.min():.3g} Å is that of no crystal; is the cell in Å?"
     if frame.stress is not None and not abs(np.linalg.det(frame.cell)):
         return "a stress is given, but the cell has no volume: give all three cell vectors, or take the stress out"
     return ""

@@ -40,7 +40,7 @@ def read_fitsnap(path, keys: Keys = NO_KEYS) -> Dataset:
     if not path.is_dir():
         return Dataset(path.name, tuple(_file(path, text_of(path), path.name, "", keys.stress_factor)))
     frames = []
-    for file in sorted(path.rglob("*.json")):
+    for file in sorted(file for file in path.rglob("*.json") if not file.name.startswith("._")):  # resource forks of macOS
         group = file.parent.relative_to(path).as_posix()
         group, source = "" if group == "." else group, f"{path.name}/{group}" if group != "." else path.name
         found = _file(file, text_of(file), source, group, keys.stress_factor)
@@ -56,13 +56,13 @@ def _file(path, text, source, group, factor) -> list[Frame]:
         lines.pop(0)
     try:
         content = json.loads("\n".join(lines))["Dataset"]
-        entries = content["Data"]
+        entries = list(content["Data"])
         units = {key: STYLES[key][str(content.get(key, DEFAULT.get(key, next(iter(STYLES[key]))))).lower()] for key in STYLES}
     except KeyError as error:
         style = next((content[key] for key in STYLES if key in content and str(content[key]).lower() == error.args[0]), None) if "content" in locals() else None
         reason = f"the unit {style} is not read" if style else f"{error.args[0]} is missing"
         raise MetalffError(f"{path}: {reason}; give a file of FitSNAP in eV, Å, and stresses in bar, kB or GPa") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise MetalffError(f"{path}: not valid JSON of FitSNAP ({str(error)[:80]}); is the file truncated?") from None
     frames = []
     for index, entry in enumerate(entries):
@@ -76,7 +76,7 @@ def _file(path, text, source, group, factor) -> list[Frame]:
                 pbc=np.ones(3, bool),
                 energy=float(entry["Energy"]),
                 forces=np.array(entry["Forces"], float).reshape(len(types), 3),
-                stress=-factor * units["StressStyle"] * np.array(entry["Stress"], float).reshape(3, 3) if "Stress" in entry else None,
+                stress=-factor * units["StressStyle"] * np.array(entry["Stress"], float).reshape(3, 3) if entry.get("Stress") is not None else None,
                 group=group,
                 source=source,
                 index=index,

@@ -40,6 +40,9 @@ VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
 ASYMMETRY = 0.05
 """Of a stress, relative to its largest component; more is no stress in the order xx xy xz yx …"""
 
+LEAST_ASYMMETRY = 1e-4
+"""eV/Å³; less is what codes leave of a stress that vanishes."""
+
 AGREE = {"energy": (1e-4, 1e-6), "forces": (1e-3, 1e-4), "stress": (1e-4, 1e-2)}
 """Absolute (eV, eV/Å, eV/Å³) and relative difference below which two families say the same: what writing with few digits makes."""
 
@@ -220,7 +223,7 @@ class Labels:
 
     def __init__(self, name: str, keys: Keys = NO_KEYS):
         self.name, self.keys, self.spelling = name, keys, {}
-        self._plans, self._left_out, self._notes = {}, {}, {}
+        self._plans, self._left_out, self._notes, self._family = {}, {}, {}, None
 
     def frame(self, where: str, header: dict, columns: dict, **structure) -> Frame:
         """A frame.
@@ -235,7 +238,8 @@ class Labels:
             MetalffError: as ``plan`` and ``check_frame``; a value that is no number; labels that contradict each other.
         """
         if len(structure["numbers"]) == 1:  # the forces on a free atom are zero, and are often left out
-            columns = columns if any(MEANINGS.get(key, " ")[0] == "forces" for key in columns) else columns | _lone(header)
+            named = {self.keys.forces.lower()} if self.keys.forces else {key for key in columns if MEANINGS.get(key, " ")[0] == "forces"}
+            columns = columns if named & set(columns) else columns | _lone(header, self.keys)
         signature = (tuple(header), tuple(columns))
         if signature not in self._plans:
             try:
@@ -243,6 +247,8 @@ class Labels:
             except MetalffError as error:
                 raise MetalffError(f"{where}: {error}") from None
             self._left_out |= dict.fromkeys(self._plans[signature].left_out)
+            if len(structure["numbers"]) > 1:
+                self._one_family(where, self._plans[signature].keys)
         found = self._plans[signature]
         cell = structure["cell"]
         forces = columns[found.keys["forces"]]
@@ -276,6 +282,17 @@ class Labels:
             notes.append(f"{self.name}: left out, for the labels are those of another name: {', '.join(map(spelt, families))}; {options} would take them")
         return (*notes, *self._notes.values())
 
+    def _one_family(self, where, keys) -> None:
+        """Labels of all frames must be of one family; a free atom may have another."""
+        family = MEANINGS.get(keys["energy"], ("", keys["energy"]))[1]
+        if self._family is None:
+            self._family = family, keys["energy"], where.rpartition(": ")[2]
+        elif family != self._family[0]:
+            spelt = _Words(self.spelling)
+            raise MetalffError(
+                f"{where}: labels are {spelt(keys['energy'])} here, but {spelt(self._family[1])} in {self._family[2]}; keep frames of one of them"
+            )
+
     def _stress(self, where, header, keys, cell, pbc):
         found = {name: self.tensor(where, header, keys[name], cell) for name in ("stress", "virial") if name in keys}
         if not found:
@@ -297,8 +314,6 @@ class Labels:
         value = values(where, header, key, 9, 6)
         value = value[VOIGT] if value.size == 6 else value.reshape(3, 3)
         largest = np.abs(value).max()
-        if np.abs(value - value.T).max() > ASYMMETRY * largest > 0:
-            raise MetalffError(f"{where}: {key} is not symmetric; give xx xy xz yx yy yz zx zy zz, or xx yy zz yz xz xy")
         if key in self.keys.named.values():
             is_virial = self.keys.named.get("virial") == key
         else:
@@ -310,6 +325,8 @@ class Labels:
                     return np.zeros((3, 3))
                 raise MetalffError(f"{where}: {key} is given, but the cell has no volume")
             value = -value / volume
+        if np.abs(value - value.T).max() > max(ASYMMETRY * np.abs(value).max(), LEAST_ASYMMETRY):
+            raise MetalffError(f"{where}: {key} is not symmetric; give xx xy xz yx yy yz zx zy zz, or xx yy zz yz xz xy")
         return value * self.keys.stress_factor if self.keys.stress_factor != 1.0 else value
 
     def _compare(self, where, header, columns, quantity, key, other, cell) -> None:
@@ -333,8 +350,10 @@ class Labels:
             )
 
 
-def _lone(header: dict) -> dict:
-    """Forces of one atom, in the family of its energy."""
+def _lone(header: dict, keys: Keys) -> dict:
+    """Forces of one atom, in the family of its energy, or of the name that the user gives."""
+    if keys.forces:
+        return {keys.forces.lower(): np.zeros((1, 3))}
     names = [key.replace(QUANTITIES["energy"][MEANINGS[key][2]], "forces") for key in header if MEANINGS.get(key, " ")[0] == "energy"]
     return {name: np.zeros((1, 3)) for name in names}
 

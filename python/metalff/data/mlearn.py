@@ -52,7 +52,7 @@ def read_mlearn(path) -> Dataset:
     text = text_of(path)
     try:
         entries = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetalffError(f"{path}: not valid JSON ({error}); is the file truncated?") from None
     if not isinstance(entries, list) or not entries:
         raise MetalffError(f"{path}: expected a list of mlearn entries")

@@ -107,10 +107,15 @@ def frame_of_atoms(atoms, where: str, source: str, index: int, labels: Labels) -
     for nested in ("key_value_pairs", "data"):
         said |= said.pop(nested, None) or {}
     header, columns = {}, {}
+    for key in said.keys() & results.keys():
+        if np.shape(said[key]) != np.shape(results[key]) or not np.allclose(said[key], results[key]):
+            raise MetalffError(f"{where}: {key} of the calculator and {key} in info are two sets of labels that disagree; take one out")
     for key, value in (said | atoms.arrays | results).items():
         if key in ("numbers", "positions", "unique_id"):
             continue
         labels.spelling[key.lower()] = key
+        if np.size(value) == 1 and not isinstance(value, str) and np.asarray(value).dtype.kind in "fiub":
+            value = np.asarray(value).item()
         if np.shape(value) == (len(atoms), 3) and not any(word in key.lower() for word in ("stress", "virial")):
             columns[key.lower()] = np.asarray(value)
         elif isinstance(value, (str, int, float, np.number)) or (np.ndim(value) > 0 and np.size(value) in (6, 9)):

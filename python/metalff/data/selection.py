@@ -19,7 +19,7 @@ def divide(spec: str) -> tuple[str, dict]:
     """
     if not spec.endswith("]") or "[" not in spec:
         return spec, {}
-    name, _, inside = spec[:-1].partition("[")
+    name, _, inside = spec[:-1].rpartition("[")
     wanted = {}
     for part in inside.split(","):
         key, equals, value = (word.strip() for word in part.partition("="))

@@ -111,7 +111,7 @@ def _told_apart(specs: list[str], keys: Keys) -> list[Dataset]:
 
 def _read(spec: str, keys: Keys) -> Dataset:
     """A set; keys are those of files, and bundled and imported sets have none to name."""
-    return read(spec, keys if Path(spec).exists() or Path(spec.partition("[")[0]).exists() else NO_KEYS)
+    return read(spec, keys if Path(spec).exists() or Path(spec.rpartition("[")[0]).exists() else NO_KEYS)
 
 
 def _refuse_twice(dataset: Dataset) -> None:
