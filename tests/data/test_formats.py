@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from metalff import data
 from metalff.data import Dataset
-from metalff.data.formats import WRITERS, format_of
+from metalff.data.formats import WRITERS, format_of, lost
 from metalff.data.others import ASE_FORMATS
 from metalff.errors import MetalffError
 
@@ -51,6 +51,21 @@ def test_vasprun(name, tmp_path):
     printed = np.array([line.split()[1:4] for line in text[text.rindex('<varray name="stress"') :].splitlines()[1:4]], float)
     assert np.allclose(dataset.frames[-1].stress, -EV_A3_PER_KBAR * printed, atol=1e-9)
     assert data.read(COMMUNITY / "vasprun.xml.gz").sha256 == dataset.sha256
+
+
+def test_a_cut_vasprun_is_refused(tmp_path):
+    path = unpacked("vasprun.xml.gz", tmp_path)
+    path.write_text(path.read_text()[: int(0.6 * path.stat().st_size)])
+    with pytest.raises(MetalffError, match="the file ends within calculation 7 of 8; it is truncated"):
+        data.read(path)
+
+
+def test_what_a_format_cannot_say_is_said(some, tmp_path):
+    frames = [replace(f, weight=0.5, temperature=300.0, group="a") for f in some]
+    WRITERS["mtp"](frames, tmp_path / "out.cfg")
+    assert lost(frames, "mtp") == [] and [(f.weight, f.temperature, f.group) for f in data.read(tmp_path / "out.cfg")] == [(0.5, 300.0, "a")] * 5
+    assert [s.split(" of ")[0] for s in lost(frames, "deepmd")] == ["weights", "temperatures", "groups, also that"]
+    assert "stress of 4 frames" in lost([replace(f, pbc=np.array([True, True, False])) for f in some], "mtp")[0]
 
 
 def test_movement_of_pwmat(tmp_path):

@@ -110,7 +110,7 @@ def convert(
     stress_factor: StressFactor = None,
 ) -> None:
     from metalff.data import join, read
-    from metalff.data.formats import WRITERS, format_of
+    from metalff.data.formats import WRITERS, format_of, lost
     from metalff.errors import nearest
 
     if len(specs) < 2:
@@ -119,11 +119,15 @@ def convert(
     format = format or format_of(out)
     if format not in WRITERS:
         raise MetalffError(f"--format {format}{nearest(format or '', WRITERS)}: give {', '.join(WRITERS)}" if format else f"{out}: say --format: {', '.join(WRITERS)}")
+    if out.suffix == ".gz":
+        raise MetalffError(f"{out}: written as plain text; leave .gz out, and pack it afterwards")
     if out.exists() and (not force or out.is_dir()):
         raise MetalffError(f"{out} exists; choose another name" + ("" if out.is_dir() else " or add --force"))
     keys = keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor)
     dataset = join([read(spec, keys) for spec in sources])
     WRITERS[format](dataset.frames, out)
+    for sentence in lost(dataset.frames, format):
+        typer.echo(f"note: {sentence}", err=True)
     typer.echo(f"{len(dataset)} frames: {out} ({format})")
 
 

@@ -83,6 +83,22 @@ WRITERS = {"extxyz": write_extxyz, "gpumd": write_gpumd, "deepmd": deepmd.write_
 """Formats that ``metalff data convert`` writes, each with a function of frames and path."""
 
 
+def lost(frames, format: str) -> list[str]:
+    """What a format cannot say of these frames, in sentences."""
+    found = []
+    if format == "deepmd":
+        for what, has in (
+            ("weights", lambda f: f.weight != 1.0),
+            ("temperatures", lambda f: f.temperature is not None),
+            ("groups, also that of free atoms", lambda f: f.group),
+        ):
+            if count := sum(map(bool, map(has, frames))):
+                found.append(f"{what} of {count} frames are left out: folders of deepmd-kit have no place for them")
+    if format == "mtp" and (count := sum(f.stress is not None and not f.pbc.all() for f in frames)):
+        found.append(f"the stress of {count} frames that are not periodic in all directions is left out: .cfg has only periodic cell vectors")
+    return found
+
+
 def format_of(path: Path) -> str | None:
     """The format of a name to be written; None where it says none."""
     if path.name == "train.xyz" or path.name == "test.xyz":

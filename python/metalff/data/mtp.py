@@ -118,6 +118,8 @@ def _frame(where, block, elements, guess, factor, said, source, index) -> Frame:
         forces=np.array([list(map(float, atoms[f"f{c}"])) for c in "xyz"]).T,
         stress=factor * virial / volume if virial is not None and volume else None,
         group=" ".join(features.get("group", features.get("config_type", ()))),
+        temperature=float(features["temperature"][0]) if "temperature" in features else None,
+        weight=float(features.get("weight", ("1",))[0]),
         source=source,
         index=index,
     )
@@ -145,6 +147,10 @@ def write_cfg(frames, path) -> None:
             if frame.stress is not None:
                 virial = -frame.stress * abs(np.linalg.det(frame.cell))
                 lines += [f" PlusStress:  {' '.join(VOIGT)}", f"    {_words([virial[PLACES[name]] for name in VOIGT])}"]
+            if frame.weight != 1.0:
+                lines.append(f" Feature   weight      {float(frame.weight)!r}")
+            if frame.temperature is not None:
+                lines.append(f" Feature   temperature {float(frame.temperature)!r}")
             if frame.group:
                 lines.append(f" Feature   group       {frame.group}")
             lines += [" Feature   elements    " + " ".join(chemical_symbols[z] for z in numbers), "END_CFG", ""]
