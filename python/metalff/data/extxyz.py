@@ -14,21 +14,7 @@ from metalff.data.text import Cut, text_lines
 from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 
-UNIT_KEY = re.compile(r"(.*?)[-_]?units?$")
-ENERGY, LENGTH = {"ev", "electronvolt", "electronvolts"}, {"å", "a", "ang", "angs", "angstrom", "angstroms"}
 MOST_ATOMS = 10**9
-SYSTEMS = {"metal", "ase"}
-"""Names of systems of units that consist of eV and Å."""
-POWERS = {"energy": (1, 0), "force": (1, -1), "stress": (1, -3), "pressure": (1, -3), "virial": (1, 0), "length": (0, 1)}
-"""Powers of eV and Å in the unit of a quantity."""
-QUANTITIES_OF_UNITS = {
-    "energy": ("energy", "energies"),
-    "force": ("force", "forces"),
-    "stress": ("stress", "stresses"),
-    "pressure": ("pressure",),
-    "virial": ("virial", "virials"),
-    "length": ("length", "lengths", "pos", "position", "positions", "distance", "distances", "lattice", "cell", "coordinates", "coords"),
-}
 PAIR = re.compile(
     r"""(?:(?<=\s)|^)([^\s=]+)\s*=(?:\s+(?=[^\s="'{\[]+\s*=)|\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[.*?\](?=\s|$)|\S+))"""
 )
@@ -167,32 +153,11 @@ def _frame(where, header, body, source, index, labels) -> Frame:
         labels.spelling[key.lower()] = key
     if len(info) < len(pairs):
         _refuse_contradictions(where, pairs)
-    for key, value in info.items():
-        if (found := UNIT_KEY.fullmatch(key)) and not _is_ours(found[1], value):
-            raise MetalffError(f"{where}: {labels.spelling[key]}={value} in the header; convert the file to eV and Å, and their quotients")
     columns, numbers, positions = _columns(where, info.get("properties", "species:S:1:pos:R:3"), body, labels)
     cell = values(where, info, "lattice", 9, name="Lattice").reshape(3, 3) if "lattice" in info else np.zeros((3, 3))
     return labels.frame(
         where, info, columns, numbers=numbers, positions=positions, cell=cell, pbc=_pbc(where, info), source=source, index=index
     )
-
-
-def _is_ours(quantity: str, value: str) -> bool:
-    """Whether a unit is that of MetalFF; of a quantity by its powers of eV and Å, else only made of them."""
-    names = set(re.split(r"[-_]", quantity))
-    known = next((q for q, words in QUANTITIES_OF_UNITS.items() if names & set(words)), None)
-    if value.strip().lower() in SYSTEMS:
-        return True
-    powers, over = [0, 0], 1
-    for sign, word, power in re.findall(r"([/*·,;\s]*)([^\W\d_]+)\^?\**(-?\d+|[⁻¹²³]+)?", value):
-        exponent = int((power or "1").translate(str.maketrans("⁻¹²³", "-123")))
-        over = -1 if "/" in sign else 1 if known is None else over
-        if word.lower() not in ENERGY | LENGTH:
-            return False
-        powers[word.lower() in LENGTH] += over * exponent
-    if re.search(r"(?<![\^\w*-])\d", value.replace("**", "^")):  # a factor such as 10^-3
-        return False
-    return known is None or tuple(powers) == POWERS[known]
 
 
 def _refuse_contradictions(where, pairs) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from metalff.data import units
 from metalff.data.checks import check_frame
 from metalff.data.frame import Frame
 from metalff.errors import MetalffError, nearest
@@ -143,7 +144,7 @@ def plan(header: tuple[str, ...], columns: tuple[str, ...], keys: Keys = NO_KEYS
                 if quantity in chosen and name != chosen[quantity] and name != FREE and not (asked and other != family) and quantity not in asked:
                     rivals.append((quantity, chosen[quantity], name))
     taken = set(chosen.values()) | {other for _, _, other in rivals} | {FREE}
-    left = [key for key in header if key not in taken and key not in STRUCTURE and not key.endswith(("unit", "units"))]
+    left = [key for key in header if key not in taken and key not in STRUCTURE and not units.declares(key)]
     for key in columns:
         if MEANINGS.get(key, ("forces",))[0] != "forces":  # energies and stresses of single atoms are no labels
             left.append(f"{key} (per atom)")
@@ -240,6 +241,10 @@ class Labels:
         if len(structure["numbers"]) == 1:  # the forces on a free atom are zero, and are often left out
             named = {self.keys.forces.lower()} if self.keys.forces else {key for key in columns if MEANINGS.get(key, " ")[0] == "forces"}
             columns = columns if named & set(columns) else columns | _lone(header, self.keys)
+        for key in filter(units.declares, header):
+            if not units.are_ours(key, str(header[key])):
+                spelt = self.spelling.get(key, key)
+                raise MetalffError(f"{where}: {spelt}={header[key]} in the header; convert the file to eV and Å, and their quotients")
         signature = (tuple(header), tuple(columns))
         if signature not in self._plans:
             try:

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from metalff.data.text import text_of
 from metalff.data.checks import check_frame
 from metalff.data.frame import Dataset, Frame
+from metalff.data.text import text_of
 from metalff.errors import MetalffError
 
 EV_A3_PER_KBAR = 1.0 / 1602.176634

@@ -1,6 +1,7 @@
 """Parts of a set, ``zuo2020-Mo:train[temperature=300|1000,group=aimd]``, and sets joined to one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from metalff.data.frame import Dataset
 from metalff.data.labels import NO_KEYS, Keys
@@ -34,6 +35,11 @@ def divide(spec: str) -> tuple[str, dict]:
             example = {"temperature": "kelvin, as in temperature=300|1000", "frames": "a range, as in frames=0:100"}.get(key, "a number")
             raise MetalffError(f"{spec}: {key}={value} cannot be read; give {example}") from None
     return name, wanted
+
+
+def whole_of(spec: str) -> str:
+    """A spec without its brackets; a path may have some of its own."""
+    return spec if Path(spec).exists() else divide(spec)[0]
 
 
 def reading(wanted: dict, keys: Keys = NO_KEYS) -> tuple[Keys, tuple[str, ...]]:

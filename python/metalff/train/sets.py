@@ -5,6 +5,7 @@ from pathlib import Path
 
 from metalff.data import NO_KEYS, Dataset, Keys, join, read
 from metalff.data.checks import duplicates
+from metalff.data.selection import whole_of
 from metalff.data.sources import check_offsets, check_units, find_offsets, shared_elements, source_of, subtract
 from metalff.data.stresses import judge
 from metalff.errors import MetalffError, nearest
@@ -97,11 +98,11 @@ def _told_apart(specs: list[str], keys: Keys) -> list[Dataset]:
     """The sets; frames of files of one name in two folders name the folder as well, for they are two sources."""
     folders = {}
     for spec in specs:
-        path = Path(spec.partition("[")[0]).resolve()
+        path = Path(whole_of(spec)).resolve()
         folders.setdefault(path.name, set()).add(path.parent)
     found = []
     for spec in specs:
-        dataset, path = _read(spec, keys), Path(spec.partition("[")[0]).resolve()
+        dataset, path = _read(spec, keys), Path(whole_of(spec)).resolve()
         if len(folders[path.name]) > 1:
             source = f"{path.parent.name}/{path.name}"
             dataset = replace(dataset, frames=tuple(replace(frame, source=source) for frame in dataset))
@@ -111,7 +112,7 @@ def _told_apart(specs: list[str], keys: Keys) -> list[Dataset]:
 
 def _read(spec: str, keys: Keys) -> Dataset:
     """A set; keys are those of files, and bundled and imported sets have none to name."""
-    return read(spec, keys if Path(spec).exists() or Path(spec.rpartition("[")[0]).exists() else NO_KEYS)
+    return read(spec, keys if Path(whole_of(spec)).exists() else NO_KEYS)
 
 
 def _refuse_twice(dataset: Dataset) -> None:

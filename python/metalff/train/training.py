@@ -9,6 +9,7 @@ from ase.data import atomic_numbers
 
 from metalff import environments
 from metalff.data import Dataset, write_extxyz
+from metalff.data.outliers import energies_above_line, hints, limited
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.train.configuration import FAMILIES, Training
@@ -17,7 +18,6 @@ from metalff.train.description import describe_training
 from metalff.train.free_atoms import SAME, taken_out
 from metalff.train.free_atoms import sentence as free_atoms_sentence
 from metalff.train.learnt import pressure_sentence
-from metalff.data.outliers import energies_above_line, hints, limited
 from metalff.train.process import Process, claim
 from metalff.train.splits import BLOCK, Fold, cut, held_out, refuse_same
 from metalff.train.weights import weighted
