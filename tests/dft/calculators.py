@@ -9,17 +9,19 @@ from ase.calculators.emt import EMT
 
 
 class Slow(EMT):
-    """Takes its time, and notes each calculation in a file."""
+    """Takes its time, or waits until a file exists, and notes each calculation in a file."""
 
-    def __init__(self, seconds=0.0, log=None):
+    def __init__(self, seconds=0.0, log=None, until=None):
         super().__init__()
-        self.seconds, self.log = seconds, log
+        self.seconds, self.log, self.until = seconds, log, until
 
     def calculate(self, *arguments, **keywords):
         if self.log:
             with open(self.log, "a") as stream:
                 stream.write("one\n")
         time.sleep(self.seconds)
+        while self.until and not os.path.exists(self.until):
+            time.sleep(0.05)
         super().calculate(*arguments, **keywords)
 
 

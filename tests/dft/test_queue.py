@@ -50,12 +50,13 @@ def test_a_second_run_labels_nothing_again_also_without_the_loose_files(plan, me
 
 
 def test_killed_manager_loses_no_label_and_begins_none_twice(plan, metalff, structures, tmp_path):
-    log = tmp_path / "log"
-    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 1.5, "log": str(log)}}))
+    log, ends = tmp_path / "log", tmp_path / "ends"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(log)}}))
     manager = metalff("dft", "run", tmp_path / "queue", "--workers", 2, wait=False)
     until(lambda: count(log) == 2)
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
+    ends.touch()
     assert metalff("dft", "run", tmp_path / "queue", "--workers", 2).returncode == 0
     assert count(log) == 5  # the two that went on alone were not begun again
     labels_are_emt(data.read(tmp_path / "queue" / "sets" / "copper"), structures[1])
@@ -98,8 +99,8 @@ def test_interrupted_run_gives_its_labels_back(plan, metalff, tmp_path):
 
 
 def test_background_stop_pause(plan, metalff, tmp_path):
-    log = tmp_path / "log"
-    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 2, "log": str(log)}}))
+    log, ends = tmp_path / "log", tmp_path / "ends"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 1, "until": str(ends), "log": str(log)}}))
     folder = tmp_path / "queue"
     started = metalff("dft", "run", folder, "--background", "--workers", 1, "--nice", 19)
     assert started.returncode == 0 and "at work on" in started.stdout
@@ -113,7 +114,8 @@ def test_background_stop_pause(plan, metalff, tmp_path):
     state = lambda: open(f"/proc/{pid}/stat").read().rpartition(") ")[2][0]  # noqa: E731
     until(lambda: state() == "T")
     begun = count(log)
-    time.sleep(2.5)
+    ends.touch()
+    time.sleep(2)
     assert count(log) == begun and "paused" in metalff("dft", "status", folder).stdout
     metalff("dft", "resume", folder)
     until(lambda: count(log) > begun)
@@ -186,8 +188,8 @@ def test_crash_is_a_failure_at_once(plan, metalff, tmp_path, number, sentence):
 
 
 def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, tmp_path):
-    folder = tmp_path / "queue"
-    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 4, "log": str(tmp_path / "log")}}))
+    folder, ends = tmp_path / "queue", tmp_path / "ends"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(tmp_path / "log")}}))
     metalff("dft", "pause", folder)
     manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
     until(lambda: count(tmp_path / "log"))
@@ -197,6 +199,7 @@ def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, t
     until(lambda: control.locked(folder / "work" / control.STOPPING))
     refused = metalff("dft", "run", folder)
     assert refused.returncode == 1 and "is being stopped" in refused.stderr
+    ends.touch()
     assert stopping.wait(30) == 0 and count(tmp_path / "log") == 1
 
 
@@ -213,13 +216,14 @@ def test_labels_that_another_process_packs_are_no_failures(plan, metalff, struct
 
 
 def test_run_wakes_labels_that_sleep_without_a_manager(plan, metalff, tmp_path):
-    folder, log = tmp_path / "queue", tmp_path / "log"
-    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 3, "log": str(log)}}))
+    folder, log, ends = tmp_path / "queue", tmp_path / "log", tmp_path / "ends"
+    metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(log)}}))
     manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
     until(lambda: count(log))
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
     metalff("dft", "pause", folder)
+    ends.touch()
     assert metalff("dft", "run", folder).returncode == 0 and count(log) == 5
 
 
