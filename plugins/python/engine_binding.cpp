@@ -1,7 +1,5 @@
 // metalff._engine: the engine for Python, on numpy arrays.
-#ifdef METALFF_TORCH
 #include "engine/compiled.h"
-#endif
 #include "engine/error.h"
 #include "engine/model.h"
 #include "trainer_binding.h"
@@ -112,14 +110,15 @@ PYBIND11_MODULE(_engine, m)
       .def_readonly("pairs", &Artifact::pairs)
       .def_property_readonly("overlap_distance", &Artifact::overlap_distance);
 
-#ifdef METALFF_TORCH
+  m.def("cached_programs", [](const Artifact &artifact, const std::string &precision, const std::string &device) {
+    return metalff::cached_programs(artifact, make_options(precision, device, 1));
+  });
   m.def("cache_key", [](const Artifact &artifact, const std::string &precision, const std::string &device) {
     return metalff::cache_key(artifact, make_options(precision, device, 1));
   });
   m.def("payload_name", [](const Artifact &artifact, const std::string &precision) {
     return metalff::payload_name(artifact, make_options(precision, "cpu", 1));
   });
-#endif
 
   m.def("describe_device", &metalff::describe_device, py::arg("device"));
 

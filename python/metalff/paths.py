@@ -1,5 +1,6 @@
 """Where installed files, the cache and the environments are; atomic writes."""
 
+import errno
 import os
 import sys
 import tempfile
@@ -23,6 +24,25 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metalff"
 
 
+def umask() -> int:
+    """The permissions that this process takes away from what it makes."""
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder and those above it, each as the umask has it, but writable by its owner alone."""
+    if path.is_dir():
+        return
+    private_folder(path.parent)
+    try:
+        path.mkdir(mode=0o755)
+    except FileExistsError as error:
+        if not path.is_dir():  # else another process was first
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+
+
 def data_dir() -> Path:
     """``$METALFF_HOME``, else ``$XDG_DATA_HOME/metalff``, else ``~/.local/share/metalff``."""
     if "METALFF_HOME" in os.environ:
@@ -41,9 +61,7 @@ def atomic_write(path, mode: str = "w"):
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(tmp, 0o666 & ~umask)
+        os.chmod(tmp, 0o666 & ~umask())
         os.replace(tmp, path)
     except BaseException:
         Path(tmp).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ All but ``cg`` and ``terms`` are polynomials of second degree in mace's paramete
 import json
 
 import torch
-from contract import safetensors
+from program import safetensors
 from mace import modules
 
 FORMAT = 1

@@ -4,7 +4,6 @@ import hashlib
 import json
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 from metalff.artifact import Manifest, Training
@@ -89,7 +88,7 @@ def deploy(
         file, attribute = module_of(source)
     if weights and not Path(weights).is_file():
         raise MetalffError(f"'{weights}' does not exist or is not a file: check --weights")
-    given = [attribute, metadata.version("torch"), json.dumps(arguments or {})]
+    given = [attribute, json.dumps(arguments or {})]
     given += [str(Path(weights).resolve())] if weights else []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
