@@ -24,6 +24,26 @@ MARGIN = 1.0
 """Å between the outermost atom and the box face in a direction that is not periodic."""
 
 
+def as_word(path) -> str:
+    """A path as one word of a LAMMPS input, quoted where it must be.
+
+    Raises:
+        MetalffError: LAMMPS cannot take it: a character that is not ASCII (it replaces these) or not printable, or both kinds of quotes.
+    """
+    text = str(path)
+    for character in text:
+        if not (" " <= character <= "~"):
+            name = f"'{character}'" if character.isprintable() else f"{ascii(character)} (not printable)"
+            shown = text if text.isprintable() else ascii(text)
+            raise MetalffError(f"the path {shown} holds the character {name}, which LAMMPS cannot take: rename the file or its folder")
+    if re.fullmatch(r"[\w*./+=,:@^~-]+", text):
+        return text
+    quote = "'" if '"' in text else '"'
+    if quote in text:
+        raise MetalffError(f"the path {text} holds both kinds of quotes, which LAMMPS cannot take: rename the file or its folder")
+    return f"{quote}{text}{quote}"
+
+
 def lmp_executable() -> Path:
     """``$METALFF_LMP``, else ``lmp`` of this Python environment, else ``lmp`` on the PATH.
 

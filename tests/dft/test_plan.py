@@ -121,7 +121,7 @@ def test_bad_plans(tmp_path, content, sentence):
     assert "\n" not in str(error.value) and not (tmp_path / "dft").exists()
 
 
-@pytest.mark.parametrize("text, sentence", [("parts: [", "is no YAML"), ("- 1", "expected keys"), ("", "expected keys")])
+@pytest.mark.parametrize("text, sentence", [("parts: [", "is not YAML"), ("- 1", "must hold keys and values"), ("", "must hold keys and values")])
 def test_plans_that_are_none(tmp_path, text, sentence):
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(MetalffError, match=sentence):

@@ -12,6 +12,7 @@ import typer
 
 from metalff.cli.options import LABELS, keys_of
 from metalff.errors import MetalffError
+from metalff.yaml_file import parse, read_yaml
 
 
 def option(kind, text: str, *names: str):
@@ -162,7 +163,7 @@ def train_family(
         raise MetalffError(f"--block {block}: give a positive number of frames")
     sets = gather(data, valid_data or [], offsets, keys_of(**labels), stresses=given.get("stress_weight") != 0)
     values = {"elements": sets.train.elements, "threads": len(os.sched_getaffinity(0))}
-    values |= from_file(config) if config else {}
+    values |= read_yaml(config) if config else {}
     values |= given
     files = {}
     if module:
@@ -275,16 +276,14 @@ def symbols(text: str) -> list[str]:
 
 def overrides(words: list[str]) -> dict:
     """``KEY=VALUE`` as keys and values, as in a YAML file."""
-    import yaml
-
     found = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals and value):
             raise MetalffError(f"--set {word}: give KEY=VALUE, such as num_bessels=6")
         try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key.strip()] = parse(value)
+        except ValueError:
             raise MetalffError(f"--set {word}: the value cannot be read; write it as in a YAML file") from None
     return found
 
@@ -299,14 +298,3 @@ def free_atoms(text: str) -> str | dict[str, float]:
         raise MetalffError(f"--e0 {text}: give energies of free atoms in eV such as Cu=-0.2,Al=-0.1") from None
 
 
-def from_file(path: Path) -> dict:
-    """Keys and values of a YAML file."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise MetalffError(f"{path} is not a readable YAML file") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise MetalffError(f"{path} must hold keys and values such as channels: 16")
-    return content

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
-from metalff.lammps import potentials_dir
+from metalff.lammps import as_word, potentials_dir
 from metalff.paths import shared
 from metalff.potentials import meam, zhou
 from metalff.potentials.potential import Potential, sha256_of
@@ -148,7 +148,7 @@ def _from_files(name: str, entry: Entry, elements) -> Potential:
         sha256=sha256_of(*files),
         elements=elements,
         files=files,
-        pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
+        pair_coeff=tuple(line.format(*map(as_word, files), **words) for line in entry.pair_coeff),
         **fields,
     )
 
@@ -167,7 +167,7 @@ def _from_mlff(name: str, path: Path, elements) -> Potential:
         files=(path,),
         sha256=sha256_of(path),
         pair_style="mlff",
-        pair_coeff=(f"* * {_quoted(path)} {' '.join(elements)}",),
+        pair_coeff=(f"* * {as_word(path)} {' '.join(elements)}",),
         citation=manifest.citation,
         licence=manifest.licence,
         cutoff=manifest.r_max,
@@ -199,7 +199,3 @@ def _chosen(name, available, elements) -> tuple[str, ...]:
         if element not in available:
             raise MetalffError(f"{name} has no parameters for {element}; it is for {' '.join(available)}")
     return tuple(elements or available)
-
-
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
