@@ -1,6 +1,5 @@
 """The worker as a subprocess: progress lines, log, interruption, failure in one sentence."""
 
-import fcntl
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metalff.errors import MetalffError
+from metalff.paths import lock
 
 LOG = "train.log"
 STOPPED = 130
@@ -51,12 +51,12 @@ def claim(out: Path):
     Raises:
         MetalffError: another process trains there (also a worker whose parent was killed, until it has saved).
     """
-    with open(out / ".lock", "w") as lock:
+    with open(out / ".lock", "w") as stream:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(stream.fileno(), out)
         except BlockingIOError:
             raise MetalffError(f"another process trains in {out}; wait until it has ended") from None
-        yield lock.fileno()
+        yield stream.fileno()
 
 
 class Process:
