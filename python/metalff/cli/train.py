@@ -156,9 +156,9 @@ def train_family(
     from metalff.train.splits import BLOCK
 
     given = {key: value for key, value in given.items() if value is not None}
-    for key, parse in (("budget_s", seconds), ("e0", free_atoms), ("elements", symbols)):
+    for key, read in (("budget_s", seconds), ("e0", free_atoms), ("elements", symbols)):
         if isinstance(given.get(key), str):
-            given[key] = parse(given[key])
+            given[key] = read(given[key])
     if block is not None and block < 1:
         raise MetalffError(f"--block {block}: give a positive number of frames")
     sets = gather(data, valid_data or [], offsets, keys_of(**labels), stresses=given.get("stress_weight") != 0)
