@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 from metalff.errors import MetalffError, nearest
 from metalff.paths import name_python
@@ -46,7 +47,8 @@ class Engines:
 
     def __init__(self, path: str, sha256: str, options: dict):
         self.path, self.sha256, self.options = path, sha256, dict(options)
-        self._idle, self._process = [], os.getpid()
+        self._idle: list[Any] = []
+        self._process = os.getpid()
 
     def __deepcopy__(self, memo):
         return self
@@ -104,7 +106,7 @@ class Engines:
         return engine
 
 
-_inherited = []
+_inherited: list[list] = []
 
 
 class _Past:

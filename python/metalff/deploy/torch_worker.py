@@ -1,6 +1,6 @@
 """Check and export a user's module: ``python -P torch_worker.py FILE.py OUT_DIR NAME TORCH ARGUMENTS [WEIGHTS]``.
 
-TORCH is the version that the exported programs must have been made by, ARGUMENTS a JSON object of keyword arguments of NAME, WEIGHTS a
+TORCH is the version that the exported programs must have been made by ('' any), ARGUMENTS a JSON object of keyword arguments of NAME, WEIGHTS a
 safetensors file or a state dict of torch. Runs with any Python that has torch, ase, matscipy and what the module imports. Writes
 ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
@@ -56,7 +56,7 @@ def main():
     file, out, name, expected, arguments = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5]
     weights = Path(sys.argv[6]) if len(sys.argv) > 6 else None
     torch.set_num_threads(1)
-    if torch.__version__.split("+")[0].split(".")[:2] != expected.split("+")[0].split(".")[:2]:
+    if expected and torch.__version__.split("+")[0].split(".")[:2] != expected.split("+")[0].split(".")[:2]:
         sys.exit(f"this Python has torch {torch.__version__}, but MetalFF needs programs of torch {expected}; install that version there")
     try:
         torch.set_default_dtype(torch.float64)
