@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <exception>
 #include <filesystem>
 #include <string>
 
@@ -19,6 +20,18 @@ struct lammpsplugin_t {
 };
 typedef void (*lammpsplugin_regfunc)(lammpsplugin_t *, void *);
 }
+
+namespace LAMMPS_NS {
+
+/// What the library interface catches and hands on to Python: known by this name in every LAMMPS. Not from its header, which wants MPI.
+class LAMMPSException : public std::exception {
+ public:
+  std::string message;
+  explicit LAMMPSException(const std::string &text) : message(text) {}
+  const char *what() const noexcept override { return message.c_str(); }
+};
+
+}    // namespace LAMMPS_NS
 
 namespace metalff {
 
@@ -74,10 +87,13 @@ template <typename Function> Function *open_styles(const std::string &file, cons
   return function;
 }
 
-/// LAMMPS' own error, on all ranks, with this sentence. Does not return.
+/// An error of LAMMPS on all ranks with this sentence: in Python an exception, for lammps_error would end the interpreter, too.
 [[noreturn]] inline void end_command(void *lmp, const std::string &sentence)
 {
-  if (const auto error = library_function<void(void *, int, const char *)>("lammps_error")) error(lmp, 2, sentence.c_str());
+  const auto python = library_function<int()>("Py_IsInitialized");
+  const bool in_python = python && python();
+  if (const auto error = library_function<void(void *, int, const char *)>("lammps_error")) error(lmp, in_python ? 0 : 2, sentence.c_str());
+  if (in_python) throw LAMMPS_NS::LAMMPSException(sentence);
   std::exit(1);    // where it returned
 }
 
