@@ -230,7 +230,7 @@ def bundled_model() -> Check:
         model = open_artifact(path)
     except MetalffError as error:
         return Check("bundled model", "fail", str(error), "reinstall MetalFF")
-    return Check("bundled model", "ok", f"{path.name}, {' '.join(model.manifest.elements)}, {model.sha256[:12]}")
+    return Check("bundled model", "ok", f"{path}, {' '.join(model.manifest.elements)}, {model.sha256[:12]}")
 
 
 def _version(package: str) -> str:
