@@ -42,11 +42,17 @@ def build_app():
 
 def main() -> None:
     """Entry point: user errors become one sentence on stderr and exit status 1, Ctrl-C exits with 130."""
-    from metalff.errors import MetalffError
+    from metalff.errors import MetalffError, need_torch
 
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     try:
-        build_app()()
+        try:
+            build_app()()
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            need_torch("this command")
+            raise
     except MetalffError as error:
         sys.exit(f"metalff: error: {error}")
     except OSError as error:

@@ -1,11 +1,12 @@
 """``metalff speed``: how fast models run on this machine."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,7 @@ def speed(
         list[int] | None, typer.Option(min=1, help="size of the crystal; give it several times [500, 4000]")
     ] = None,
     ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times [1]")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="native or torch; both by default")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="native or torch; by default both, where torch is installed")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="double or single; both by default")] = None,
     peers: Annotated[
         bool,
@@ -59,12 +60,14 @@ def speed(
         raise MetalffError(
             f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
         )
+    if "torch" in (engine or ()):
+        need_torch("--engine torch")
     others = (["MACECalculator", "NEP_CPU"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
     cases = plan(
         chosen,
         atoms or [500, 4000],
         ranks or [1],
-        engine or ["native", "torch"],
+        engine or (["native", "torch"] if importlib.util.find_spec("torch") else ["native"]),
         precision or ["double", "single"],
         others,
     )

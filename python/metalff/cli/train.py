@@ -148,7 +148,6 @@ def train_family(
     """Prepare and run a training; ``given`` holds what the user said, None where nothing, ``labels`` the keys of the files."""
     from rich.console import Console
 
-    from metalff import environments
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration, seconds
     from metalff.train.learnt import label, unlearnt_sentence
@@ -173,8 +172,7 @@ def train_family(
         files[file.name] = file.read_bytes()
         values |= {"module": f"{file.name}:{attribute}", "module_sha256": hashlib.sha256(files[file.name]).hexdigest()}
     chosen = configuration(name, values, size)
-    if FAMILIES[name].framework:
-        environments.environment_python(name)  # before anything is written
+    family.family_command(FAMILIES[name])  # what it needs is there, before anything is written
     console = Console(stderr=True)
 
     def note(sentence: str) -> None:
