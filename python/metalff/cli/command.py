@@ -4,6 +4,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import sys
 from contextlib import redirect_stdout
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and all else on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 _stdout = ContextVar("stdout", default=None)
 """Where the result goes with ``--json``; None without."""
@@ -63,7 +64,7 @@ def _with_json(function):
             return function(*args, **said)
         token = _stdout.set(sys.stdout)
         try:
-            with redirect_stdout(sys.stderr):
+            with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # what is for people
                 return function(*args, **said)
         finally:
             _stdout.reset(token)

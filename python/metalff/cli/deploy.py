@@ -140,7 +140,7 @@ def _command(family: str, given: str):
 
 
 def _deploy(deploy, source: Path | str, out: Path, **options) -> None:
-    manifest = deploy(source, out, **options, say=lambda line: typer.echo(f"  {line}"))
+    manifest = deploy(source, out, **options, say=lambda line: typer.echo(f"  {line}", err=True))
     size = out.stat().st_size / 1e6
     typer.echo(f"{out}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
     typer.echo(f"next: metalff check {out}")
