@@ -7,7 +7,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Training
 from metalff.deploy.assemble import assemble
-from metalff.deploy.given import refuse_other_family, refuse_unlearnt
+from metalff.deploy.given import OWN, refuse_no_model, refuse_other_family, refuse_unlearnt, warn_of_pickle
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -37,6 +37,7 @@ def deploy(
         MetalffError: no model there, no environment, or a model that cannot be exported.
     """
     source, output = Path(source), Path(output)
+    refuse_no_model(source, "mace")
     refuse_other_family(source, "mace")
     with tempfile.TemporaryDirectory() as given, tempfile.TemporaryDirectory() as work:
         model, training, before = _model(source, Path(given))
@@ -56,8 +57,8 @@ def _model(source: Path, folder: Path) -> tuple[Path, Training, Manifest | None]
         return folder, record.model_copy(update={"config": record.config.get("training", {})}), opened.manifest
     model = source / "mace.model" if source.is_dir() else source
     if not model.is_file():
-        raise MetalffError(
-            f"there is no MACE model at '{model}': give a directory made by 'metalff train mace', or a .model file"
-        )
+        raise MetalffError(f"'{source}' holds no MACE model: give {OWN['mace'].sources}")
+    if source.is_dir():
+        warn_of_pickle(model)
     record = model.with_name("training.json")
     return model, Training.model_validate(json.loads(record.read_text())) if record.is_file() else Training(), None

@@ -121,9 +121,8 @@ def main():
     torch.set_num_threads(1)
     if Path(model_file).is_dir():
         trained = restore(Path(model_file))
-        model_file = str(out / "restored.model")
-        torch.save(trained, model_file)
-    trained = torch.load(model_file, map_location="cpu", weights_only=False)
+    else:
+        trained = torch.load(model_file, map_location="cpu", weights_only=False)  # a model of mace is a pickle; the user was told
     model = rebuild(trained)
     symbols = [ase.data.chemical_symbols[int(z)] for z in model.atomic_numbers]
     r_max = float(model.r_max)
@@ -132,7 +131,7 @@ def main():
         print(json.dumps({"say": text}), flush=True)
 
     say("reference energies, forces and stresses from MACECalculator")
-    calculator = MACECalculator(model_paths=model_file, device="cpu", default_dtype="float64")
+    calculator = MACECalculator(models=[trained], device="cpu", default_dtype="float64")
     (out / "selftest.json").write_text(json.dumps(selftest(calculator, symbols[:4])))
     # coupling coefficients too: a model trained in float32 carries them rounded
     (out / "weights.safetensors").write_bytes(safetensors(model.state_dict()))
