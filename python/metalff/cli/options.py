@@ -23,13 +23,13 @@ def out_folder(text: str, kind=Path):
     return Annotated[kind, typer.Option("--out", "-o", metavar="FOLDER", callback=check, help=text)]
 
 
-def out_file(text: str, example: str):
+def out_file(text: str, example: str, kind=Path):
     """``--out``, a file; refused before any work where it cannot be written."""
 
-    def check(value: Path) -> Path:
-        return check_file(value, example)
+    def check(value: kind) -> Path | None:
+        return value if value is None else check_file(value, example)
 
-    return Annotated[Path, typer.Option("--out", "-o", metavar="FILE", callback=check, help=text)]
+    return Annotated[kind, typer.Option("--out", "-o", metavar="FILE", callback=check, help=text)]
 
 
 def out_of(text: str):

@@ -83,16 +83,17 @@ def check(
     everything: Annotated[bool, typer.Option("--all", help="Every EAM and MEAM; results are kept in --out.")] = False,
     element: Annotated[str | None, typer.Option(help="Of a potential of several elements.")] = None,
     crystal: Annotated[str | None, typer.Option(help="Only lattice constant and energy, in this crystal: fcc, bcc or diamond.")] = None,
-    out: out_file("JSON file for the results of --all; a later run goes on.", "potential-checks.json") = Path("potential-checks.json"),
+    out: out_file("For the results of --all, JSON; a later run goes on; default: potential-checks.json.", "potential-checks.json", Path | None) = None,
     jobs: jobs_option("Checks of --all") = None,
 ) -> None:
     from metalff.errors import MetalffError
+    from metalff.paths import check_file
     from metalff.potentials import checking, resolve
 
     if everything == (name is not None):
         raise MetalffError("give a name, an element, or --all")
     if everything:
-        every(out, jobs or len(os.sched_getaffinity(0)))
+        every(out or check_file("potential-checks.json", "checks.json"), jobs or len(os.sched_getaffinity(0)))
         return
     if name in {known.partition("/")[0] for known in checking.checkable()}:
         several([known for known in checking.checkable() if known.startswith(f"{name}/")])

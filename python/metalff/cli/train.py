@@ -164,7 +164,7 @@ def command_of(name: str):
         given = {key: said.pop(key) for key in keys} | overrides(said.pop("override") or [])
         train_family(name, given, **said)
 
-    module = Annotated[str, typer.Argument(help="FILE.py:NAME, a class or function that makes the module")]
+    module = Annotated[str, typer.Argument(help="FILE.py:NAME, a class or function that makes the module.")]
     described = {"module": (module, inspect.Parameter.empty)} if name == "torch" else {}
     described |= DATA | {key: (annotation, None) for key, annotation in keys.items()}
     command.__signature__ = inspect.Signature(
@@ -198,7 +198,7 @@ def train_family(
     from metalff import environments
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration
-    from metalff.train.learnt import label, unlearnt_sentence
+    from metalff.train.learnt import unlearnt_sentence
     from metalff.train.sets import gather, one_fold
     from metalff.train.process import write_log
     from metalff.train.splits import BLOCK
@@ -245,7 +245,8 @@ def train_family(
     for sentence in (*sets.notes, *notes(chosen, written, not valid_data)):
         note(sentence)
     resume = shlex.join(["metalff", *sys.argv[1:]])
-    console.print(begins(out, written), highlight=False, markup=False)
+    if not (out / "result.json").exists():
+        console.print(begins(out, written), highlight=False, markup=False)
     write_log(out, [resume, *said])
     try:
         described = run(family, out, written)
@@ -257,27 +258,36 @@ def train_family(
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
+    lines = [*outcome(described, out), f"next: metalff deploy {name} {shlex.quote(str(out))} -o MODEL.mlff"]
+    for line in lines:
+        typer.echo(line)
+    write_log(out, lines)
+    if "unlearnt" in described:
+        note(unlearnt_sentence(described["unlearnt"], described["errors"].get("groups", {})))
+    give({"out": out} | described)
+
+
+def outcome(described: dict, out: Path):
+    """The errors of the model kept, in sentences."""
+    from metalff.train.learnt import label
+
     errors = described["errors"]["validation"]
-    typer.echo(
+    yield (
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
     if "test" in described["errors"]:
         test = described["errors"]["test"]
-        typer.echo(
+        yield (
             f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
             f"{1000 * test['energy_rmse']:.2f} meV/atom"
         )
     groups = described["errors"].get("groups", {})
     for part, found in groups.items() if len(groups) > 1 else ():
-        typer.echo(
+        yield (
             f"  {label(part)}: force RMSE {found['force_rmse']:.4f} of RMS {found['force_rms']:.4f} eV/Å, energy RMSE "
             f"{1000 * found['energy_rmse']:.2f} meV/atom ({found['frames']} frames)"
         )
-    if "unlearnt" in described:
-        note(unlearnt_sentence(described["unlearnt"], groups))
-    typer.echo(f"next: metalff deploy {name} {shlex.quote(str(out))} -o MODEL.mlff")
-    give({"out": out} | described)
 
 
 def begins(out: Path, written: dict) -> str:
