@@ -94,7 +94,7 @@ LABELS := studies/labels
 labels: $(VENV)/.metalff
 	@$(BIN)/metalff env create gpaw
 	@$(BIN)/metalff dft queue $(LABELS)/plan.yaml
-	@$(BIN)/metalff dft run $(LABELS) --background --workers 2 --nice 19
+	@$(BIN)/metalff dft run $(LABELS) --background --jobs 2 --nice 19
 
 labels-stop:
 	@$(BIN)/metalff dft stop $(LABELS)

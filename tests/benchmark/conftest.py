@@ -13,7 +13,7 @@ from metalff.cli import build_app
 from metalff.deploy import nep
 from nep_variants import write_nep
 
-QUICK = ("--time", "0.1ps", "--atoms", 32)
+QUICK = ("--md-time", "0.1ps", "--atoms", 32)
 
 
 def benchmark(*words):

@@ -25,16 +25,30 @@ COMMANDS = [
 
 
 def build_app():
+    from typing import Annotated
+
     import typer
 
     app = typer.Typer(
         name="metalff",
         help="Machine-learned force fields for metals: train, deploy, run in LAMMPS and ASE, compare with DFT.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+
+    def version(asked: bool) -> None:
+        if asked:
+            from importlib import metadata
+
+            typer.echo(f"metalff {metadata.version('metalff')}")
+            raise typer.Exit()
+
+    @app.callback()
+    def root(version: Annotated[bool, typer.Option("--version", is_eager=True, callback=version, help="Print the version.")] = False) -> None:
+        pass
+
     for name in COMMANDS:
         importlib.import_module(f"metalff.cli.{name}").register(app)
     return app
@@ -47,7 +61,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
     try:
         try:
-            build_app()()
+            build_app()(prog_name="metalff")
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise

@@ -12,7 +12,6 @@ from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
 from metalff.errors import MetalffError, need_torch
-from metalff.versions import versions
 
 WORKER = Path(__file__).with_name("torch_worker.py")
 

@@ -5,7 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
-from metalff.benchmark.progress import Bar
+from metalff.progress import Bar
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.pool import side_by_side
