@@ -177,7 +177,7 @@ def test_magnetic_metals_are_said(plan, tmp_path):
     with pytest.warns(UserWarning, match="Ni: magnetic, but labelled without spin"):
         make(plan(parts=[{"name": "ni", "structures": str(tmp_path / "ni.traj")}]))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         make(plan(), tmp_path / "copper")
 
 

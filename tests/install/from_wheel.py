@@ -132,7 +132,7 @@ def main() -> None:
             here.run("python", "-c", "from metalff import MLFFCalculator; MLFFCalculator('Li/mace')")
         if suite:
             tests = [PROJECT / "tests" / room for room in ROOMS]
-            here.run("python", "-m", "pytest", "-q", "-x", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "--rootdir", PROJECT, *tests)
+            here.run("python", "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", "--rootdir", PROJECT, *tests)
     if size > LARGEST:
         sys.exit(f"the wheel has {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}")
 
