@@ -94,8 +94,7 @@ def give(result) -> None:
     """
     stream = _stdout.get()
     if stream is not None:
-        json.dump(_plain(result), stream, indent=1, ensure_ascii=False, allow_nan=False)
-        stream.write("\n")
+        stream.write(json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         stream.flush()
 
 
