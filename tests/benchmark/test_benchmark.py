@@ -100,8 +100,10 @@ def test_nothing_is_measured_twice(done, folder, monkeypatch):
 
     for part in ("accuracy", "speed", "stability"):
         monkeypatch.setattr(Runner, part, refuse)
-    again = benchmark(*words)
+    again = benchmark(*words, "--json")
     assert again.exit_code == 0 and asked == []
+    given = json.loads(again.stdout)
+    assert given["complete"] and len(given["rows"]) == len((folder / "out" / "benchmark.csv").read_text().splitlines()) - 1
     assert json.loads((folder / "out" / "benchmark.json").read_text())["results"] == document["results"]
 
     # a further model: it alone is measured, what fails to run is said, and tried again

@@ -1,8 +1,10 @@
 """What is no model of the family is refused at once, and nothing is unpickled on the way."""
 
+import ast
 import io
 import pickle
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,3 +108,31 @@ def test_a_program_of_torchscript_is_named(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "a.pth")
     with pytest.warns(UserWarning, match="a.pth' is a program of TorchScript: opening it runs it"):
         refuse_no_model(tmp_path / "a.pth", "deepmd")
+
+
+UNPICKLING = {"load", "loads", "Unpickler", "read_pickle", "full_load", "unsafe_load", "load_all"}
+ALLOWED = {
+    ("deploy/mace_worker.py", "torch.load"): "a model of mace is a pickle; the user was told",
+    ("deploy/deepmd_layers.py", "torch.jit.load"): "a program of TorchScript; the user was told",
+}
+"""Calls in workers, which run in the environments of families."""
+
+
+def test_nothing_else_unpickles():
+    import metalff
+
+    root, found = Path(metalff.__file__).parent, set()
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                modules = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+                assert not modules & {"joblib", "dill", "cloudpickle", "marshal", "shelve"}, path
+            if not isinstance(node, ast.Call):
+                continue
+            name, options = ast.unparse(node.func), {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert options.get("allow_pickle", "False") == "False", path
+            if name == "yaml.load":  # SafeLoader, or a class of the file's own that is one
+                assert "SafeLoader" in ast.unparse(node) or (isinstance(node.args[1], ast.Name) and f"class {node.args[1].id}(yaml.SafeLoader)" in path.read_text()), path
+            elif name.startswith(("torch.", "pickle.", "yaml.", "pandas.")) and name.rpartition(".")[2] in UNPICKLING and options.get("weights_only") != "True":
+                found.add((path.relative_to(root).as_posix(), name))
+    assert found - {("compiled.py", "torch.export.load")} == set(ALLOWED)

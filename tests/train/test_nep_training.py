@@ -78,7 +78,7 @@ class Hostile:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("content, sentence", [("hostile", "holds more than tensors and numbers"), ("cut", "")], ids=["hostile", "cut"])
+@pytest.mark.parametrize("content, sentence", [("hostile", "holds more than tensors and numbers"), pytest.param("cut", "", marks=pytest.mark.slow)])
 def test_a_checkpoint_runs_nothing(frames, trained, tmp_path, content, sentence):
     out, file = tmp_path / "cu", tmp_path / "ran"
     shutil.copytree(trained, out)

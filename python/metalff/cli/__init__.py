@@ -29,8 +29,11 @@ def build_app():
 
     import typer
 
+    from metalff.cli.command import Group
+
     app = typer.Typer(
         name="metalff",
+        cls=Group,
         help="Machine-learned force fields for metals: train, deploy, run in LAMMPS and ASE, compare with DFT.",
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},

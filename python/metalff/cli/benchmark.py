@@ -56,7 +56,7 @@ def benchmark(
     for sentence in said:
         typer.echo(sentence)
     typer.echo(f"results: {', '.join(map(str, files))}")
-    give({"rows": csv_rows(rows), "notes": said, "files": files, "complete": complete})
+    give({"rows": list(csv_rows(rows)), "notes": said, "files": files, "complete": complete})
     if not complete:
         raise MetalffError("something could not be measured (see above); the same command tries it again")
 

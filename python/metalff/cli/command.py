@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from metalff.errors import nearest
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -35,6 +37,16 @@ class Command(TyperCommand):
         return self.formerly.get(name, name) + equals + value
 
 
+class Group(TyperGroup):
+    """Commands under one name; one that is not there is refused with the nearest that is."""
+
+    def resolve_command(self, ctx, args):
+        if not ctx.resilient_parsing and args and args[0] not in self.commands:
+            known = [name for name, command in self.commands.items() if not command.hidden]
+            ctx.fail(f"no command {args[0]}{nearest(args[0], known)}; there are {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+
 def add(app: typer.Typer, name: str, function, help: str, formerly: dict[str, str] | None = None, kind=Command, **more) -> None:
     """Add a command that takes ``--json``; its function calls ``give`` once, with the result.
 
@@ -50,7 +62,7 @@ def add(app: typer.Typer, name: str, function, help: str, formerly: dict[str, st
 
 def group(help: str) -> typer.Typer:
     """Commands under one name."""
-    made = typer.Typer(help=help, no_args_is_help=True)
+    made = typer.Typer(help=help, cls=Group, no_args_is_help=True)
     made.callback()(lambda: None)  # a group also where it has one command
     return made
 
@@ -82,8 +94,7 @@ def give(result) -> None:
     """
     stream = _stdout.get()
     if stream is not None:
-        json.dump(_plain(result), stream, indent=1, ensure_ascii=False, allow_nan=False)
-        stream.write("\n")
+        stream.write(json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         stream.flush()
 
 

@@ -51,7 +51,8 @@ def list_all(
         typer.echo(f"{name:<22} {detail}")
     if not shown:
         known = sorted({name.partition("/")[0] for name in names() if "/" in name})
-        raise MetalffError(f"nothing of {elements}{f' with style {style}' if style else ''}; there are potentials of {' '.join(known)}")
+        hint = nearest(elements, known) if elements else ""
+        raise MetalffError(f"nothing of {elements}{hint}{f' with style {style}' if style else ''}; there are potentials of {' '.join(known)}")
     give(shown)
 
 
