@@ -4,6 +4,7 @@
 #endif
 #include "engine/error.h"
 #include "engine/model.h"
+#include "engine/selftest.h"
 #include "trainer_binding.h"
 
 #include <pybind11/numpy.h>
@@ -48,13 +49,15 @@ Options make_options(const std::string &precision, const std::string &device, in
 class Engine {
  public:
   Engine(const std::string &path, const std::string &precision, const std::string &device, int threads, int chunk,
-         const std::string &programs, const std::string &engine, int spline) :
+         const std::string &programs, const std::string &engine, int spline, bool selftest) :
       artifact_(Artifact::open(path))
   {
     const Options options = make_options(precision, device, threads, chunk, engine, spline);
     py::gil_scoped_release release;    // compiling takes minutes
-    model_ = metalff::open_model(artifact_, options, programs);
+    model_ = (selftest ? metalff::open_model : metalff::open_unproved)(artifact_, options, programs);
   }
+
+  metalff::Deviation replay() { return metalff::replay(artifact_, *model_); }
 
   const Artifact &artifact() const { return artifact_; }
   std::string engine() const { return model_->engine(); }
@@ -102,6 +105,9 @@ PYBIND11_MODULE(_engine, m)
       .def_static("open", &Artifact::open)
       .def_readonly("path", &Artifact::path)
       .def_readonly("sha256", &Artifact::sha256)
+      .def_readonly("manifest", &Artifact::manifest)
+      .def("verify", &Artifact::verify, py::call_guard<py::gil_scoped_release>())
+      .def("read", [](const Artifact &artifact, const std::string &payload) { return py::bytes(artifact.read(payload)); }, py::arg("payload"))
       .def_readonly("name", &Artifact::name)
       .def_readonly("elements", &Artifact::elements)
       .def_readonly("r_max", &Artifact::r_max)
@@ -123,14 +129,23 @@ PYBIND11_MODULE(_engine, m)
 
   m.def("describe_device", &metalff::describe_device, py::arg("device"));
 
+  py::class_<metalff::Deviation>(m, "Deviation")
+      .def_readonly("structures", &metalff::Deviation::structures)
+      .def_readonly("energy", &metalff::Deviation::energy)
+      .def_readonly("forces", &metalff::Deviation::forces)
+      .def_readonly("stress", &metalff::Deviation::stress)
+      .def_readonly("scaled", &metalff::Deviation::scaled);
+
   py::class_<Engine>(m, "Engine")
       .def(py::init<const std::string &, const std::string &, const std::string &, int, int,
-                    const std::string &, const std::string &, int>(),
+                    const std::string &, const std::string &, int, bool>(),
            py::arg("path"), py::arg("precision") = "double", py::arg("device") = "cpu", py::arg("threads") = 1,
-           py::arg("chunk") = 0, py::arg("programs") = "", py::arg("engine") = "auto", py::arg("spline") = -1)
+           py::arg("chunk") = 0, py::arg("programs") = "", py::arg("engine") = "auto", py::arg("spline") = -1,
+           py::arg("selftest") = true)
       .def_property_readonly("artifact", &Engine::artifact, py::return_value_policy::reference_internal)
       .def_property_readonly("engine", &Engine::engine)
       .def("profile", &Engine::profile)
+      .def("replay", &Engine::replay, py::call_guard<py::gil_scoped_release>())
       .def("evaluate", &Engine::evaluate, py::arg("centre"), py::arg("neighbor"), py::arg("edge_vec"),
            py::arg("types"));
 
