@@ -4,6 +4,7 @@
 # make wheels       dist/metalff-*.whl, one for every Python, and dist/metalff_potentials-*.whl with the larger potentials; then installed where
 #                   there is no compiler, and the examples run
 # make test-kokkos  only what needs a LAMMPS with KOKKOS, which is built once into the cache; make test runs it, too
+# make test-sanitize  damaged files, a fuzz of 1,500 and some hundred steps of MD, with the engine and the plugin under ASan and UBSan
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
 # make labels-stop  ends that within one label, and puts what is finished into the sets
 # make gpu-bundle   gpu-bundle/, to carry to a machine with a GPU and run there (docs/gpu.md); needs nvcc and a LAMMPS for CUDA, or its source
@@ -20,7 +21,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 BUILD = --no-build-isolation -C cmake.define.MLFF_SMALL=$(1)
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: demo test test-all test-kokkos test-pythons wheels kokkos-lammps install clean labels labels-stop gpu-bundle
+.PHONY: demo test test-all test-kokkos test-pythons test-sanitize wheels kokkos-lammps install clean labels labels-stop gpu-bundle
 
 install: $(VENV)/.metalff
 
@@ -85,6 +86,22 @@ wheels: $(VENV)/.made
 	@$(BIN)/python packaging/potentials_wheel.py dist/metalff-*.whl
 	@echo "== installing it without a compiler"
 	@$(PYTHON) tests/install/from_wheel.py dist/metalff-*.whl
+
+# LAMMPS, Python and torch are not instrumented, so ASan is loaded before them; it looks for no leaks, which are theirs
+SANITIZED := build/sanitize
+ISA := $(shell grep -q avx2 /proc/cpuinfo && echo x86-64-v3 || echo base)
+UNDER_ASAN = LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" METALFF_ISA=$(ISA) \
+  ASAN_OPTIONS=detect_leaks=0:hard_rss_limit_mb=1500:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
+  PYTHONPATH=$(CURDIR)/$(SANITIZED)/site METALFF_CACHE=$(CURDIR)/$(SANITIZED)/cache
+
+test-sanitize: $(VENV)/.tested
+	@echo "== building the engine and the plugin with ASan and UBSan"
+	@rm -rf $(SANITIZED)/site $(SANITIZED)/cache
+	$(PIP) install --no-deps --target $(SANITIZED)/site . -C build-dir=$(SANITIZED)/tree -C install.strip=false \
+	  -C cmake.define.MLFF_SANITIZE=ON -C cmake.define.MLFF_INSTRUCTION_SET=$(ISA)
+	@rm -rf $(SANITIZED)/site/metalff-*.dist-info
+	@$(UNDER_ASAN) $(BIN)/python -m pytest -p no:cacheprovider tests/engine/test_reader.py tests/engine/test_soak.py -m "slow or not slow"
+	@$(UNDER_ASAN) $(BIN)/python tests/engine/fuzz.py potentials/mlff/Cu-nep.mlff potentials/mlff/Li-mace.mlff potentials/mlff/LiNiCuNbMoTaW-nep.mlff --files 500
 
 test-all: WHICH := -m "slow or not slow"
 test-all: test

@@ -4,6 +4,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/model.h"
+#include "engine/selftest.h"
 #include "engine/training_loss.h"
 
 #include <algorithm>
@@ -109,8 +110,8 @@ struct metalff_engine {
   std::string words;
   Graph graph;
 
-  metalff_engine(const char *path, const Options &options, const std::string &programs) :
-      opened(path), model(metalff::open_model(opened.artifact, options, programs)), words(model->engine())
+  metalff_engine(const char *path, const Options &options, const std::string &programs, bool selftest) :
+      opened(path), model((selftest ? metalff::open_model : metalff::open_unproved)(opened.artifact, options, programs)), words(model->engine())
   {
   }
 };
@@ -123,6 +124,23 @@ METALFF_C int metalff_open_artifact(const char *path, metalff_artifact **out)
 }
 
 METALFF_C void metalff_close_artifact(metalff_artifact *self) { delete self; }
+
+/// Reads every payload.
+METALFF_C int metalff_verify(const metalff_artifact *self)
+{
+  return guarded([&] { self->artifact.verify(); });
+}
+
+/// Bytes of a payload: the caller's until this thread asks for another.
+METALFF_C int metalff_read(const metalff_artifact *self, const char *payload, const char **out, std::size_t *size)
+{
+  return guarded([&] {
+    answer = self->artifact.read(payload);
+    *out = answer.data(), *size = answer.size();
+  });
+}
+
+METALFF_C const char *metalff_manifest(const metalff_artifact *self) { return self->artifact.manifest.c_str(); }
 
 METALFF_C const char *metalff_describe_artifact(const metalff_artifact *self) { return self->description.c_str(); }
 
@@ -147,9 +165,19 @@ METALFF_C int metalff_payload_name(const metalff_artifact *self, const char *pre
 }
 
 METALFF_C int metalff_open_engine(const char *path, const char *precision, const char *device, int threads, int chunk,
-                                  const char *programs, const char *engine, int spline, metalff_engine **out)
+                                  const char *programs, const char *engine, int spline, int selftest, metalff_engine **out)
 {
-  return guarded([&] { *out = new metalff_engine(path, make_options(precision, device, threads, chunk, engine, spline), programs); });
+  return guarded([&] { *out = new metalff_engine(path, make_options(precision, device, threads, chunk, engine, spline), programs, selftest); });
+}
+
+/// Number of structures, and deviation[4]: energy, forces, stress, and forces as selftest.h scales them.
+METALFF_C int metalff_replay(metalff_engine *self, int *structures, double *deviation)
+{
+  return guarded([&] {
+    const metalff::Deviation found = metalff::replay(self->opened.artifact, *self->model);
+    *structures = found.structures;
+    deviation[0] = found.energy, deviation[1] = found.forces, deviation[2] = found.stress, deviation[3] = found.scaled;
+  });
 }
 
 METALFF_C void metalff_close_engine(metalff_engine *self) { delete self; }

@@ -9,6 +9,7 @@ import json
 import operator
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ _ANSWERS = {
     "metalff_error": (_TEXT, ()),
     "metalff_close_artifact": (None, (_HANDLE,)),
     "metalff_describe_artifact": (_TEXT, (_HANDLE,)),
+    "metalff_manifest": (_TEXT, (_HANDLE,)),
     "metalff_close_engine": (None, (_HANDLE,)),
     "metalff_describe_engine": (_TEXT, (_HANDLE,)),
     "metalff_artifact_of": (_HANDLE, (_HANDLE,)),
@@ -46,11 +48,14 @@ _ANSWERS = {
 
 _STATUSES = {
     "metalff_open_artifact": (_TEXT, _OUT),
+    "metalff_verify": (_HANDLE,),
+    "metalff_read": (_HANDLE, _TEXT, _OUT, _OUT),
+    "metalff_replay": (_HANDLE, _OUT, _ARRAY),
     "metalff_describe_device": (_TEXT, _OUT),
     "metalff_cached_programs": (_HANDLE, _TEXT, _TEXT, _OUT),
     "metalff_cache_key": (_HANDLE, _TEXT, _TEXT, _OUT),
     "metalff_payload_name": (_HANDLE, _TEXT, _OUT),
-    "metalff_open_engine": (_TEXT, _TEXT, _TEXT, _INT, _INT, _TEXT, _TEXT, _INT, _OUT),
+    "metalff_open_engine": (_TEXT, _TEXT, _TEXT, _INT, _INT, _TEXT, _TEXT, _INT, _INT, _OUT),
     "metalff_profile": (_HANDLE, _OUT),
     "metalff_evaluate": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _ARRAY, _ARRAY),
     "metalff_open_trainer": (_TEXT, _TEXT, _SIZE, _INT, _OUT),
@@ -113,6 +118,7 @@ class Artifact:
     Attributes:
         path: of the file.
         sha256: of the manifest, which holds the hash of every payload.
+        manifest: its text.
         name, elements, r_max, layers: of the manifest.
         shortest_distance, largest_coordination, smallest_coordination, pairs: of the training data; 0 or empty: unknown. Pairs are indices of
             elements, the smaller first.
@@ -127,6 +133,7 @@ class Artifact:
         self.r_max, self.layers = said["r_max"], said["layers"]
         self.shortest_distance, self.overlap_distance = said["shortest_distance"], said["overlap_distance"]
         self.largest_coordination, self.smallest_coordination = said["largest_coordination"], said["smallest_coordination"]
+        self.manifest = _library.metalff_manifest(handle).decode()
         self.pairs = {tuple(pair) for pair in said["pairs"]}
 
     @classmethod
@@ -134,23 +141,44 @@ class Artifact:
         """Raises: EngineError: it is no sound artefact."""
         return cls(path, _open("metalff_open_artifact", _text(path)))
 
+    def verify(self) -> None:
+        """Read every payload. Raises: EngineError: a hash is not that of the manifest."""
+        _call("metalff_verify", self._handle)
+
+    def read(self, payload: str) -> bytes:
+        """Bytes of one payload. Raises: EngineError: there is none of that name, or its hash is not that of the manifest."""
+        data, size = ctypes.c_void_p(), _SIZE()
+        _call("metalff_read", self._handle, _text(payload), ctypes.byref(data), ctypes.byref(size))
+        return ctypes.string_at(data.value, size.value) if size.value else b""
+
     def __del__(self, close=_library.metalff_close_artifact, ending=sys.is_finalizing):
         if self.__dict__.get("_handle") and self._keep is None and not ending():
             close(self._handle)
 
 
+@dataclass(frozen=True)
+class Deviation:
+    """Of a self-test, the largest over its structures: eV/atom, eV/Å, eV/Å³; ``scaled``: forces as a part of the structure's largest, where that is above 1 eV/Å."""
+
+    structures: int
+    energy: float
+    forces: float
+    stress: float
+    scaled: float
+
+
 class Engine:
     """A model and the buffers of its last graph: for one thread at a time. Options are those of ``MLFFCalculator``; ``programs`` names a directory
-    of compiled ones outside the cache.
+    of compiled ones outside the cache. Without ``selftest`` the file's own is not asked for.
 
     Raises:
-        EngineError: the file or an option cannot be used.
+        EngineError: the file or an option cannot be used, or the file fails its self-test here.
     """
 
-    def __init__(self, path, precision="double", device="cpu", threads=1, chunk=0, programs="", engine="auto", spline=-1):
+    def __init__(self, path, precision="double", device="cpu", threads=1, chunk=0, programs="", engine="auto", spline=-1, selftest=True):
         numbers = _int("threads", threads), _int("chunk", chunk)
         words = _text(programs), _text(engine), _int("spline", spline)
-        self._handle = _open("metalff_open_engine", _text(path), _text(precision), _text(device), *numbers, *words)
+        self._handle = _open("metalff_open_engine", _text(path), _text(precision), _text(device), *numbers, *words, int(selftest))
         self._path = path
 
     def __del__(self, close=_library.metalff_close_engine, ending=sys.is_finalizing):
@@ -165,6 +193,12 @@ class Engine:
     def engine(self) -> str:
         """What evaluates, in words."""
         return _library.metalff_describe_engine(self._handle).decode()
+
+    def replay(self) -> "Deviation":
+        """Largest deviations from the file's self-test. Raises: EngineError: it has none, or one that proves nothing."""
+        structures, found = _INT(), np.empty(4)
+        _call("metalff_replay", self._handle, ctypes.byref(structures), found.ctypes.data)
+        return Deviation(structures.value, *map(float, found))
 
     def profile(self) -> list[dict]:
         """Where the time went so far: layer, name, seconds (of all threads) and flops of each part; empty where it is not known."""

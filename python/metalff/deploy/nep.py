@@ -141,10 +141,10 @@ def _header(source: Path, text: bytes) -> tuple[list[str], float]:
 
 
 def _open(source: Path, draft: Path) -> None:
-    from metalff.calculator import MLFFCalculator
+    from metalff import _engine
 
     try:
-        MLFFCalculator(draft, engine="native")
-    except MetalffError as error:
+        _engine.Engine(str(draft), engine="native", selftest=False)
+    except _engine.EngineError as error:
         reason = str(error).split("': ", 1)[-1].replace(MEMBER, f"'{source}'")
         raise MetalffError(reason) from None
