@@ -1,6 +1,7 @@
 """The guard of the plugin before any LAMMPS, and LAMMPS as a library once MetalFF is imported."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -38,6 +39,7 @@ int main(int n, char **words)
 """
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="there is no compiler")
 def test_a_lammps_of_another_version(tmp_path):
     """A program that has no symbol of LAMMPS' classes, as one of another version may lack those that the style needs."""
     (tmp_path / "other.c").write_text(OTHER)
