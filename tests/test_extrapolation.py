@@ -74,7 +74,7 @@ def energy(atoms, calculator):
 
 def quietly(atoms, calculator):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         return energy(atoms, calculator)
 
 

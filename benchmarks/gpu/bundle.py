@@ -86,7 +86,7 @@ def plugin(built: cuda_lammps.CudaLammps, lib: Path, say) -> str:
     """The plugin and what it opens, into lib; what ptxas said of its kernels."""
     place = cuda_lammps.folder() / f"plugin-{hashlib.sha256(f'{ROOT} {built.build}'.encode()).hexdigest()[:12]}"
     say("compiling the plugin with nvcc: some minutes")
-    words = [f"-DLAMMPS_SOURCE_DIR={built.source}", f"-DLAMMPS_BUILD_DIR={built.build}", "-DMLFF_TORCH=OFF", f"-DPython_EXECUTABLE={sys.executable}"]
+    words = [f"-DLAMMPS_SOURCE_DIR={built.source}", f"-DLAMMPS_BUILD_DIR={built.build}", f"-DPython_EXECUTABLE={sys.executable}"]
     quiet(cmake(), "-S", ROOT, "-B", place, *words)
     variables = environment() | {"NVCC_APPEND_FLAGS": "-Xptxas -v"}
     said = quiet(cmake(), "--build", place, "-j", "1", "--target", "mlffkkplugin", "mlff_kokkos", environment=variables)

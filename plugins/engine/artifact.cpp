@@ -48,7 +48,7 @@ void parse_manifest(const std::string &text, Artifact &a)
   const int found = json.at("schema").get<int>();
   const std::string schema = std::to_string(Artifact::schema);
   const std::string versions = " (the file is of MetalFF " + json.value("versions", Json::object()).value("metalff", "an unknown version") +
-      "; schema " + schema + " is that of MetalFF 0.1.0 and later)";
+      "; schema " + schema + " is that of MetalFF 0.2.0 and later)";
   if (found > Artifact::schema)
     throw Error("'" + a.path + "' has manifest schema " + std::to_string(found) + " but this MetalFF reads up to " + schema +
                 ": update MetalFF" + versions);

@@ -17,7 +17,7 @@ struct Payload {
 
 /// An opened `.mlff` file. Lengths in Å, energies in eV.
 struct Artifact {
-  static constexpr int schema = 2;    ///< the manifest schema that this engine reads
+  static constexpr int schema = 3;    ///< the manifest schema that this engine reads
 
   std::string path;
   std::string sha256;                   ///< of the manifest, which holds the hash of every payload

@@ -1,9 +1,9 @@
 #include "compiled.h"
 
+#include "cache.h"
 #include "error.h"
 #include "sha256.h"
-
-#include <torch/headeronly/version.h>
+#include "torch_library.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -36,16 +36,6 @@ std::string processor()
   return text;
 }
 
-fs::path cache_dir()
-{
-  if (const char *dir = std::getenv("METALFF_CACHE")) return dir;
-  const char *xdg = std::getenv("XDG_CACHE_HOME");
-  if (xdg && *xdg) return fs::path(xdg) / "metalff";
-  const char *home = std::getenv("HOME");
-  if (!home) throw Error("neither METALFF_CACHE nor HOME is set: set METALFF_CACHE to a directory for compiled models");
-  return fs::path(home) / ".cache" / "metalff";
-}
-
 /// The Python that MetalFF is installed in: $METALFF_PYTHON, or the one above this very library, or python3.
 std::string python()
 {
@@ -57,9 +47,8 @@ std::string python()
   return "python3";
 }
 
-/// Runs a command; its standard error passes through, except that the sentence of the line "metalff: error: …" is
-/// returned. Empty: the command succeeded.
-std::string failure_of(std::vector<std::string> words)
+/// Runs a command with one of its streams as a pipe, and gives `take` every line of that. Returns the exit status as waitpid has it.
+template <typename Take> int run(std::vector<std::string> words, int stream, Take &&take)
 {
   std::vector<char *> argv;
   for (auto &word : words) argv.push_back(word.data());
@@ -68,42 +57,54 @@ std::string failure_of(std::vector<std::string> words)
   if (pipe2(ends, O_CLOEXEC) != 0) throw Error("no pipe to a subprocess can be opened: close some files");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], stream);
   pid_t child;
   const int refused = posix_spawnp(&child, words[0].c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
   if (refused) {
     close(ends[0]);
-    return "cannot start '" + words[0] + "': set METALFF_PYTHON to the Python that MetalFF is installed in";
+    throw Error("cannot start '" + words[0] + "': set METALFF_PYTHON to the Python that MetalFF is installed in");
   }
-
-  const std::string mark = "metalff: error: ";
-  std::string sentence;
-  FILE *stream = fdopen(ends[0], "r");
+  FILE *file = fdopen(ends[0], "r");
   char *line = nullptr;
   std::size_t capacity = 0;
-  for (ssize_t n; (n = getline(&line, &capacity, stream)) > 0;) {
-    const std::string text(line, line[n - 1] == '\n' ? n - 1 : n);
-    if (text.starts_with(mark))
-      sentence = text.substr(mark.size());
-    else
-      std::fprintf(stderr, "%s\n", text.c_str());
-  }
+  for (ssize_t n; (n = getline(&line, &capacity, file)) > 0;) take(std::string(line, line[n - 1] == '\n' ? n - 1 : n));
   std::free(line);
-  std::fclose(stream);
-
+  std::fclose(file);
   int status = 0;
   while (waitpid(child, &status, 0) == -1 && errno == EINTR) {}
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  return status;
+}
+
+/// Runs a command; its standard error passes through, except that the sentence of the line "metalff: error: …" is
+/// returned. Empty: the command succeeded.
+std::string failure_of(const std::vector<std::string> &words)
+{
+  const std::string mark = "metalff: error: ";
+  std::string sentence;
+  const int status = run(words, STDERR_FILENO, [&](const std::string &line) {
+    if (line.starts_with(mark))
+      sentence = line.substr(mark.size());
+    else
+      std::fprintf(stderr, "%s\n", line.c_str());
+  });
+  if (status == 0) return {};
   return sentence.empty() ? "'" + words[0] + "' stopped without a result" : sentence;
 }
 
 }    // namespace
 
+std::string python_says(const std::string &script)
+{
+  std::string said;
+  const int status = run({python(), "-c", script}, STDOUT_FILENO, [&](const std::string &line) { said += line + "\n"; });
+  return status == 0 ? said : "";
+}
+
 std::string payload_name(const Artifact &artifact, const Options &options)
 {
-  const std::string name = options.single ? "torch/float32.pt2" : "torch/float64.pt2";
+  const std::string name = options.single ? "torch/float32.zip" : "torch/float64.zip";
   if (!artifact.payloads.count(name))
     throw Error("'" + artifact.path + "' has no payload for precision " + (options.single ? "single" : "double") +
                 ": choose the other precision, or deploy the model again");
@@ -113,24 +114,30 @@ std::string payload_name(const Artifact &artifact, const Options &options)
 std::string cache_key(const Artifact &artifact, const Options &options)
 {
   const std::string kind = options.device.substr(0, options.device.find(':'));
-  const std::string text = artifact.payloads.at(payload_name(artifact, options)).sha256 + "|" + TORCH_VERSION + "|" +
-      processor() + "|" + kind + "|recipe 3";
+  const std::string text = artifact.payloads.at(payload_name(artifact, options)).sha256 + "|" + Torch::installed().version + "|" +
+      processor() + "|" + kind + "|recipe 4";
   return sha256(text.data(), text.size()).substr(0, 24);
+}
+
+std::string cached_programs(const Artifact &artifact, const Options &options)
+{
+  const fs::path entry = cache_dir() / "compiled" / cache_key(artifact, options);
+  if (!in_cache(entry / "ready")) return {};    // written last, after the self-test passed
+  for (const auto &file : fs::directory_iterator(entry)) in_cache(file.path());
+  return entry.string();
 }
 
 std::string compiled_programs(const Artifact &artifact, const Options &options)
 {
-  const fs::path entry = cache_dir() / "compiled" / cache_key(artifact, options);
-  // "ready" is written last, after the self-test passed
-  if (fs::exists(entry / "ready")) return entry.string();
-
+  if (const std::string entry = cached_programs(artifact, options); !entry.empty()) return entry;
   const std::string failure = failure_of({python(), "-m", "metalff.compiled", artifact.path, "--precision",
                                           options.single ? "single" : "double", "--device", options.device});
   if (!failure.empty()) throw Error(failure);
-  if (!fs::exists(entry / "ready"))
-    throw Error("'" + artifact.path + "' was compiled, but not into " + entry.string() +
+  const std::string entry = cached_programs(artifact, options);
+  if (entry.empty())
+    throw Error("'" + artifact.path + "' was compiled, but not into " + (cache_dir() / "compiled").string() +
                 ": METALFF_PYTHON names the Python of another MetalFF; unset it");
-  return entry.string();
+  return entry;
 }
 
 }    // namespace metalff

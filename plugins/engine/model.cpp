@@ -1,14 +1,10 @@
 #include "model.h"
 
+#include "compiled.h"
 #include "error.h"
 #include "native/instruction_sets.h"
+#include "torch_model.h"
 #include "trainer.h"
-
-#ifdef METALFF_TORCH
-#include "compiled.h"
-
-#include <torch/headeronly/version.h>
-#endif
 
 #include <dlfcn.h>
 
@@ -59,27 +55,6 @@ template <typename Function> Function *device_function(const std::string &device
   throw Error(file + " is of another version of MetalFF: build it again");
 }
 
-#ifdef METALFF_TORCH
-using TorchLoader = Model *(*) (const Artifact &, const std::string &, const Options &);
-
-/// Opens mlff_torch.so, and libtorch with it, on first use: a run without a torch program never loads torch.
-TorchLoader torch_loader()
-{
-  // DEEPBIND: liblammps exports a plain dgemm_ that would otherwise take the place of torch's own, which is far faster
-  void *library = dlopen(companion("mlff_torch.so").c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-  if (!library)
-    throw Error(std::string("the torch engine cannot be loaded (") + dlerror() + "): is torch " TORCH_VERSION
-                " installed? Run 'metalff doctor'");
-  return reinterpret_cast<TorchLoader>(dlsym(library, "metalff_load_torch_model"));
-}
-#endif
-
-#ifdef METALFF_TORCH
-constexpr bool with_torch = true;
-#else
-constexpr bool with_torch = false;
-#endif
-
 }    // namespace
 
 std::string describe_device(const std::string &device)
@@ -119,7 +94,7 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
       std::any_of(artifact.payloads.begin(), artifact.payloads.end(), [](const auto &p) { return p.first.starts_with("torch/"); });
   if (programs.empty() && options.engine != Engine::TORCH && covered) {
     // without that library a torch program, if there is one, runs on a GPU, too
-    const bool instead = options.engine == Engine::AUTO && has_program && with_torch && options.device.starts_with("cuda");
+    const bool instead = options.engine == Engine::AUTO && has_program && options.device.starts_with("cuda");
     if (!instead || fs::exists(companion("mlff_native_cuda.so")))
       return std::unique_ptr<Model>(
           device_function<Model *(const Artifact &, const Options &)>(options.device, "metalff_load_device_model")(artifact, options));
@@ -128,13 +103,7 @@ std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &optio
     throw Error("'" + artifact.path + "' runs on the torch engine, which knows no 'device kokkos': use 'device cpu'");
   if (covered && !has_program)
     throw Error("'" + artifact.path + "' has no torch program, so it runs on the native engine alone: leave out 'engine'");
-#ifdef METALFF_TORCH
-  static const TorchLoader load = torch_loader();
-  return std::unique_ptr<Model>(
-      load(artifact, programs.empty() ? compiled_programs(artifact, options) : programs, options));
-#else
-  throw Error("'" + artifact.path + "' needs the torch engine, which this build of MetalFF lacks: build it with -DMLFF_TORCH=ON");
-#endif
+  return load_torch_model(artifact, programs.empty() ? compiled_programs(artifact, options) : programs, options);
 }
 
 }    // namespace metalff

@@ -1,16 +1,9 @@
 // A model that is a compiled torch program (AOTInductor): the general path and the reference.
-// Built as a library of its own (mlff_torch.so); model.cpp loads it.
+#include "torch_model.h"
+
 #include "error.h"
 #include "memory.h"
-#include "model.h"
-
-#include <ATen/Parallel.h>
-#include <ATen/ops/from_blob.h>
-#include <c10/core/InferenceMode.h>
-#include <torch/csrc/inductor/aoti_runner/model_container_runner_cpu.h>
-#ifdef USE_CUDA
-#include <torch/csrc/inductor/aoti_runner/model_container_runner_cuda.h>
-#endif
+#include "torch_library.h"
 
 #include <algorithm>
 #include <exception>
@@ -21,18 +14,7 @@
 namespace metalff {
 namespace {
 
-using torch::inductor::AOTIModelContainerRunner;
-
-std::unique_ptr<AOTIModelContainerRunner> load(const std::string &library, const Options &options)
-{
-  if (options.device == "cpu") return std::make_unique<torch::inductor::AOTIModelContainerRunnerCpu>(library);
-#ifdef USE_CUDA
-  if (options.device.starts_with("cuda"))
-    return std::make_unique<torch::inductor::AOTIModelContainerRunnerCuda>(library, 1, options.device);
-#endif
-  throw Error("device '" + options.device + "' is not available in this build of MetalFF: use 'device cpu', or build "
-              "against a torch with that device");
-}
+using Tensor = TorchLibrary::Tensor;
 
 /// Some centres and the nodes at the ends of their edges, as the programs want them: centres come first.
 template <typename T> class Chunk {
@@ -111,24 +93,24 @@ template <typename T> class Chunk {
 template <typename T> class TorchModel : public Model {
  public:
   TorchModel(const Artifact &artifact, const std::string &programs, const Options &options) :
-      device_(options.device), threads_(options.threads), chunk_(options.chunk), layers_(artifact.layers),
-      pad_length_(2.0 * artifact.r_max), features_(layers_), grads_(layers_), width_(layers_, 0)
+      torch_(TorchLibrary::open(options.device != "cpu")), cuda_(options.device == "cpu" ? -1 : std::stoi(options.device.substr(5))),
+      threads_(options.threads), chunk_(options.chunk), layers_(artifact.layers), pad_length_(2.0 * artifact.r_max),
+      features_(layers_), grads_(layers_), width_(layers_, 0)
   {
     auto program = [&](const std::string &name) {
       const std::string file = programs + "/" + name + ".so";
       if (!std::filesystem::exists(file))
         throw Error("'" + artifact.path + "' has no program '" + name + "' though its manifest says " +
                     std::to_string(layers_) + " layer(s): deploy the model again");
-      return load(file, options);
+      return std::make_unique<TorchProgram>(torch_, file, options.device);
     };
     for (int k = 0; k + 1 < layers_; ++k) forward_.push_back(program("forward" + std::to_string(k)));
     last_ = program("last");
     for (int k = 0; k + 1 < layers_; ++k) backward_.push_back(program("backward" + std::to_string(k)));
 
     // widths of the features: from a graph without nodes
-    const c10::InferenceMode guard;
     data_.take(Graph(), 0, 0, pad_length_);
-    for (int k = 0; k + 1 < layers_; ++k) width_[k + 1] = int(run(*forward_[k], k, false).at(1).size(1));
+    for (int k = 0; k + 1 < layers_; ++k) width_[k + 1] = int(torch_.size(run(*forward_[k], k, false, 2).at(1), 1));
   }
 
   std::string engine() const override { return "torch"; }
@@ -137,7 +119,7 @@ template <typename T> class TorchModel : public Model {
 
   Need memory(const Graph &graph) override
   {
-    if (device_ != "cpu" || graph.n_owned == 0) return {};
+    if (cuda_ >= 0 || graph.n_owned == 0) return {};
     const double size = std::min(chunk_of(graph.n_owned), graph.n_owned);
     double rows = 0.0;
     for (int k = 1; k < layers_; ++k) {
@@ -158,8 +140,7 @@ template <typename T> class TorchModel : public Model {
 
   void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange) override
   {
-    at::set_num_threads(threads_);
-    const c10::InferenceMode guard;
+    torch_.set_threads(threads_);
     std::exception_ptr failure;    // other ranks wait in the exchanges: fail after them
     auto attempt = [&](auto &&work) {
       if (failure) return;
@@ -190,20 +171,19 @@ template <typename T> class TorchModel : public Model {
   }
 
  private:
-  static constexpr auto real = std::is_same_v<T, float> ? at::kFloat : at::kDouble;
+  static constexpr auto real = std::is_same_v<T, float> ? TorchLibrary::FLOAT32 : TorchLibrary::FLOAT64;
 
-  int chunk_of(int count) const { return chunk_ > 0 ? chunk_ : device_ == "cpu" ? default_chunk : count; }
+  int chunk_of(int count) const { return chunk_ > 0 ? chunk_ : cuda_ < 0 ? default_chunk : count; }
 
   /// Every program once, on the first centres and features of nothing.
   void probe(const Graph &graph, int centres)
   {
-    at::set_num_threads(threads_);
-    const c10::InferenceMode guard;
+    torch_.set_threads(threads_);
     data_.take(graph, 0, centres, pad_length_);
     data_.zeros = true;
-    for (int k = 0; k + 1 < layers_; ++k) run(*forward_[k], k, false);
-    run(*last_, layers_ - 1, false);
-    for (int k = 0; k + 1 < layers_; ++k) run(*backward_[k], k, true);
+    for (int k = 0; k + 1 < layers_; ++k) run(*forward_[k], k, false, 2);
+    run(*last_, layers_ - 1, false, layers_ > 1 ? 3 : 2);
+    for (int k = 0; k + 1 < layers_; ++k) run(*backward_[k], k, true, k ? 2 : 1);
     data_.zeros = false;
   }
 
@@ -219,71 +199,89 @@ template <typename T> class TorchModel : public Model {
 
   void forward(int k, double *atomic_energy)
   {
-    const auto outputs = run(*forward_[k], k, false);
+    auto outputs = run(*forward_[k], k, false, 2);
     add_energy(outputs[0], atomic_energy);
     const int width = width_[k + 1];
-    const at::Tensor rows = outputs[1].to(at::kCPU).contiguous();
+    const T *rows = values(outputs[1], std::size_t(data_.centres) * width);
     for (int i = 0; i < data_.real_centres; ++i)
-      std::copy_n(rows.const_data_ptr<T>() + i * width, width, &features_[k + 1][std::size_t(data_.node[i]) * width]);
+      std::copy_n(rows + i * width, width, &features_[k + 1][std::size_t(data_.node[i]) * width]);
   }
 
   void last(double *atomic_energy, double *edge_grad)
   {
-    const auto outputs = run(*last_, layers_ - 1, false);
+    auto outputs = run(*last_, layers_ - 1, false, layers_ > 1 ? 3 : 2);
     add_energy(outputs[0], atomic_energy);
     add_gradients(outputs, 1, layers_ - 1, edge_grad);
   }
 
-  void backward(int k, double *edge_grad) { add_gradients(run(*backward_[k], k, true), 0, k, edge_grad); }
-
-  void add_energy(const at::Tensor &output, double *atomic_energy) const
+  void backward(int k, double *edge_grad)
   {
-    const at::Tensor host = output.to(at::kCPU).contiguous();
-    for (int i = 0; i < data_.real_centres; ++i) atomic_energy[data_.node[i]] += host.const_data_ptr<T>()[i];
+    auto outputs = run(*backward_[k], k, true, k ? 2 : 1);
+    add_gradients(outputs, 0, k, edge_grad);
+  }
+
+  void add_energy(Tensor &output, double *atomic_energy) const
+  {
+    const T *energy = values(output, data_.centres);
+    for (int i = 0; i < data_.real_centres; ++i) atomic_energy[data_.node[i]] += energy[i];
   }
 
   /// Outputs `at` (dE/d edge_vec) and, beyond the first layer, the next one (dE/d features).
-  void add_gradients(const std::vector<at::Tensor> &outputs, int at, int k, double *edge_grad)
+  void add_gradients(std::vector<Tensor> &outputs, int at, int k, double *edge_grad)
   {
-    const at::Tensor edges = outputs[at].to(at::kCPU).contiguous();
+    const T *edges = values(outputs[at], 3 * data_.n_edges);
     double *out = edge_grad + 3 * data_.first_edge;
-    for (int64_t e = 0; e < 3 * data_.real_edges; ++e) out[e] += edges.const_data_ptr<T>()[e];
+    for (int64_t e = 0; e < 3 * data_.real_edges; ++e) out[e] += edges[e];
     if (k == 0) return;
-    const at::Tensor rows = outputs[at + 1].to(at::kCPU).contiguous();
     const int width = width_[k];
+    const T *rows = values(outputs[at + 1], data_.node.size() * width);
     for (std::size_t n = 0; n < data_.node.size(); ++n) {
       if (data_.node[n] < 0) continue;
-      const T *row = rows.const_data_ptr<T>() + n * width;
+      const T *row = rows + n * width;
       double *sum = &grads_[k][std::size_t(data_.node[n]) * width];
       for (int c = 0; c < width; ++c) sum[c] += row[c];
     }
   }
 
-  /// Runs a program of layer k on the chunk at hand.
-  std::vector<at::Tensor> run(AOTIModelContainerRunner &program, int k, bool backward)
+  /// The `count` numbers of an output, row by row; the output keeps them.
+  const T *values(Tensor &output, std::size_t count) const
+  {
+    output = torch_.on_host(std::move(output), cuda_);
+    if (!torch_.holds(output, count, real))
+      throw Error("a program of this model gives other arrays than the contract asks for: deploy the model again");
+    return static_cast<const T *>(torch_.data(output));
+  }
+
+  /// Runs a program of layer k on the chunk at hand; it has so many outputs.
+  std::vector<Tensor> run(TorchProgram &program, int k, bool backward, std::size_t outputs)
   {
     const int64_t n = data_.node.size();
-    std::vector<at::Tensor> inputs = {at::from_blob(data_.edge_vec.data(), {data_.n_edges, 3}, real),
-                                      at::from_blob(data_.edge_index.data(), {2, data_.n_edges}, at::kLong),
-                                      at::from_blob(data_.types.data(), {n}, at::kLong),
-                                      at::from_blob(data_.mask.data(), {data_.centres}, real)};
-    if (k > 0)
-      inputs.push_back(at::from_blob(data_.gather(features_[k], width_[k], n, data_.features), {n, width_[k]}, real));
+    std::vector<Tensor> inputs;
+    auto give = [&](void *data, std::vector<int64_t> sizes, TorchLibrary::Type type) {
+      inputs.push_back(torch_.wrap(data, sizes, type, cuda_));
+    };
+    give(data_.edge_vec.data(), {data_.n_edges, 3}, real);
+    give(data_.edge_index.data(), {2, data_.n_edges}, TorchLibrary::INT64);
+    give(data_.types.data(), {n}, TorchLibrary::INT64);
+    give(data_.mask.data(), {data_.centres}, real);
+    if (k > 0) give(data_.gather(features_[k], width_[k], n, data_.features), {n, width_[k]}, real);
     if (backward)
-      inputs.push_back(at::from_blob(data_.gather(grads_[k + 1], width_[k + 1], data_.centres, data_.grad_next),
-                                     {data_.centres, width_[k + 1]}, real));
-    if (device_ != "cpu")
-      for (auto &input : inputs) input = input.to(at::Device(device_));
-    return program.boxed_run(std::move(inputs));
+      give(data_.gather(grads_[k + 1], width_[k + 1], data_.centres, data_.grad_next), {data_.centres, width_[k + 1]}, real);
+    auto results = program.run(std::move(inputs));
+    if (results.size() != outputs)
+      throw Error("a program of this model gives " + std::to_string(results.size()) + " arrays, not " + std::to_string(outputs) +
+                  ": deploy the model again");
+    return results;
   }
 
   static constexpr int default_chunk = 32;    // its intermediate tensors stay in the cache (benchmarks/message_passing.py)
 
-  const std::string device_;
+  const TorchLibrary &torch_;
+  const int cuda_;    // number of the device; -1: the processor
   const int threads_, chunk_, layers_;
   const double pad_length_;
-  std::vector<std::unique_ptr<AOTIModelContainerRunner>> forward_, backward_;
-  std::unique_ptr<AOTIModelContainerRunner> last_;
+  std::vector<std::unique_ptr<TorchProgram>> forward_, backward_;
+  std::unique_ptr<TorchProgram> last_;
   Chunk<T> data_;
   std::vector<std::vector<double>> features_, grads_;    // [layers][n_nodes * width] what a layer starts from; the first: nothing
   std::vector<int> width_;
@@ -291,16 +289,11 @@ template <typename T> class TorchModel : public Model {
 };
 
 }    // namespace
-}    // namespace metalff
 
-extern "C" __attribute__((visibility("default"))) metalff::Model *metalff_load_torch_model(
-    const metalff::Artifact &artifact, const std::string &programs, const metalff::Options &options)
+std::unique_ptr<Model> load_torch_model(const Artifact &artifact, const std::string &programs, const Options &options)
 {
-  try {
-    if (options.single) return new metalff::TorchModel<float>(artifact, programs, options);
-    return new metalff::TorchModel<double>(artifact, programs, options);
-  } catch (const c10::Error &e) {
-    throw metalff::Error("'" + artifact.path + "' could not be loaded on device " + options.device + ": " +
-                         e.what_without_backtrace());
-  }
+  if (options.single) return std::make_unique<TorchModel<float>>(artifact, programs, options);
+  return std::make_unique<TorchModel<double>>(artifact, programs, options);
 }
+
+}    // namespace metalff

@@ -3,8 +3,7 @@
 Members:
 
 - ``manifest.json``: what the model is (`Manifest`), with the SHA-256 of every other member;
-- ``torch/float64.pt2``, ``torch/float32.pt2``: the exported programs of the layers (a deflated zip of the parts of
-  torch.export archives, without their pickled sample inputs);
+- ``torch/float64.zip``, ``torch/float32.zip``: the programs of the layers as plain data (``deploy/program.py``);
 - ``native/mace.safetensors``: the weights in plain form for the native engine (``deploy/mace_weights.py``), where it covers the model;
 - ``weights.safetensors``: the weights by name, to train on or to deploy anew;
 - ``selftest.json``: structures with the energies, forces and stresses of the framework that trained the model.
@@ -28,8 +27,8 @@ import pydantic
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
-SCHEMA = 2
-SINCE = "0.1.0"
+SCHEMA = 3
+SINCE = "0.2.0"
 """The first version of MetalFF that writes and reads this schema."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # equal contents give equal files
 
@@ -41,7 +40,7 @@ class _Strict(pydantic.BaseModel):
 class Payload(_Strict):
     """One member of the container."""
 
-    kind: Literal["torch.export", "safetensors", "native", "selftest"]
+    kind: Literal["program", "safetensors", "native", "selftest"]
     sha256: str
     size: int
     precision: Literal["double", "single"] | None = None

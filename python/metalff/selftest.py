@@ -57,5 +57,5 @@ def replay(
             forces / max(1.0, np.abs(case["forces"]).max()),
         ]
         worst = np.maximum(worst, deviations)  # propagates NaN
-    *deviations, scaled = map(float, worst)
-    return Outcome(len(cases), *deviations, TOLERANCE[precision], scaled)
+    energy, force, stress, scaled = map(float, worst)
+    return Outcome(len(cases), energy, force, stress, TOLERANCE[precision], scaled)

@@ -52,9 +52,9 @@ def cut(fraction):
 
 def tampered_payload(good):
     contents = members(good)
-    data = bytearray(contents["torch/float64.pt2"])
+    data = bytearray(contents["torch/float64.zip"])
     data[len(data) // 2] ^= 1
-    return packed(contents | {"torch/float64.pt2": bytes(data)})
+    return packed(contents | {"torch/float64.zip": bytes(data)})
 
 
 def flipped_bit(good):

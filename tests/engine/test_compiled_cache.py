@@ -1,25 +1,25 @@
 """The cache of compiled models: once per machine, whoever comes at the same time, whatever was killed before."""
 
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-import zipfile
+from pathlib import Path
 
 import pytest
 
 from cases import lammps
 from metalff import MLFFCalculator, artifact
-from metalff.compiled import forecast, pack_programs
+from metalff.compiled import forecast
 from metalff.errors import MetalffError
 from metalff.lammps import environment, lmp_executable
 from metalff.potentials import resolve
 
-COMPILING = "compiling torch/float64.pt2"
+COMPILING = "compiling torch/float64.zip"
 INPUT = """units metal
 lattice fcc 3.615
 region b block 0 2 0 2 0 2
@@ -168,7 +168,7 @@ def test_failing_self_test(oracle, tmp_path, monkeypatch):
 
 def test_full_disk(oracle, tmp_path):
     """In a file system of 8 kB, which needs the right to mount one in a namespace of its own."""
-    mount = f"mount -t tmpfs -o size=8k tmpfs {tmp_path}"
+    mount = f"mount -t tmpfs -o size=8k,mode=755 tmpfs {tmp_path}"
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody mount a small file system")
@@ -180,26 +180,87 @@ def test_full_disk(oracle, tmp_path):
     assert "ready" not in completed.stdout and "inductor" not in completed.stdout
 
 
-def test_equal_constants_are_kept_once():
-    """The programs of a layer share its weights; small members are not worth an entry in ``same.json``."""
-
-    def exported(**members):
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as out:
-            for name, content in members.items():
-                out.writestr(f"archive/{name}", content)
-        return archive.getvalue()
-
-    weights, other = bytes(range(256)) * 16, bytes(range(255, -1, -1)) * 16
-    programs = {"backward0": exported(a=weights, tiny=b"1"), "forward0": exported(b=weights, c=other, tiny=b"1")}
-    with zipfile.ZipFile(io.BytesIO(pack_programs(programs))) as packed:
-        kept = {name: packed.read(name) for name in packed.namelist()}
-    assert json.loads(kept.pop("same.json")) == {"forward0/b": "backward0/a"}
-    assert kept == {"backward0/a": weights, "backward0/tiny": b"1", "forward0/c": other, "forward0/tiny": b"1"}
-
-
 def test_forecast_grows_with_the_programs(oracle):
     """A closed form takes seconds, the bundled MACE minutes."""
-    payload = "torch/float64.pt2"
+    payload = "torch/float64.zip"
     simple, large = (forecast(artifact.open_artifact(path), payload) for path in (oracle, resolve("Cu/mace").files[0]))
     assert 0 < simple < 20 and 100 < large < 400
+
+
+def stranger(path):
+    """Gives a path to another user; only root may."""
+    if os.getuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+def copied(filled, folder):
+    """A copy of the filled cache, and its entry."""
+    shutil.copytree(filled[0] / "cache", folder / "cache")
+    (entry,) = (path for path in (folder / "cache" / "compiled").iterdir() if path.is_dir())
+    return folder / "cache", entry
+
+
+def test_the_umask_rules_but_nobody_else_may_write(filled):
+    entry = next(path for path in (filled[0] / "cache" / "compiled").iterdir() if path.is_dir())
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in (entry, *entry.iterdir())} == {
+        entry.name: "0o755",
+        "last.so": "0o644",
+        "ready": "0o644",
+    }
+
+
+@pytest.mark.parametrize("which", ["cache", "compiled", "entry", "last.so", "ready"])
+@pytest.mark.parametrize("how", ["of another", "open to others", "a link"])
+def test_what_others_could_have_put_there_is_not_loaded(which, how, filled, oracle, tmp_path, monkeypatch):
+    cache, entry = copied(filled, tmp_path)
+    path = {"cache": cache, "compiled": cache / "compiled", "entry": entry}.get(which, entry / which)
+    if how == "of another":
+        stranger(path)
+        sentence = "belongs to the user nobody, and what the cache holds is run: set METALFF_TRUST=nobody if you trust that user, or set METALFF_CACHE"
+    elif how == "open to others":
+        path.chmod(path.stat().st_mode | 0o020)
+        sentence = "may be written by others, and what the cache holds is run: chmod go-w"
+    else:
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+        sentence = "is a link, which is not followed: delete it"
+    monkeypatch.setenv("METALFF_CACHE", str(cache))
+    if (which, how) == ("cache", "a link"):  # which the user's own setting names
+        MLFFCalculator(oracle)
+        return
+    with pytest.raises(MetalffError, match=sentence):
+        MLFFCalculator(oracle)
+    if how == "of another":
+        monkeypatch.setenv("METALFF_TRUST", "somebody,nobody")
+        MLFFCalculator(oracle)
+
+
+ANOTHER = """
+import os, sys
+from metalff import _engine
+opened = _engine.Artifact.open(sys.argv[1])
+_engine.cache_key(opened, "double", "cpu")  # asks this Python for its torch, which another user may not be able to
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+print(_engine.cached_programs(opened, "double", "cpu"))
+"""
+
+
+def test_another_user_reads_a_shared_cache(filled, oracle, tmp_path):
+    """Root's entries serve everyone; a folder that its owner keeps to himself gets a sentence that helps."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    shared = Path(tempfile.mkdtemp())  # pytest's own folders are private
+    try:
+        cache, entry = copied(filled, shared)
+        shutil.copy(oracle, shared / "Cu.mlff")
+        shared.chmod(0o755)
+        (shared / "Cu.mlff").chmod(0o644)
+        command = [sys.executable, "-c", ANOTHER, str(shared / "Cu.mlff")]
+        env = os.environ | {"METALFF_CACHE": str(cache)}
+        assert subprocess.run(command, capture_output=True, text=True, env=env).stdout.strip() == str(entry)
+        (cache / "compiled").chmod(0o700)
+        refused = subprocess.run(command, capture_output=True, text=True, env=env).stderr
+        assert "may not be read by you: ask root for chmod -R go+rX, or set METALFF_CACHE to a folder of your own" in refused
+    finally:
+        shutil.rmtree(shared)

@@ -1,6 +1,7 @@
 """The registry: every entry resolves, is physical and measures what its paper says; guards."""
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -10,8 +11,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from metalff import MLFFCalculator
 from metalff.errors import MetalffError
 from metalff.lammps import LammpsCalculator
+from metalff.paths import shared
 from metalff.potentials import entries, names, resolve, usable
 from metalff.potentials import registry as registry_module
 from metalff.potentials.crystal import check_crystal
@@ -144,3 +147,35 @@ def test_mlff_files_become_pair_style_mlff(spec, monkeypatch, tmp_path):
     assert resolve(spec if spec != "file" else str(path)).elements == ("Ni", "Cu")
     with pytest.raises(MetalffError, match="has no parameters for Mo; it is for Ni Cu"):
         resolve(str(path), ["Mo"])
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "a#1", "cost$x", '"a"', "a & b", "${x}", "-x", "(x);y", "a\\b", "50%"])
+def test_a_file_with_any_printable_name_is_one_word_for_lammps(name, tmp_path):
+    """Blanks, quotes, comments and variables of LAMMPS are nothing special in a path."""
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(shared("potentials", "mlff", "Cu-nep.mlff"), folder)
+    calculator = LammpsCalculator(resolve(folder / "Cu-nep.mlff", ["Cu"]).lammps_commands(), ["Cu"])
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = calculator
+    energy = atoms.get_potential_energy()
+    calculator.close()
+    atoms.calc = MLFFCalculator(folder / "Cu-nep.mlff")
+    assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("Müller", "holds the character 'ü', which LAMMPS cannot take: rename the file or its folder"),
+        ("a\tb", r"holds the character '\\t' \(not printable\), which LAMMPS cannot take"),
+        ("x\nshell touch ran\n", r"holds the character '\\n' \(not printable\), which LAMMPS cannot take"),
+        ("a'b\"c", "holds both kinds of quotes, which LAMMPS cannot take"),
+    ],
+)
+def test_a_name_that_lammps_cannot_take_is_refused_where_it_enters(name, sentence, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(shared("potentials", "mlff", "Cu-nep.mlff"), folder)
+    with pytest.raises(MetalffError, match=sentence):
+        resolve(folder / "Cu-nep.mlff", ["Cu"])

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from metalff.cli import report
 from metalff.errors import MetalffError
-from metalff.report.page import digits, thousands, write_report
+from metalff.report import analysis
+from metalff.report.page import columns_for, digits, thousands, write_report
+from metalff.report.results import read_results
 
 VOID = {"meta", "link", "br", "img", "path", "use", "image", "rect", "circle", "line"}
 
@@ -180,3 +182,47 @@ def test_refuses_a_folder_as_output(validation, tmp_path):
 def test_numbers_as_text():
     assert [digits(x) for x in (0.09089, 1234.5, -0.00012345, 0, None)] == ["0.0909", "1,234", "−0.000123", "0", "–"]
     assert [thousands(x) for x in (41905.2, 5.0, None)] == ["41,900", "5", "–"]
+
+
+HOSTILE = '" onload="alert(1)" $\\frac{x'
+
+
+def test_a_name_is_text_everywhere(validation, tmp_path):
+    """In attributes of the plots, too; and no formula is set out of it."""
+    folder = tmp_path / "validate"
+    shutil.copytree(validation, folder)
+    document = folder / "validate.json"
+    found = json.loads(document.read_text("utf-8"))
+    for potential in found["potentials"]:
+        potential["label"] += HOSTILE
+    document.write_text(json.dumps(found), "utf-8")
+    reader = AttributeReader()
+    reader.feed(write_report([folder], tmp_path / "report.html").read_text("utf-8"))
+    assert any(HOSTILE in label for label in reader.labels) and not reader.handlers
+
+
+class AttributeReader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.labels, self.handlers = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.labels += [value for key, value in attributes if key == "aria-label"]
+        self.handlers += [key for key, _ in attributes if key.startswith("on")]
+
+
+def test_paper_has_every_column(page):
+    """Nothing scrolls on paper, and lines break instead."""
+    rules = page.read_text("utf-8").split("@media print {")[1].split("</style>")[0]
+    assert ".scroll { overflow: visible; }" in rules and "white-space: normal" in rules
+
+
+@pytest.mark.parametrize("count, columns", [(1, ""), (2, " two"), (3, ""), (4, " two"), (5, ""), (6, ""), (7, " four"), (9, ""), (10, " four")])
+def test_no_panel_stands_alone_in_the_last_row(count, columns):
+    assert columns_for(count) == columns
+
+
+def test_a_crystal_has_no_diffusion(sweep):
+    """Atoms that vibrate about their sites: the slope of their mean squared displacement is noise."""
+    for runs in analysis.by_potential(read_results([sweep])[0][0]).values():
+        assert all(item.msd is not None and item.diffusion is None for item in runs)

@@ -1,6 +1,7 @@
 """The ``metalff`` command: one file per sub-command; each defines ``register(app)``."""
 
 import importlib
+import shlex
 import sys
 import warnings
 
@@ -57,18 +58,33 @@ def build_app():
     return app
 
 
+GOES_ON = ("benchmark", "study", "data", "dft")
+"""Commands that take up what they left, and do not say so themselves."""
+
+
 def main() -> None:
-    """Entry point: user errors become one sentence on stderr and exit status 1, Ctrl-C exits with 130."""
-    from metalff.errors import MetalffError
+    """Entry point: user errors become one sentence on stderr and exit status 1, a signal n exits with 128 + n (Ctrl-C: 130)."""
+    from metalff.errors import MetalffError, need_torch
+    from metalff.signals import ending
 
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
-    try:
-        build_app()(prog_name="metalff")
-    except MetalffError as error:
-        sys.exit(f"metalff: error: {error}")
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        sys.exit(f"metalff: error: {error.strerror or error}{where}")
-    except KeyboardInterrupt:
-        print("metalff: interrupted", file=sys.stderr)
-        sys.exit(130)
+    with ending() as came:
+        try:
+            try:
+                build_app()(prog_name="metalff")
+            except ModuleNotFoundError as error:
+                if error.name != "torch":
+                    raise
+                need_torch("this command")
+                raise
+        except MetalffError as error:
+            sys.exit(f"metalff: error: {error}")
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            sys.exit(f"metalff: error: {error.strerror or error}{where}")
+        except (KeyboardInterrupt, SystemExit) as error:
+            if isinstance(error, SystemExit) and (error.code != 130 or came.number is None):
+                raise
+            if sys.argv[1:2] and sys.argv[1] in GOES_ON:
+                print(f"metalff: interrupted; what is finished is kept, and the same command goes on: metalff {shlex.join(sys.argv[1:])}", file=sys.stderr)
+            sys.exit(came.status)

@@ -105,7 +105,7 @@ def ensembles_of(spec: str, keys=None) -> list:
 def picture(ensemble) -> str:
     """Name of a file, without its ending."""
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in ensemble.name)
-    return f"{name}-{ensemble.element}-{ensemble.temperature:g}K"
+    return f"{name}-{ensemble.element}-{ensemble.temperature:.12g}K"
 
 
 def words(value) -> str:

@@ -1,5 +1,6 @@
 """``metalff speed``: how fast models run on this machine."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from metalff.cli.command import add, give
 from metalff.cli.options import RUNNING, out_folder, precisions
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,7 @@ def speed(
         list[int] | None, typer.Option(min=1, help="Size of the crystal; give it several times; default: 500 and 4000.")
     ] = None,
     ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times; default: 1.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="native or torch; default: both.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="native or torch; default: both, where torch is installed.")] = None,
     precision: precisions(RUNNING, list[str] | None) = None,
     peers: Annotated[
         bool,
@@ -61,12 +62,14 @@ def speed(
         raise MetalffError(
             f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
         )
+    if "torch" in (engine or ()):
+        need_torch("--engine torch")
     others = (["MACECalculator", "NEP_CPU"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
     cases = plan(
         chosen,
         atoms or [500, 4000],
         ranks or [1],
-        engine or ["native", "torch"],
+        engine or (["native", "torch"] if importlib.util.find_spec("torch") else ["native"]),
         precision or ["double", "single"],
         others,
     )

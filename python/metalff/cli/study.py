@@ -157,13 +157,12 @@ def cores() -> int:
 
 
 def ready(families) -> None:
-    """Every family's environment must be there before anything is written."""
-    from metalff import environments
+    """What every family needs must be there before anything is written."""
     from metalff.train.configuration import FAMILIES
+    from metalff.train.training import family_command
 
     for name in families:
-        if FAMILIES[name].framework:
-            environments.environment_python(name)
+        family_command(FAMILIES[name])
 
 
 def finish(complete: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 from metalff.cli.command import Command, add, give, group
 from metalff.cli.options import LABELS, TRAINING, duration, keys_of, out_folder, precisions
 from metalff.errors import MetalffError
+from metalff.yaml_file import parse, read_yaml
 
 
 def option(kind, text: str, *names: str):
@@ -195,7 +196,6 @@ def train_family(
     """Prepare and run a training; ``given`` holds what the user said, None where nothing, ``labels`` the keys of the files."""
     from rich.console import Console
 
-    from metalff import environments
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration
     from metalff.train.learnt import unlearnt_sentence
@@ -204,14 +204,14 @@ def train_family(
     from metalff.train.splits import BLOCK
 
     given = {key: value for key, value in given.items() if value is not None}
-    for key, parse in (("e0", free_atoms), ("elements", symbols)):
+    for key, as_values in (("e0", free_atoms), ("elements", symbols)):
         if isinstance(given.get(key), str):
-            given[key] = parse(given[key])
+            given[key] = as_values(given[key])
     if block is not None and block < 1:
         raise MetalffError(f"--block {block}: give a positive number of frames")
     sets = gather(data, valid_data or [], offsets, keys_of(**labels), stresses=given.get("stress_weight") != 0)
     values = {"elements": sets.train.elements, "threads": len(os.sched_getaffinity(0))}
-    values |= from_file(config) if config else {}
+    values |= read_yaml(config) if config else {}
     values |= given
     files = {}
     if module:
@@ -221,8 +221,7 @@ def train_family(
         files[file.name] = file.read_bytes()
         values |= {"module": f"{file.name}:{attribute}", "module_sha256": hashlib.sha256(files[file.name]).hexdigest()}
     chosen = configuration(name, values, size)
-    if FAMILIES[name].framework:
-        environments.environment_python(name)  # before anything is written
+    family.family_command(FAMILIES[name])  # what it needs is there, before anything is written
     console, said = Console(stderr=True, soft_wrap=True), []
 
     def note(sentence: str) -> None:
@@ -352,16 +351,14 @@ def symbols(text: str) -> list[str]:
 
 def overrides(words: list[str]) -> dict:
     """``KEY=VALUE`` as keys and values, as in a YAML file."""
-    import yaml
-
     found = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals and value):
             raise MetalffError(f"--set {word}: give KEY=VALUE, such as num_bessels=6")
         try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key.strip()] = parse(value)
+        except ValueError:
             raise MetalffError(f"--set {word}: the value cannot be read; write it as in a YAML file") from None
     return found
 
@@ -376,14 +373,3 @@ def free_atoms(text: str) -> str | dict[str, float]:
         raise MetalffError(f"--e0 {text}: give energies of free atoms in eV such as Cu=-0.2,Al=-0.1") from None
 
 
-def from_file(path: Path) -> dict:
-    """Keys and values of a YAML file."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise MetalffError(f"{path} is not a readable YAML file") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise MetalffError(f"{path} must hold keys and values such as channels: 16")
-    return content

@@ -3,7 +3,6 @@
 ``<data folder>/data/<set>/<file>.h5`` and ``index.json``, which says what is in each: nothing else is read to find the files of an element.
 """
 
-import fcntl
 import json
 import re
 import shutil
@@ -21,7 +20,7 @@ from metalff.data.frame import Dataset, Frame
 from metalff.data.labels import NO_KEYS, Keys, Labels
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
-from metalff.paths import atomic_path, atomic_write, data_dir
+from metalff.paths import atomic_hdf5, atomic_write, data_dir, lock, make_folder
 
 SCHEMA = 1
 """Number of the layout of ``index.json`` and of the HDF5 files."""
@@ -78,10 +77,10 @@ def claimed(folder: Path):
     Raises:
         MetalffError: another one holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    make_folder(folder)
+    with open(folder / ".lock", "w") as stream:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(stream.fileno(), folder)
         except BlockingIOError:
             raise MetalffError(f"another import is at work in {folder}; wait until it has ended, or give another --name") from None
         yield
@@ -214,8 +213,6 @@ def phase_of(frames: list[Frame], name: layout.Name) -> str:
 
 def write_frames(frames: list[Frame], path: Path) -> None:
     """HDF5 of one file: atoms of all frames one after the other, in the numbers of their frames; atomic."""
-    import h5py
-
     counts = np.array([len(frame) for frame in frames])
     arrays = {
         "atoms": counts.astype("i4"),
@@ -229,8 +226,8 @@ def write_frames(frames: list[Frame], path: Path) -> None:
         "index": np.array([frame.index for frame in frames], "i4"),
         "weight": np.array([frame.weight for frame in frames]),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    make_folder(path.parent)
+    with atomic_hdf5(path) as file:
         file.attrs["schema"] = SCHEMA
         for key, array in arrays.items():
             file.create_dataset(key, data=array, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)

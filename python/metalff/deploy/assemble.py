@@ -7,7 +7,6 @@ from pathlib import Path
 
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_programs
 from metalff.deploy.errors_on import errors_on
 from metalff.deploy.given import refuse_other_family
 from metalff.errors import MetalffError
@@ -70,9 +69,8 @@ def assemble(
     """
     members = {}
     for precision, file in (("double", "float64"), ("single", "float32")):
-        parts = {part.name.split(".")[1]: part.read_bytes() for part in sorted(work.glob(f"{file}.*.pt2"))}
-        payload = Payload(kind="torch.export", sha256="", size=0, precision=precision)
-        members[f"torch/{file}.pt2"] = (payload, pack_programs(parts))
+        payload = Payload(kind="program", sha256="", size=0, precision=precision)
+        members[f"torch/{file}.zip"] = (payload, (work / f"{file}.zip").read_bytes())
     native = f"native/{described['family']}.safetensors"
     for file, member, kind in (
         ("native.safetensors", native, "native"),

@@ -10,7 +10,6 @@ from ase.build import bulk
 
 from metalff import artifact
 from metalff.artifact import Manifest, Payload, Training
-from metalff.compiled import pack_programs
 from metalff.deploy.contract import export_model
 from metalff.deploy.reference import reference
 
@@ -35,13 +34,10 @@ def deploy(
     edge_index = torch.tensor(np.stack([i, j]), dtype=torch.long)
     members = {}
     for dtype, precision in ((torch.float64, "double"), (torch.float32, "single")):
-        file = f"torch/{str(dtype).removeprefix('torch.')}.pt2"
+        file = f"torch/{str(dtype).removeprefix('torch.')}.zip"
         say(f"exporting the program, {precision} precision")
-        exported = export_model(model.to(dtype), torch.tensor(vec, dtype=dtype), edge_index, len(model.elements))
-        members[file] = (
-            Payload(kind="torch.export", sha256="", size=0, precision=precision),
-            pack_programs(exported),
-        )
+        data = export_model(model.to(dtype), torch.tensor(vec, dtype=dtype), edge_index, len(model.elements))
+        members[file] = (Payload(kind="program", sha256="", size=0, precision=precision), data)
     say(f"reference energies, forces and stresses from {commands[0]}")
     members["selftest.json"] = (Payload(kind="selftest", sha256="", size=0), _selftest(model, commands))
     manifest = Manifest(

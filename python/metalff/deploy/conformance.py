@@ -7,6 +7,7 @@ import ase.data
 import numpy as np
 import torch
 from contract import export_model
+from program import ProgramError
 from reference import crystal
 from user_module import ContractError, Layers, energies, first_line, graph, place
 
@@ -241,7 +242,7 @@ class Checks:
                 features = full[1][torch.arange(len(self.types)) % n]
 
 
-def export(model: Layers, dtype, file) -> dict[str, bytes]:
+def export(model: Layers, dtype, file) -> bytes:
     """``contract.export_model`` of a model that passed ``check``.
 
     Raises:
@@ -252,6 +253,8 @@ def export(model: Layers, dtype, file) -> dict[str, bytes]:
     vec, edge_index, _ = graph(crystal(symbols, 0).repeat((2, 1, 1)), model.elements, model.r_max)
     try:
         return export_model(model.to(dtype), vec.to(dtype), edge_index, len(symbols))
+    except ProgramError as error:
+        raise ContractError(f"the module cannot be a program of plain data: {error}") from None
     except Exception as error:
         raise ContractError(f"torch.export cannot follow the module: {_reason(error)}{place(error, file)}") from None
 

@@ -1,17 +1,16 @@
-"""Module → exported program in MetalFF's contract; shared by the deploying workers, so it needs only torch (and sympy, which torch brings).
+"""Module → programs in MetalFF's contract; shared by the deploying workers, so it needs only torch (and sympy, which torch brings).
 
 A worker puts this file's directory at the end of its path: it runs inside the family's environment, where MetalFF is not installed.
 """
-
-import io
-import json
-import struct
 
 import torch
 from sympy import nextprime, prevprime
 from torch.fx.experimental.proxy_tensor import make_fx
 
-NOISY_META = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
+if __package__:
+    from metalff.deploy import program
+else:  # in a worker
+    import program
 
 
 class Forward(torch.nn.Module):
@@ -55,8 +54,8 @@ class Backward(torch.nn.Module):
         return torch.autograd.grad((energy * mask).sum() + (following * rest[-1]).sum(), inputs)
 
 
-def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1) -> dict[str, bytes]:
-    """``torch.export`` archives by name of a model's layers, for any number (≥ 2) of nodes, centres and edges.
+def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1) -> bytes:
+    """The payload (``program.py``) of a model's layers, for any number (≥ 2) of nodes, centres and edges.
 
     A layer ends where a model needs features of its neighbours' neighbours: there the engine may exchange them between MPI ranks,
     and every layer can be evaluated a few centres at a time.
@@ -68,10 +67,11 @@ def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1)
         edge_vec, edge_index: an example graph, sorted by centre.
 
     Returns:
-        ``last``, and for every layer before it ``forward{k}`` and ``backward{k}``.
+        programs ``last``, and for every layer before it ``forward{k}`` and ``backward{k}``.
 
     Raises:
-        ValueError: the exported programs do not reproduce the model on another graph.
+        ProgramError: the model uses an operator that no payload may hold.
+        ValueError: the programs, as they are read again, do not reproduce the model on another graph.
     """
     default = torch.get_default_dtype()
     torch.set_default_dtype(edge_vec.dtype)  # as when the programs are compiled
@@ -81,7 +81,7 @@ def export_model(model: torch.nn.Module, edge_vec, edge_index, n_types: int = 1)
         torch.set_default_dtype(default)
 
 
-def _export_layers(model, edge_vec, edge_index, n_types) -> dict[str, bytes]:
+def _export_layers(model, edge_vec, edge_index, n_types) -> bytes:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     # an example in which not every node is a centre; primes, as torch.export takes numbers that equal a width of the model for it
@@ -100,8 +100,9 @@ def _export_layers(model, edge_vec, edge_index, n_types) -> dict[str, bytes]:
         programs[f"backward{k}"] = _export(Backward(model, k), (*args, *features, following), (*sizes, {0: centres}))
         features = (following[torch.arange(nodes) % n],)
     programs["last"] = _export(Last(model), (*args, *features), shapes + ({0: every},) * len(features))
-    _verify(model, programs, edge_vec, edge_index, args[2])
-    return {name: _archive(program) for name, program in programs.items()}
+    payload = program.pack(programs)
+    _verify(model, {name: program.load(payload, name) for name in programs}, edge_vec, edge_index, args[2])
+    return payload
 
 
 def _export(module, args, shapes):
@@ -109,15 +110,6 @@ def _export(module, args, shapes):
     return torch.export.export(
         graph, args, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
     )
-
-
-def _archive(exported) -> bytes:
-    for node in exported.graph.nodes:
-        for key in NOISY_META:
-            node.meta.pop(key, None)
-    archive = io.BytesIO()
-    torch.export.save(exported, archive)
-    return archive.getvalue()
 
 
 def _verify(model, programs, edge_vec, edge_index, types):
@@ -153,46 +145,3 @@ def _verify(model, programs, edge_vec, edge_index, types):
         scale = float(a.abs().max()) + 1.0
         if not torch.allclose(a, b, rtol=0, atol=scale * (1e-10 if a.dtype == torch.float64 else 1e-4)):
             raise ValueError("the exported programs do not reproduce the model on a graph of another size")
-
-
-def safetensors(tensors: dict, metadata: dict[str, str] | None = None) -> bytes:
-    """Named tensors in the safetensors layout: an 8-byte length, a JSON header, raw little-endian data."""
-    names = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.int32: "I32", torch.bool: "BOOL"}
-    header, blobs, offset = {"__metadata__": metadata} if metadata else {}, [], 0
-    for name, tensor in tensors.items():
-        data = tensor.detach().cpu().contiguous().numpy().tobytes()
-        header[name] = {
-            "dtype": names[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, offset + len(data)],
-        }
-        blobs.append(data)
-        offset += len(data)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + b"".join(blobs)
-
-
-def read_header(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file."""
-    (length,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + length]).get("__metadata__", {})
-
-
-def read_safetensors(data: bytes) -> dict:
-    """Named tensors of a safetensors file."""
-    names = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "I32": torch.int32, "BOOL": torch.bool}
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    tensors = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            dtype = names[entry["dtype"]]
-            flat = (
-                torch.frombuffer(bytearray(data[begin:end]), dtype=dtype)
-                if end > begin
-                else torch.empty(0, dtype=dtype)
-            )
-            tensors[name] = flat.reshape(entry["shape"])
-    return tensors

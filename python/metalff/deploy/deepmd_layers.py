@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ase.data
 import torch
-from contract import read_safetensors, safetensors
+from program import read_safetensors, safetensors
 
 os.environ["DEVICE"] = "cpu"
 import deepmd.env

@@ -1,6 +1,6 @@
 """Export a DeePMD model; runs inside deepmd-kit's private environment: ``python -P deepmd_worker.py MODEL OUT_DIR``.
 
-MODEL is a file of ``deepmd_layers.save`` or of deepmd itself. Writes ``float64.last.pt2``, ``float32.last.pt2``, ``weights.safetensors``,
+MODEL is a file of ``deepmd_layers.save`` or of deepmd itself. Writes ``float64.zip``, ``float32.zip`` (program.py), ``weights.safetensors``,
 ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
@@ -62,9 +62,7 @@ def main():
         same = deepmd_layers.build(config, name).eval()
         deepmd_layers.load_weights(same, model.state_dict())
         edge_vec = torch.tensor(vec, dtype=getattr(torch, name))
-        programs = export_model(deepmd_layers.DeepmdLayers(same), edge_vec, edge_index, min(4, len(symbols)))
-        for program, data in programs.items():
-            (out / f"{name}.{program}.pt2").write_bytes(data)
+        (out / f"{name}.zip").write_bytes(export_model(deepmd_layers.DeepmdLayers(same), edge_vec, edge_index, min(4, len(symbols))))
     description = {
         "family": "deepmd",
         "elements": symbols,

@@ -17,6 +17,7 @@ import torch
 from metalff.artifact import Manifest
 from metalff.deploy import closed_form
 from metalff.errors import MetalffError
+from metalff.lammps import as_word
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
         MetalffError: the file is missing or not a setfl file.
     """
     setfl = read_setfl(source)
-    commands = ["pair_style eam/alloy", f"pair_coeff * * {Path(source).resolve()} {' '.join(setfl.elements)}"]
+    commands = ["pair_style eam/alloy", f"pair_coeff * * {as_word(Path(source).resolve())} {' '.join(setfl.elements)}"]
     return closed_form.deploy(
         EAM(setfl), commands, output, family="eam", name=name, citation=setfl.citation, licence=licence, say=say
     )

@@ -21,7 +21,7 @@ import json
 
 import numpy as np
 import torch
-from contract import safetensors
+from program import safetensors
 from mace import modules
 
 # isort: split

@@ -2,7 +2,7 @@
 
 MODEL is a file of mace, the ``weights.safetensors`` of a training, or a directory with the ``weights.safetensors`` and ``config.json`` of an
 artefact.
-Writes ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``native.safetensors`` where the native engine
+Writes ``float64.zip``, ``float32.zip`` (program.py), ``weights.safetensors``, ``native.safetensors`` where the native engine
 covers the model, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
@@ -33,7 +33,8 @@ from matscipy.neighbours import neighbour_list  # noqa: E402
 
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
 import mace_weights  # noqa: E402
-from contract import export_model, read_header, read_safetensors, safetensors  # noqa: E402
+from contract import export_model  # noqa: E402
+from program import read_header, read_safetensors, safetensors  # noqa: E402
 from reference import crystal, selftest  # noqa: E402
 
 
@@ -137,9 +138,7 @@ def main():
         say(f"exporting the program in {name}")
         torch.set_default_dtype(dtype)
         layers = Layers(model.to(dtype))
-        programs = export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
-        for program, data in programs.items():
-            (out / f"{name}.{program}.pt2").write_bytes(data)
+        (out / f"{name}.zip").write_bytes(export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols))))
     config = extract_config_mace_model(trained)
     description = {
         "family": "mace",

@@ -7,7 +7,7 @@ import json
 import struct
 
 import torch
-from contract import read_safetensors, safetensors
+from program import read_safetensors, safetensors
 from nequip.data import AtomicDataDict as Key
 from nequip.model import NequIPGNNModel
 from nequip.nn import AtomwiseReduce, ConvNetLayer

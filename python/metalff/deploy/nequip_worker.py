@@ -1,7 +1,7 @@
 """Export a NequIP or an Allegro model; runs inside nequip's private environment: ``python -P nequip_worker.py MODEL OUT_DIR``.
 
 MODEL is a file of ``nequip_layers.save``. Writes
-``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into
+``float64.zip``, ``float32.zip`` (program.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into
 OUT_DIR.
 """
 
@@ -47,9 +47,7 @@ def main():
         dtype = getattr(torch, name)
         torch.set_default_dtype(dtype)
         layers = nequip_layers.layers_of(same)
-        programs = export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
-        for program, data in programs.items():
-            (out / f"{name}.{program}.pt2").write_bytes(data)
+        (out / f"{name}.zip").write_bytes(export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols))))
     packages = ("nequip", "e3nn", "torch", *(["nequip-allegro"] if family == "allegro" else []))
     description = {
         "family": family,

@@ -13,7 +13,7 @@ import ase.data
 import e3nn
 import numpy as np
 import torch
-from contract import read_safetensors, safetensors
+from program import read_safetensors, safetensors
 
 # scripts would fix the number of edges
 e3nn.set_optimization_defaults(jit_mode="eager")

@@ -1,7 +1,7 @@
 """Export a SevenNet model; runs inside sevenn's private environment: ``python -P sevennet_worker.py MODEL OUT_DIR MODAL ELEMENTS``.
 
 MODEL is a file of ``sevennet_layers.save``, a checkpoint of sevenn or the name of a pretrained model; MODAL may be empty; ELEMENTS, with commas
-between them, may be empty, too: then all are kept. Writes ``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py),
+between them, may be empty, too: then all are kept. Writes ``float64.zip``, ``float32.zip`` (program.py),
 ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
@@ -64,9 +64,7 @@ def main():
         same = sevennet_layers.build(config)
         sevennet_layers.load(same, model.state_dict())
         layers = sevennet_layers.Layers(same)
-        programs = export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols)))
-        for program, data in programs.items():
-            (out / f"{name}.{program}.pt2").write_bytes(data)
+        (out / f"{name}.zip").write_bytes(export_model(layers, torch.tensor(vec, dtype=dtype), edge_index, min(4, len(symbols))))
     description = {
         "family": "sevennet",
         "elements": symbols,

@@ -4,7 +4,6 @@ import hashlib
 import json
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 from metalff.artifact import Manifest, Training
@@ -12,7 +11,7 @@ from metalff.deploy.assemble import assemble
 from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 
 WORKER = Path(__file__).with_name("torch_worker.py")
 
@@ -35,9 +34,10 @@ def python_of(text: str | None) -> Path:
     """The Python of a family's environment, an interpreter by path, or, for None, this one.
 
     Raises:
-        MetalffError: no such file, or no such environment.
+        MetalffError: no such file, no such environment, or no torch in this one.
     """
     if text is None:
+        need_torch("deploying a module of your own")
         return Path(sys.executable)
     if "/" not in text:
         return environment_python(text)
@@ -89,7 +89,7 @@ def deploy(
         file, attribute = module_of(source)
     if weights and not Path(weights).is_file():
         raise MetalffError(f"'{weights}' does not exist or is not a file: check --weights")
-    given = [attribute, metadata.version("torch"), json.dumps(arguments or {})]
+    given = [attribute, json.dumps(arguments or {})]
     given += [str(Path(weights).resolve())] if weights else []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

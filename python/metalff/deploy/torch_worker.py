@@ -1,8 +1,8 @@
-"""Check and export a user's module: ``python -P torch_worker.py FILE.py OUT_DIR NAME TORCH ARGUMENTS [WEIGHTS]``.
+"""Check and export a user's module: ``python -P torch_worker.py FILE.py OUT_DIR NAME ARGUMENTS [WEIGHTS]``.
 
-TORCH is the version that the exported programs must have been made by, ARGUMENTS a JSON object of keyword arguments of NAME, WEIGHTS a
-safetensors file or a state dict of torch. Runs with any Python that has torch, ase, matscipy and what the module imports. Writes
-``float64.PROGRAM.pt2``, ``float32.PROGRAM.pt2`` (programs: contract.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
+ARGUMENTS is a JSON object of keyword arguments of NAME, WEIGHTS a safetensors file or a state dict of torch. Runs with any Python
+that has torch, ase, matscipy and what the module imports. Writes
+``float64.zip``, ``float32.zip`` (program.py), ``weights.safetensors``, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parent))
 import conformance
-from contract import read_header, read_safetensors, safetensors
+from program import read_header, read_safetensors, safetensors
 from reference import selftest
 from user_module import ContractError, Layers, ModuleCalculator, make
 
@@ -53,11 +53,9 @@ def restore(file, name, arguments, weights):
 
 
 def main():
-    file, out, name, expected, arguments = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5]
-    weights = Path(sys.argv[6]) if len(sys.argv) > 6 else None
+    file, out, name, arguments = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+    weights = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     torch.set_num_threads(1)
-    if torch.__version__.split("+")[0].split(".")[:2] != expected.split("+")[0].split(".")[:2]:
-        sys.exit(f"this Python has torch {torch.__version__}, but MetalFF needs programs of torch {expected}; install that version there")
     try:
         torch.set_default_dtype(torch.float64)
         model, arguments = restore(file, name, json.loads(arguments), weights)
@@ -69,8 +67,7 @@ def main():
         for dtype in (torch.float64, torch.float32):
             precision = str(dtype).removeprefix("torch.")
             say(f"exporting the program in {precision}")
-            for program, data in conformance.export(model, dtype, file).items():
-                (out / f"{precision}.{program}.pt2").write_bytes(data)
+            (out / f"{precision}.zip").write_bytes(conformance.export(model, dtype, file))
     except ContractError as error:
         sys.exit(str(error))
     description = {

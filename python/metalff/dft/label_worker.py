@@ -142,6 +142,11 @@ def write(path, content):
     except BaseException:
         os.unlink(temporary)
         raise
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def reason(error):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import yaml
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
@@ -17,6 +16,7 @@ from metalff.dft.protocol import Arguments, CalculatorSpec, Density, Width, prot
 from metalff.dft.structures import STRAINS, small_cell, temperatures_of
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
+from metalff.yaml_file import read_yaml, short
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$"
 """Of a part: it names files and folders."""
@@ -166,21 +166,13 @@ def read_plan(path) -> Plan:
     Raises:
         MetalffError: unreadable, or a value that cannot be; names the key.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise MetalffError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise MetalffError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise MetalffError(f"{path}: expected keys such as parts: and calculator:")
+    content = read_yaml(path)
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "plan"
-        raise MetalffError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise MetalffError(f"{path}: {short(where)}: {first['msg'].removeprefix('Value error, ')}") from None
     plan.calculator.check()
     for part in plan.parts:
         for symbol, own in (part.metals or {}).items():

@@ -25,7 +25,7 @@ from metalff.dft import plan as plans
 from metalff.dft.protocol import arguments_of, k_mesh, ladder_of, merged, protocol
 from metalff.dft.structures import draw, small_cell
 from metalff.errors import MetalffError
-from metalff.paths import atomic_path, atomic_write
+from metalff.paths import atomic_path, atomic_write, lock
 from metalff.pool import one_by_one, side_by_side
 
 SCHEMA = 1
@@ -186,10 +186,12 @@ def take(path: Path) -> int | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock(descriptor, path.parent)
+    except BaseException as error:
         os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return descriptor
 
 

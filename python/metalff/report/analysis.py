@@ -20,6 +20,11 @@ FEWEST_FRAMES = 8
 """A mean squared displacement is shown from this many frames on."""
 
 
+LEAVES = 0.3
+"""Part of (volume per atom)^⅓ that atoms are away from where they were, in the root of the mean square, when they no longer vibrate about
+their sites: a crystal melts long before (Lindemann's 0.1 of that length, times √2 for two times), so that below it D is none."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunNumbers:
     """What one run gives; None where its stage is too short.
@@ -27,7 +32,7 @@ class RunNumbers:
     Attributes:
         r, g: [bins] Å and 1.
         lag_ps, msd: [F/2] ps and Å²; longer lags have too few independent origins to be shown.
-        diffusion: Å²/ps.
+        diffusion: Å²/ps; None where atoms stay at their sites.
         volume: Å³/atom, NPT.
         density: g/cm³.
         drift: of the NVE stage.
@@ -53,7 +58,9 @@ def run_numbers(run: Run) -> RunNumbers:
     lag = msd = diffusion = volume = weight = drift = nve_time = nve_change = None
     if len(trajectory.steps) >= FEWEST_FRAMES:
         lag, msd = trajectory.time_ps - trajectory.time_ps[0], mean_squared_displacement(trajectory.positions)
-        diffusion = diffusion_coefficient(lag, msd)
+        length = (np.linalg.det(trajectory.cell).mean() / atoms) ** (1 / 3)
+        if msd[len(msd) // 2] > (LEAVES * length) ** 2:
+            diffusion = diffusion_coefficient(lag, msd)
         lag, msd = lag[: len(lag) // 2 + 1], msd[: len(msd) // 2 + 1]
     npt = thermo[thermo.stage == "equilibrate"]
     if len(npt) > 1:

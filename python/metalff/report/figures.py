@@ -1,6 +1,7 @@
 """Plots as inline SVG. Text and axes take the colour of the page; curves have colours that suit light and dark."""
 
 import re
+from html import escape
 from io import StringIO
 
 import numpy as np
@@ -41,6 +42,7 @@ STYLE = {
     "lines.markersize": 4.5,
     "svg.fonttype": "path",
     "savefig.transparent": True,
+    "text.parse_math": False,  # a name may hold $
 }
 
 
@@ -77,7 +79,7 @@ def _svg(draw, label: str, size=NARROW) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--line)")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
 def curves(label: str, series, x_label: str, y_label: str, *, level=None, bottom=None, size=NARROW) -> str:
@@ -159,6 +161,8 @@ def bars(label: str, names, values, colour, x_label: str) -> str:
         places = np.arange(len(names))[::-1]
         axes.barh(places, values, color=colour, height=0.62)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         low, high = min(values), max(values)
         axes.set_xlim(10 ** np.floor(np.log10(low) - 0.3), high * (high / low) ** 0.3 * 2.5)
         for place, value in zip(places, values, strict=True):

@@ -5,6 +5,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.metals import metals
 from metalff.report.periodic_table import LAST, place
+from metalff.validate.metrics import STILL
 
 AT_LEAST = 3
 """Metals from which on a table is drawn."""
@@ -53,7 +54,7 @@ def pooled(rows: list[dict]) -> dict[str, float]:
     found = {"force_rmse": np.sqrt(square), "force_rms": np.sqrt(reference)}
     found |= {"force_mae": mean([row["force_mae"]["value"] for row in rows], atoms)}
     found |= {"energy": 1000 * np.sqrt(mean([row["energy_rmse_offset"]["value"] ** 2 for row in rows], frames))}
-    if reference > 1e-12:
+    if reference >= STILL**2:
         found["normalised"] = 100 * np.sqrt(square / reference)
     return {key: float(f"{found[key]:.4g}") for key in METRICS if key in found}
 

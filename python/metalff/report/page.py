@@ -14,12 +14,10 @@ from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.report import analysis, figures, metals
 from metalff.report.results import Sweep, Validation, read_results
+from metalff.validate.metrics import STILL
 
 SCHEMA = 1
 """Number of the layout of the embedded ``results.json``."""
-
-STILL = 0.001
-"""eV/Å: kinds of structure with a smaller RMS reference force are not drawn."""
 
 RANK = {"mlff": 0, "qsnap": 1, "snap": 2, "eam": 3, "meam": 4}
 """Order of the kinds in tables and plots: the models first."""
@@ -52,7 +50,7 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"digits": digits, "thousands": thousands, "svg": Markup}
+    environment.filters |= {"digits": digits, "thousands": thousands, "svg": Markup, "columns": columns_for}
     here = files("metalff.report")
     return environment.from_string((here / "page.html.j2").read_text("utf-8")).render(
         title=title or _title(sweeps, validations),
@@ -78,6 +76,13 @@ def digits(value, count: int = 3) -> str:
         return "0"
     decimals = max(0, count - 1 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def columns_for(count: int) -> str:
+    """Class of a grid of so many panels, three in a row unless one would stand alone in the last."""
+    if count in (2, 4):
+        return " two"
+    return " four" if count > 4 and count % 3 == 1 else ""
 
 
 def thousands(value) -> str:

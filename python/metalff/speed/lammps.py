@@ -9,7 +9,7 @@ from pathlib import Path
 from ase.data import atomic_masses, atomic_numbers, covalent_radii, reference_states
 
 from metalff.errors import MetalffError
-from metalff.lammps import end, environment, lmp_executable
+from metalff.lammps import as_word, end, environment, lmp_executable
 
 INPUT = """
 units metal
@@ -54,7 +54,7 @@ def command(script: Path, ranks: int = 1) -> list[str]:
 
 def mlff(models, keywords: str = "", element: str = "Cu") -> list[str]:
     """``pair_style`` and ``pair_coeff`` lines for one or several artefacts."""
-    paths = " ".join(str(Path(model).resolve()) for model in models)
+    paths = " ".join(as_word(Path(model).resolve()) for model in models)
     return [f"pair_style mlff {keywords}", f"pair_coeff * * {paths} {element}"]
 
 

@@ -15,7 +15,7 @@ from metalff.errors import MetalffError
 from metalff.train.configuration import configuration
 from metalff.train.splits import refuse_same, trajectory_of
 from metalff.train.training import prepare, train
-from metalff.validate.metrics import bootstrap_indices, estimate
+from metalff.validate.metrics import STILL, bootstrap_indices, estimate
 
 UNLIMITED = 1e7
 """Budget (s) of a training that its number of epochs ends, so that its result does not depend on the speed of the machine."""
@@ -181,6 +181,6 @@ def errors_of(columns: dict[str, np.ndarray], trajectories: np.ndarray) -> dict:
         "frames": len(components),
         "force_rms": float(np.sqrt(reference.sum() / components.sum())),
         "force_rmse": interval(components),
-        "normalised": interval(reference) if reference.sum() else None,
+        "normalised": interval(reference) if reference.sum() >= STILL**2 * components.sum() else None,
         "energy_rmse": float(np.sqrt(np.mean(columns["energy_error"] ** 2))),
     }

@@ -11,29 +11,35 @@ BOUNDS = "ITEM: BOX BOUNDS"
 HEADER = 9
 """Lines before the atoms of a frame."""
 
+COLUMNS = len(ATOMS.split()) - 2
+"""Numbers of an atom."""
+
 
 def dump_frames(path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Step → (cell[3,3] in Å, atoms[N,9]: unwrapped positions Å, velocities Å/ps, forces eV/Å), atoms in order of their id.
 
-    A last frame that was cut off is left out.
+    A frame that was cut off or is damaged is left out, and what comes after it.
 
     Raises:
         MetalffError: the file is not such a dump.
     """
-    lines = Path(path).read_text().split("\n")[:-1]
+    lines = Path(path).read_text(errors="replace").split("\n")[:-1]
     frames, at = {}, 0
     while at + HEADER <= len(lines):
         header = lines[at : at + HEADER]
         if header[0] != "ITEM: TIMESTEP" or not header[4].startswith(BOUNDS) or header[8].strip() != ATOMS:
-            raise MetalffError(
-                f"{path} line {at + 1} is not the start of a frame that in.sweep writes; remove the job's folder and run again"
-            )
-        atoms = int(header[3])
-        body = lines[at + HEADER : at + HEADER + atoms]
-        if len(body) < atoms:
+            if frames:
+                break
+            raise MetalffError(f"{path} does not begin with a frame that in.sweep writes; remove the job's folder and run again")
+        try:
+            step, atoms = int(header[1]), int(header[3])
+            body = lines[at + HEADER : at + HEADER + atoms]
+            values = np.array([line.split() for line in body], float)
+            if values.shape != (atoms, COLUMNS):
+                break
+            frames[step] = _cell(header[4], header[5:8]), values[np.argsort(values[:, 0]), 2:]
+        except (ValueError, IndexError):
             break
-        values = np.array([line.split() for line in body], float)
-        frames[int(header[1])] = _cell(header[4], header[5:8]), values[np.argsort(values[:, 0]), 2:]
         at += HEADER + atoms
     return frames
 

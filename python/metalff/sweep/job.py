@@ -2,8 +2,8 @@
 
 A folder ``OUT/Cu-eam/300K`` holds ``segments/001``, ``segments/002``, … while the job is under way: one for each start of
 LAMMPS, each with its own log, dump and two alternating restart files. When LAMMPS has reached the last step the segments
-become ``thermo.csv``, ``trajectory.h5`` and ``log.lammps``, then ``job.json`` is written and the segments are removed. So
-``job.json`` with status ``finished`` means: all results are there. Nothing else keeps state.
+become ``thermo.csv``, ``trajectory.h5`` and ``log.lammps``, then ``job.json`` is written and the segments are removed, each
+on the disk before the next. So ``job.json`` with status ``finished`` means: all results are there. Nothing else keeps state.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 import pandas
 
 from metalff.errors import MetalffError
-from metalff.paths import atomic_write, shared
+from metalff.paths import atomic_write, make_folder, shared, sync
 from metalff.sweep import log
 from metalff.sweep.dump import dump_frames
 from metalff.sweep.plan import STAGES, Job, Plan
@@ -27,6 +27,14 @@ RESTART_MAGIC = b"LammpS RestartT\0"
 
 THERMO = ("step", "stage", "time_ps", "T", "pe", "ke", "etotal", "press", "vol")
 """Columns of ``thermo.csv``: K, eV, eV, eV, bar, Å³."""
+
+
+class Lost(MetalffError):
+    """Rows or frames that were written are not there any more; ``step`` is the first."""
+
+    def __init__(self, sentence: str, step: int):
+        super().__init__(sentence)
+        self.step = step
 
 
 class JobFolder:
@@ -67,7 +75,7 @@ class JobFolder:
         restart = self.restart_file()
         earlier = self.segments()
         segment = self.path / "segments" / f"{int(earlier[-1].name) + 1 if earlier else 1:03d}"
-        segment.mkdir(parents=True)
+        make_folder(segment)
         shutil.copyfile(shared("lammps_inputs", "in.sweep"), segment / "in.sweep")
         (segment / "pot.in").write_text("\n".join(self.job.potential.lammps_commands()) + "\n")
         variables = {"potential": "pot.in", "prefix": "run", **self.plan.variables(self.job.temperature)}
@@ -107,7 +115,8 @@ class JobFolder:
         Args:
             command: command line of the last segment, for the record.
         Raises:
-            MetalffError: rows or frames are missing, or numbers are not finite.
+            Lost: rows or frames are missing; ``go_back`` lets them be run again.
+            MetalffError: numbers are not finite.
         """
         segments = [segment for segment in self.segments() if (segment / "log.lammps").is_file()]
         rows, frames = self._merged(segments)
@@ -120,6 +129,8 @@ class JobFolder:
                 stream.write((segment / "log.lammps").read_text(errors="replace"))
         for name in ("in.sweep", "pot.in"):
             shutil.copyfile(segments[-1] / name, self.path / name)
+            sync(self.path / name)
+        sync(self.path)
         atom_steps, seconds = np.sum([log.speed(segment / "log.lammps") for segment in segments], axis=0)
         record = self._write_record(
             {
@@ -136,6 +147,14 @@ class JobFolder:
         )
         self.clean()
         return record
+
+    def go_back(self, step: int) -> None:
+        """Remove the segment that has lost ``step``, and all after it: the next start goes on from the restart file before them, or from the beginning."""
+        segments = self.segments()
+        starts = [log.first_step(segment / "log.lammps") for segment in segments]
+        last = max((k for k, start in enumerate(starts) if start is not None and start <= step), default=0)
+        for segment in reversed(segments[last:]):
+            shutil.rmtree(segment)
 
     def clean(self) -> None:
         """Remove the segments of a finished job."""
@@ -160,8 +179,9 @@ class JobFolder:
         plan = self.plan
         wanted = sorted({*range(0, plan.steps.total + 1, plan.thermo_interval), *plan.steps.ends.values()})
         if missing := [step for step in wanted if step not in rows]:
-            raise MetalffError(
-                f"{len(missing)} thermo rows of {self.job.id} are missing (first: step {missing[0]}); {self._again()}"
+            raise Lost(
+                f"{len(missing)} thermo rows of {self.job.id} are missing (first: step {missing[0]}); {self._again()}",
+                missing[0],
             )
         values = np.array([rows[step] for step in wanted])
         if not np.isfinite(values).all():
@@ -183,8 +203,9 @@ class JobFolder:
         first = -(-start // plan.dump_interval) * plan.dump_interval
         wanted = range(first, end + 1, plan.dump_interval)
         if missing := [step for step in wanted if step not in frames or step not in rows]:
-            raise MetalffError(
-                f"{len(missing)} frames of {self.job.id} are missing (first: step {missing[0]}); {self._again()}"
+            raise Lost(
+                f"{len(missing)} frames of {self.job.id} are missing (first: step {missing[0]}); {self._again()}",
+                missing[0],
             )
         atoms = np.array([frames[step][1] for step in wanted])
         return Trajectory(
@@ -224,7 +245,7 @@ class JobFolder:
         return "drift" if self.plan.steps.drift else "sample"
 
     def _again(self) -> str:
-        return f"remove {self.path} and run the sweep again"
+        return "run the sweep again, which goes on from what is whole"
 
     def _write_record(self, content: dict) -> dict:
         with atomic_write(self.path / "job.json") as stream:

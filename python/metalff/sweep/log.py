@@ -27,6 +27,12 @@ def thermo_rows(path) -> np.ndarray:
     return np.array(rows).reshape(-1, len(COLUMNS))
 
 
+def first_step(path) -> int | None:
+    """The step of the first thermo row; None where there is none."""
+    rows = thermo_rows(path) if Path(path).is_file() else ()
+    return int(rows[0, 0]) if len(rows) else None
+
+
 def last_step(path) -> int | None:
     """The step of the newest thermo row; cheap, for a log that grows."""
     try:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from ase.data import atomic_masses, atomic_numbers
 from pydantic import (
     BaseModel,
@@ -21,6 +20,7 @@ from pydantic import (
 
 from metalff.errors import MetalffError, nearest
 from metalff.potentials import Potential, resolve
+from metalff.yaml_file import read_yaml, short
 
 STAGES = ("equilibrate", "sample", "drift")
 """NPT, NVT and NVE, in this order on one step counter."""
@@ -87,7 +87,8 @@ class Plan(BaseModel):
     @field_validator("temperatures", "potentials")
     @classmethod
     def _distinct(cls, values):
-        if len(set(values)) < len(values):
+        words = [number(value) if isinstance(value, float) else value for value in values]
+        if len(set(words)) < len(words):
             raise ValueError("a value is given twice")
         return values
 
@@ -124,7 +125,12 @@ class Plan(BaseModel):
             "dump_interval": self.dump_interval,
             "restart_interval": self.restart_interval,
         }
-        return {key: f"{value:.12g}" if isinstance(value, float) else str(value) for key, value in values.items()}
+        return {key: number(value) if isinstance(value, float) else str(value) for key, value in values.items()}
+
+
+def number(value: float) -> str:
+    """As LAMMPS is given it, and as folders are named by it: two values that differ have two."""
+    return f"{value:.12g}"
 
 
 @dataclass(frozen=True)
@@ -142,15 +148,7 @@ def read_plan(path) -> Plan:
     Raises:
         MetalffError: the file cannot be read, or a key or value is not valid (named, with the nearest valid key).
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise MetalffError(f"{path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MetalffError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise MetalffError(f"{path} must hold keys and values such as element: Cu; see README.md for an example")
+    content = read_yaml(path)
     try:
         return Plan.model_validate(content)
     except ValidationError as error:
@@ -163,12 +161,12 @@ def _sentence(errors) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         valid = Steps.model_fields if where.startswith("steps.") else Plan.model_fields
-        return f"unknown key {where}{nearest(where.removeprefix('steps.'), valid)}"
+        return f"unknown key {short(where)}{nearest(where.removeprefix('steps.'), valid)}"
     if error["type"] == "missing":
         return f"the key {where} is missing"
     text = error["msg"].removeprefix("Value error, ")
     return (
-        f"{where}: {text}, not {error['input']!r}"
+        f"{where}: {text}, not {short(repr(error['input']))}"
         if where and error["type"] != "value_error"
         else f"{where}: {text}".lstrip(": ")
     )
@@ -186,11 +184,13 @@ def jobs(plan: Plan, folder) -> list[Job]:
     for spec in plan.potentials:
         path = Path(folder, spec)
         potential = resolve(path if spec.endswith(".mlff") else spec, [plan.element])
-        if (name := folder_name(potential)) in potentials:
+        if (name := folder_name(potential)) in ("", ".", ".."):
+            raise MetalffError(f"{spec} gives the runs a folder called '{name}'; rename the file")
+        if name in potentials:
             raise MetalffError(f"{spec} and another potential are both called {name}; rename the file or leave one out")
         potentials[name] = potential
     return [
-        Job(f"{name}/{temperature:g}K", potential, temperature)
+        Job(f"{name}/{number(temperature)}K", potential, temperature)
         for name, potential in potentials.items()
         for temperature in plan.temperatures
     ]

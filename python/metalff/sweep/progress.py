@@ -67,6 +67,10 @@ class SweepProgress:
         line = f"{folder.job.id}: finished" + (f", {speed:,.0f} atom-steps/s" if speed else "")
         self._close(folder, line + (f", but not stable: {result['unstable']}" if result["unstable"] else ""))
 
+    def repeated(self, folder, step: int) -> None:
+        line = f"{folder.job.id}: what was written from step {step} on is not there any more; it is run again"
+        self.console.print(line, markup=False, highlight=False)
+
     def failed(self, folder, sentence: str) -> None:
         self._close(folder, f"{folder.job.id}: failed: {sentence}")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from metalff.errors import MetalffError
 from metalff.lammps import environment, lmp_executable
-from metalff.sweep.job import JobFolder
+from metalff.paths import lock as hold
+from metalff.sweep.job import JobFolder, Lost
 from metalff.sweep.plan import Plan
 from metalff.sweep.record import Record
 
@@ -56,7 +57,7 @@ def run_jobs(plan: Plan, folders: list[JobFolder], record: Record, out: Path, pr
     their restart files are kept.
 
     Args:
-        progress: object with ``update(jobs, running)``, ``finished(folder, result)`` and ``failed(folder, sentence)``.
+        progress: object with ``update(jobs, running)``, ``finished(folder, result)``, ``repeated(folder, step)`` and ``failed(folder, sentence)``.
     Raises:
         MetalffError: another process is at work in ``out``, the disk is full, or there is no LAMMPS.
     """
@@ -70,9 +71,14 @@ class _Runner:
         self.workers = plan.workers or max(1, len(os.sched_getaffinity(0)) // plan.ranks)
         self.running: list[Running] = []
         self.failures = 0
+        self.waiting: list[JobFolder] = []
+        self.repeated: set[str] = set()
 
     def run(self, folders) -> bool:
-        waiting = [folder for folder in folders if not self._is_done(folder)]
+        for folder in folders:
+            if not self._is_done(folder):
+                self.waiting.append(folder)
+        waiting = self.waiting
         self.record.write()
         try:
             while waiting or self.running:
@@ -97,7 +103,7 @@ class _Runner:
         if not folder.segments() or not folder.is_complete():
             return False
         self._finish(folder, "")
-        return True
+        return True  # or is among those that wait once more
 
     def _start(self, folder) -> None:
         segment, arguments = folder.open_segment()
@@ -135,6 +141,15 @@ class _Runner:
     def _finish(self, folder, arguments) -> None:
         try:
             result = folder.finish(arguments)
+        except Lost as error:
+            folder.go_back(error.step)
+            if folder.job.id in self.repeated:
+                self._failed(folder, str(error))
+            else:
+                self.repeated.add(folder.job.id)
+                self.progress.repeated(folder, error.step)
+                self.waiting.append(folder)
+            return
         except MetalffError as error:
             self._failed(folder, str(error))
             return
@@ -159,10 +174,11 @@ class _Runner:
         for item in self.running:
             item.stop(signal.SIGTERM)
         deadline = time.monotonic() + GRACE
-        for item in self.running:
-            try:
+        try:
+            for item in self.running:
                 item.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            for item in self.running:
                 item.stop(signal.SIGKILL)
                 item.process.wait()
 
@@ -174,14 +190,12 @@ def locked(out: Path, what: str):
     Raises:
         MetalffError: another ``what`` is at work there.
     """
-    import fcntl
-
     descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + LINGER
     try:
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                hold(descriptor, out)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:

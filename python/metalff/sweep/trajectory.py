@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from metalff.errors import MetalffError
-from metalff.paths import atomic_path
+from metalff.paths import atomic_hdf5
 
 SCHEMA = 1
 """Number of the layout of ``trajectory.h5``."""
@@ -81,9 +81,7 @@ class Trajectory:
 
 def write_trajectory(trajectory: Trajectory, path) -> None:
     """Write ``path`` in one go: it is either the whole trajectory or what was there before."""
-    import h5py
-
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_hdf5(path) as file:
         file.attrs["schema"] = SCHEMA
         for field in fields(Trajectory):
             value = getattr(trajectory, field.name)

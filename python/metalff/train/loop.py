@@ -225,7 +225,18 @@ def robust(square, threshold):
 def save_atomically(write, path):
     tmp = path.with_suffix(path.suffix + ".tmp")
     write(tmp)
+    sync(tmp)
     os.replace(tmp, path)
+    sync(path.parent)
+
+
+def sync(path):
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_rows(path, mode, rows):

@@ -1,6 +1,5 @@
 """The worker as a subprocess: progress lines, log, interruption, failure in one sentence."""
 
-import fcntl
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from metalff.errors import MetalffError
+from metalff.paths import lock
 from metalff.progress import Beat, Pace, clock
 
 LOG = "train.log"
@@ -63,12 +63,12 @@ def claim(out: Path):
     Raises:
         MetalffError: another process trains there (also a worker whose parent was killed, until it has saved).
     """
-    with open(out / ".lock", "w") as lock:
+    with open(out / ".lock", "w") as stream:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(stream.fileno(), out)
         except BlockingIOError:
             raise MetalffError(f"another process trains in {out}; wait until it has ended") from None
-        yield lock.fileno()
+        yield stream.fileno()
 
 
 def write_log(out: Path, lines: list[str]) -> None:

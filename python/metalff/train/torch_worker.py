@@ -10,7 +10,7 @@ here = Path(__file__).resolve().parent
 sys.path += [str(here), str(here.parent / "deploy")]
 import conformance
 import loop
-from contract import safetensors
+from program import safetensors
 from user_module import ContractError, Layers, energies, make
 
 

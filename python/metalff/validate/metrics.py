@@ -3,7 +3,7 @@
 | metric | unit | what it measures, and where it misleads |
 |---|---|---|
 | force RMSE, MAE | eV/Å, per component | dominated by hot and distorted frames |
-| normalised force RMSE | 1 | RMSE / RMS of the reference forces: 1 is "predicts zero"; comparable over temperatures |
+| normalised force RMSE | 1 | RMSE / RMS of the reference forces: 1 is "predicts zero"; comparable over temperatures; none where forces vanish |
 | energy RMSE, MAE | eV/atom | raw: contains the zero of energy, which EAM and MEAM choose freely |
 | … after offset | eV/atom | one constant per element fitted by least squares on the compared frames themselves |
 | stress RMSE | eV/Å³, over the 6 distinct components | DFT stress carries the Pulay error of its basis |
@@ -21,6 +21,9 @@ import numpy as np
 RESAMPLES = 1000
 SEED = 20200124
 LEVEL = 0.95
+
+STILL = 0.001
+"""eV/Å: where the RMS reference force is smaller, symmetry makes the forces vanish, and no error is taken relative to them."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +144,16 @@ def metrics(
     shifted = raw + np.asarray(shift, float) / atoms
     ones = np.ones(len(atoms))
     upper = np.triu_indices(3)
+    rms = float(np.sqrt(reference_square.sum() / (3 * atoms.sum())))
     both = [k for k, (r, p) in enumerate(zip(reference_stress, stress, strict=True)) if r is not None and p is not None]
     stress_square = [np.mean((np.asarray(stress[k]) - np.asarray(reference_stress[k]))[upper] ** 2) for k in both]
     return Metrics(
         frames=len(atoms),
         atoms=int(atoms.sum()),
-        force_rms_reference=float(np.sqrt(reference_square.sum() / (3 * atoms.sum()))),
+        force_rms_reference=rms,
         force_rmse=estimate(square, 3 * atoms, indices, root=True),
         force_mae=estimate([np.sum(np.abs(d)) for d in difference], 3 * atoms, indices),
-        force_rmse_normalised=estimate(square, reference_square, indices, root=True)
-        if reference_square.any()
-        else None,
+        force_rmse_normalised=estimate(square, reference_square, indices, root=True) if rms >= STILL else None,
         energy_rmse=estimate(raw**2, ones, indices, root=True),
         energy_mae=estimate(np.abs(raw), ones, indices),
         energy_rmse_offset=estimate(shifted**2, ones, indices, root=True),

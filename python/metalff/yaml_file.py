@@ -1,0 +1,91 @@
+"""YAML from outside: read in bounded time and memory, every key once; and values as short words for sentences."""
+
+from pathlib import Path
+
+import yaml
+
+from metalff.errors import MetalffError
+
+LARGEST = 4 << 20
+"""Bytes of a file."""
+
+PARTS = 200_000
+"""Keys and values of a file, each alias counted as what it stands for: a few lines of aliases of aliases expand without end."""
+
+DEPTH = 32
+"""Lists and mappings within each other."""
+
+SHOWN = 80
+"""Characters of a value in a sentence."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice; plain YAML takes the last."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen and key.value != "<<":
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is given twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path) -> dict:
+    """Keys and values of a YAML file.
+
+    Raises:
+        MetalffError: it cannot be read, is no YAML, is too large or nested, gives a key twice, or holds something other than keys.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise MetalffError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > LARGEST:
+        raise MetalffError(f"{path} is larger than {LARGEST >> 20} MB, so it is no file of settings; check the path")
+    try:
+        content = parse(data.decode("utf-8"))
+    except ValueError as error:
+        raise MetalffError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise MetalffError(f"{path} must hold keys and values such as element: Cu; see the example in the documentation of the command")
+    return content
+
+
+def parse(text: str):
+    """Python objects of a YAML text.
+
+    Raises:
+        ValueError: it is none, or expands without end; a part of a sentence.
+    """
+    try:
+        content = yaml.load(text, _Loader)  # a safe loader
+        _count(content, {}, DEPTH)
+    except yaml.YAMLError as error:
+        raise ValueError(short(" ".join(str(error).split()), 3 * SHOWN)) from None
+    except RecursionError:
+        raise ValueError(f"lists and keys lie more than {DEPTH} deep") from None
+    return content
+
+
+def _count(value, known: dict[int, int], depth: int) -> int:
+    """Parts of a value, aliases expanded; ``known`` are those of lists and mappings seen before, by identity."""
+    if not isinstance(value, (dict, list, tuple, set)):
+        return 1
+    if depth == 0:
+        raise ValueError(f"lists and keys lie more than {DEPTH} deep")
+    if id(value) not in known:
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(part, known, depth - 1) for part in inner)
+    if known[id(value)] > PARTS:
+        raise ValueError(f"it has more than {PARTS:,} keys and values once its aliases are expanded")
+    return known[id(value)]
+
+
+def short(value, most: int = SHOWN) -> str:
+    """A value as a word of a sentence, cut where it is long."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
