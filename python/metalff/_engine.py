@@ -75,6 +75,8 @@ for _name, (_answer, _of) in (_ANSWERS | {name: (_INT, of) for name, of in _STAT
 
 def _call(name: str, *arguments) -> None:
     """Raises: EngineError, MemoryError."""
+    if not hasattr(_library, name):
+        raise EngineError("this MetalFF was built without the torch engine, so it runs MACE and NEP alone: install it from source, beside torch")
     status = getattr(_library, name)(*arguments)
     if status == 2:
         raise MemoryError("out of memory in MetalFF's engine")
