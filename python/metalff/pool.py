@@ -1,6 +1,7 @@
 """Tasks side by side in processes, and what comes of each."""
 
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -33,7 +34,7 @@ def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go
         while (waiting and go_on()) or running:
             while waiting and len(running) < jobs and go_on():
                 key = next(iter(waiting))
-                running[pool.submit(function, *waiting.pop(key))] = key
+                running[pool.submit(_call, function, *waiting.pop(key))] = key
             tick(list(running.values()))
             for future in wait(running, timeout=TICK, return_when=FIRST_COMPLETED).done:
                 key = running.pop(future)
@@ -58,6 +59,14 @@ def _begin() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def _call(function, *arguments):
+    """The process ends when it is told to while the function runs; the executor alone would let it go on."""
+    try:
+        return function(*arguments)
+    except SystemExit as end:
+        os._exit(end.code)
 
 
 def _end(processes) -> None:

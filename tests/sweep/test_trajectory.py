@@ -120,5 +120,5 @@ def test_dump(tmp_path):
 def test_dump_of_another_kind(tmp_path):
     path = tmp_path / "run.dump"
     path.write_text(FRAME.format(step=1).replace(" fx fy fz", ""))
-    with pytest.raises(MetalffError, match="line 1 is not the start of a frame"):
+    with pytest.raises(MetalffError, match="does not begin with a frame"):
         dump_frames(path)
