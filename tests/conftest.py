@@ -29,6 +29,7 @@ def eam_commands() -> list[str]:
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory) -> Path:
     """EAM as an artefact: the same numbers as pair_style eam/alloy through the path of a machine-learned model."""
+    pytest.importorskip("torch", reason="the oracle is a torch program")
     from metalff.deploy import eam
 
     path = tmp_path_factory.mktemp("oracle") / "Cu-eam.mlff"

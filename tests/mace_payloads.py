@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import metalff.deploy
-from metalff import artifact
-from metalff.artifact import Manifest, Payload
+import selftests
+from metalff.artifact import Manifest
 from metalff.environments import create, environment_python
 
 PAYLOAD = "native/mace.safetensors"
@@ -38,5 +38,4 @@ def write(path, payload, elements=1, layers=2):
         r_max=4.5,
         layers=layers,
     )
-    artifact.write(path, manifest, {PAYLOAD: (Payload(kind="native", sha256="", size=0), payload)})
-    return path
+    return selftests.write(path, manifest, PAYLOAD, payload)

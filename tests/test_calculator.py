@@ -226,5 +226,5 @@ def test_atoms_closer_than_the_training_data(oracle, dimer, tmp_path):
     with pytest.warns(UserWarning, match="two atoms are 2.000 Å apart, closer than any in the training data"):
         evaluated(dimer, near)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         evaluated(dimer, trained_down_to(oracle, tmp_path / "known.mlff", 1.9))

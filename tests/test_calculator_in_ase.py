@@ -254,7 +254,7 @@ def infinite(path):
 
 
 def test_forces_that_are_not_numbers(tmp_path):
-    calculator = MLFFCalculator(put(tmp_path / "model.mlff", infinite(tmp_path / "nep.txt"), ["Cu"]))
+    calculator = MLFFCalculator(put(tmp_path / "model.mlff", infinite(tmp_path / "nep.txt"), ["Cu"], atoms=Atoms("Cu")))
     atoms = with_calculator(calculator, Atoms("Cu2", positions=[[0, 0, 0], [0.3, 0.2, 1.9]], cell=np.eye(3) * 9, pbc=True))
     for ask in (atoms.get_forces, atoms.get_potential_energy, atoms.get_stress):
         with pytest.raises(MetalffError, match="a force is not a finite number: look for overlapping atoms"):

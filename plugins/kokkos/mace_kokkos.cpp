@@ -401,16 +401,16 @@ std::unique_ptr<DeviceModel<Space>> make(const MaceWeights &weights, const Optio
 }    // namespace
 
 template <class Space>
-std::unique_ptr<DeviceModel<Space>> open_device_mace(const std::string &payload, const Options &options, const std::vector<char> &present)
+std::unique_ptr<DeviceModel<Space>> open_device_mace(const std::string &payload, const Artifact &artifact, const Options &options, const std::vector<char> &present)
 {
-  const MaceWeights weights = MaceWeights::read(payload, "native/mace.safetensors");
+  const MaceWeights weights = MaceWeights::read(payload, artifact);
   if (options.knots == 0) throw Error("the kernels of a device take radial functions from splines: leave out 'knots 0', or use 'kernels tiles'");
   const std::vector<char> all = present.empty() ? std::vector<char>(weights.types, 1) : present;
   return options.single ? make<Space, float>(weights, options, all) : make<Space, double>(weights, options, all);
 }
 
 #define METALFF_INSTANTIATE(Space) \
-  template std::unique_ptr<DeviceModel<Space>> open_device_mace<Space>(const std::string &, const Options &, const std::vector<char> &);
+  template std::unique_ptr<DeviceModel<Space>> open_device_mace<Space>(const std::string &, const Artifact &, const Options &, const std::vector<char> &);
 METALFF_INSTANTIATE(Kokkos::DefaultExecutionSpace)
 #if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
 METALFF_INSTANTIATE(Kokkos::DefaultHostExecutionSpace)

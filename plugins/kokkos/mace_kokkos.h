@@ -9,6 +9,6 @@ namespace metalff {
 
 /// \param payload native/mace.safetensors; \param present [elements] those that the run has; empty: all. Throws Error.
 template <class Space>
-std::unique_ptr<DeviceModel<Space>> open_device_mace(const std::string &payload, const Options &options, const std::vector<char> &present);
+std::unique_ptr<DeviceModel<Space>> open_device_mace(const std::string &payload, const Artifact &artifact, const Options &options, const std::vector<char> &present);
 
 }    // namespace metalff

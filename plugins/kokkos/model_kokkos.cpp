@@ -13,8 +13,8 @@ std::unique_ptr<DeviceModel<Space>> open_device_model(const Artifact &artifact, 
 {
   const std::string mace = "native/mace.safetensors", nep = "native/nep.txt";
   try {
-    if (artifact.payloads.count(mace)) return open_device_mace<Space>(artifact.read(mace), options, present);
-    if (artifact.payloads.count(nep)) return open_device_nep<Space>(artifact.read(nep), options);
+    if (artifact.payloads.count(mace)) return open_device_mace<Space>(artifact.read(mace), artifact, options, present);
+    if (artifact.payloads.count(nep)) return open_device_nep<Space>(artifact.read(nep), artifact, options);
   } catch (const Error &e) {
     throw Error("'" + artifact.path + "': " + e.what());
   }

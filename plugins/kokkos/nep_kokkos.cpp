@@ -60,13 +60,13 @@ template <class Space, typename T> std::unique_ptr<DeviceModel<Space>> make(cons
 
 }    // namespace
 
-template <class Space> std::unique_ptr<DeviceModel<Space>> open_device_nep(const std::string &payload, const Options &options)
+template <class Space> std::unique_ptr<DeviceModel<Space>> open_device_nep(const std::string &payload, const Artifact &artifact, const Options &options)
 {
-  const NepWeights weights = NepWeights::read(payload, "native/nep.txt");
+  const NepWeights weights = NepWeights::read(payload, artifact);
   return options.single ? make<Space, float>(weights) : make<Space, double>(weights);
 }
 
-#define METALFF_INSTANTIATE(Space) template std::unique_ptr<DeviceModel<Space>> open_device_nep<Space>(const std::string &, const Options &);
+#define METALFF_INSTANTIATE(Space) template std::unique_ptr<DeviceModel<Space>> open_device_nep<Space>(const std::string &, const Artifact &, const Options &);
 METALFF_INSTANTIATE(Kokkos::DefaultExecutionSpace)
 #if defined(KOKKOS_ENABLE_CUDA) || defined(KOKKOS_ENABLE_HIP)
 METALFF_INSTANTIATE(Kokkos::DefaultHostExecutionSpace)

@@ -8,6 +8,6 @@
 namespace metalff {
 
 /// \param payload native/nep.txt. Rows of the graphs are sorted by element. Throws Error.
-template <class Space> std::unique_ptr<DeviceModel<Space>> open_device_nep(const std::string &payload, const Options &options);
+template <class Space> std::unique_ptr<DeviceModel<Space>> open_device_nep(const std::string &payload, const Artifact &artifact, const Options &options);
 
 }    // namespace metalff

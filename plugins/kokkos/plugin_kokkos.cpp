@@ -1,19 +1,20 @@
 // Registers pair_style mlff and its variants for KOKKOS with a LAMMPS, and refuses clearly one that they were not built for. Needs no symbol of
 // Kokkos or of LAMMPS' classes, so that it loads into any LAMMPS; the styles are in mlff_kokkos.so beside it.
 #include "lammps/version_guard.h"
+#include "library.h"
 
 #define KOKKOS_MACROS_HPP    // the configuration alone: with CUDA, Kokkos' other headers take nvcc
 #include <KokkosCore_config.h>
 
-#include <dlfcn.h>
-#include <filesystem>
 #include <initializer_list>
 #include <string>
 
 namespace {
 
 std::string mismatch;    // why this LAMMPS cannot use the styles; empty when it can
-void *(*create)(void *, int) = nullptr;
+
+using Create = void *(void *, int);
+Create *create = nullptr;
 
 constexpr const char *precision =
 #if defined(LMP_KOKKOS_SINGLE_SINGLE)
@@ -76,12 +77,12 @@ std::string found_of(const char *category, std::initializer_list<const char *> n
   return {};
 }
 
-std::string find_mismatch(int version)
+std::string find_mismatch(void *lmp)
 {
   const std::string mend = "build it with cmake -DLAMMPS_SOURCE_DIR -DLAMMPS_BUILD_DIR for this LAMMPS";
   if (!lammps_config_has_package("KOKKOS"))
     return "this LAMMPS has no KOKKOS package: use mlffplugin.so, which is for such a LAMMPS, instead of mlffkkplugin.so";
-  if (const std::string other = metalff::find_mismatch(version, mend); !other.empty()) return other;
+  if (const std::string other = metalff::find_mismatch(lmp, mend); !other.empty()) return other;
   const std::string found = found_of("precision", {"double", "mixed", "single"});
   if (found != precision) return std::string("pair_style mlff/kk was built for KOKKOS in ") + precision + " precision but this LAMMPS has " + found + ": " + mend;
   const std::string arrays = found_of("layout", {"legacy", "default"});
@@ -94,21 +95,9 @@ std::string find_mismatch(int version)
   return {};
 }
 
-/// Opens the styles; what failed, or nothing.
-std::string open_styles()
-{
-  Dl_info self;
-  dladdr(reinterpret_cast<void *>(&open_styles), &self);
-  const auto file = std::filesystem::absolute(self.dli_fname).parent_path() / "mlff_kokkos.so";
-  void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!library) return std::string("pair_style mlff/kk cannot be loaded (") + dlerror() + "): build it with cmake -DLAMMPS_BUILD_DIR for this LAMMPS";
-  create = reinterpret_cast<void *(*) (void *, int)>(dlsym(library, "metalff_create_mlff"));
-  return create ? "" : "mlff_kokkos.so is of another version of MetalFF than mlffkkplugin.so: build both again";
-}
-
 template <int variant> void *create_pair(void *lmp)
 {
-  if (!mismatch.empty()) lammps_error(lmp, 2, mismatch.c_str());
+  if (!mismatch.empty()) metalff::end_command(lmp, mismatch);
   return create(lmp, variant);
 }
 
@@ -116,10 +105,9 @@ template <int variant> void *create_pair(void *lmp)
 
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
-  const int found = lammps_version(lmp);
-  mismatch = find_mismatch(found);
-  if (mismatch.empty()) mismatch = open_styles();
-  const std::string version = metalff::version_text(found);
+  mismatch = find_mismatch(lmp);
+  if (mismatch.empty()) create = metalff::open_styles<Create>("mlff_kokkos.so", "metalff_create_mlff", mismatch);
+  const std::string version = metalff::version_text(metalff::version_of(lmp));
 
   lammpsplugin_t plugin{};
   plugin.version = version.c_str();

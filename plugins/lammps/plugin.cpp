@@ -1,26 +1,28 @@
-// Registers pair_style mlff with an unpatched LAMMPS, and refuses clearly one that it was not built for.
-#include "pair_mlff.h"
-
+// Registers pair_style mlff with an unpatched LAMMPS, and refuses clearly one that it was not built for. Has no symbol of LAMMPS, so that it loads
+// into any; the style is in mlff_lammps.so beside it, which is opened when an input first asks for it.
 #include "version_guard.h"
 
 namespace {
 
-std::string mismatch;    // why this LAMMPS cannot use the plugin; empty when it can
+using Create = void *(void *);
 
 void *create_pair(void *lmp)
 {
-  // only the C library interface may be touched where the C++ classes differ
-  if (!mismatch.empty()) lammps_error(lmp, 2, mismatch.c_str());
-  return new LAMMPS_NS::PairMLFF(static_cast<LAMMPS_NS::LAMMPS *>(lmp));
+  static Create *create = nullptr;
+  if (!create) {
+    std::string failure =
+        metalff::find_mismatch(lmp, "reinstall MetalFF in this environment, or build it with cmake -DLAMMPS_DIR for this LAMMPS");
+    if (failure.empty()) create = metalff::open_styles<Create>("mlff_lammps.so", "metalff_create_mlff", failure);
+    if (!failure.empty()) metalff::end_command(lmp, failure);
+  }
+  return create(lmp);
 }
 
 }    // namespace
 
 extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
-  const int found = lammps_version(lmp);
-  mismatch = metalff::find_mismatch(found, "reinstall MetalFF in this environment, or build it with cmake -DLAMMPS_DIR for this LAMMPS");
-  const std::string version = metalff::version_text(found);
+  const std::string version = metalff::version_text(metalff::version_of(lmp));
 
   lammpsplugin_t plugin{};
   plugin.version = version.c_str();

@@ -5,19 +5,21 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
 
 using namespace LAMMPS_NS;
 
-/// Number of characters to insert, delete or replace to get from one word to the other.
+/// Number of characters to insert, delete or replace to get from one word to the other; capitals do not count.
 static std::size_t edits(const std::string &from, const std::string &to)
 {
   std::vector<std::size_t> row(to.size() + 1);
   std::iota(row.begin(), row.end(), 0);
+  auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
   for (std::size_t i = 1; i <= from.size(); ++i) {
     std::size_t diagonal = row[0]++;
     for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = diagonal + (from[i - 1] != to[j - 1]);
+      const std::size_t replaced = diagonal + (lower(from[i - 1]) != lower(to[j - 1]));
       diagonal = row[j];
       row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
     }

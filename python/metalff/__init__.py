@@ -2,10 +2,14 @@
 
 from importlib import metadata
 
+from metalff import mpi
+
 try:
     __version__ = metadata.version("metalff")
 except metadata.PackageNotFoundError:  # run from the source tree
     __version__ = "0+source"
+
+mpi.prepare()
 
 __all__ = ["MLFFCalculator", "__version__"]
 

@@ -16,7 +16,6 @@ Every layer before it has two more (``deploy.contract.export_model``). Edges at 
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Literal
 
 import pydantic
 
+from metalff import _engine
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
@@ -92,9 +92,12 @@ class Artifact:
     sha256: str  # of manifest.json, and so of the whole
 
     def read(self, member: str) -> bytes:
-        """Bytes of one payload."""
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(member)
+        """Bytes of one payload, whose hash is that of the manifest.
+
+        Raises:
+            MetalffError: there is no such payload, it is damaged, or the file was altered.
+        """
+        return _said(lambda: _engine.Artifact.open(str(self.path)).read(member))
 
     def selftest(self) -> list[dict]:
         """Reference structures: symbols, positions[N,3] Å, cell[3,3] Å, pbc[3], energy eV, forces[N,3], stress[3,3]."""
@@ -117,82 +120,36 @@ def write(path, manifest: Manifest, members: dict[str, tuple[Payload, bytes]]) -
             archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
 
 
-def open_artifact(path) -> Artifact:
-    """Open and check an artefact: container, schema, the size and hash of every payload.
+def open_artifact(path, whole: bool = True) -> Artifact:
+    """Open and check an artefact: container, schema, sizes, and of the ``whole`` file the hash of every payload, too.
+
+    The engine reads it, so that whatever opens a file refuses the same ones with the same sentence. Where not the whole file is asked for no
+    payload is read; `Artifact.read` checks the hash of the one that it reads.
 
     Raises:
         MetalffError: one sentence that says what is wrong with the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MetalffError(f"'{path}' does not exist or is not a file: check the path")
-    members = _read_members(path)
-    if "manifest.json" not in members:
-        raise MetalffError(
-            f"'{path}' has no manifest.json, so it is not an .mlff artefact: make one with 'metalff deploy'"
-        )
-    manifest = _parse_manifest(path, members["manifest.json"])
-    for name, payload in manifest.payloads.items():
-        if name not in members:
-            raise MetalffError(f"'{path}' lacks its payload {name}: copy it again from its source")
-        data = members[name]
-        if len(data) != payload.size:
-            raise MetalffError(
-                f"payload {name} of '{path}' has {len(data)} bytes but its manifest says {payload.size}: copy it again "
-                "from its source"
-            )
-        if hashlib.sha256(data).hexdigest() != payload.sha256:
-            raise MetalffError(
-                f"payload {name} of '{path}' does not match its hash in the manifest: the file was altered; copy it "
-                "again from its source"
-            )
-    return Artifact(path, manifest, hashlib.sha256(members["manifest.json"]).hexdigest())
+    opened = _said(lambda: _engine.Artifact.open(str(path)))
+    if whole:
+        _said(opened.verify)
+    try:
+        return Artifact(path, Manifest.model_validate_json(opened.manifest), opened.sha256)
+    except pydantic.ValidationError as error:
+        reason = "; ".join(".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors())
+        raise MetalffError(f"the manifest of '{path}' is not valid ({reason}): deploy the model again") from None
 
 
 def read_manifest(path) -> Manifest:
-    """The manifest of a checked artefact; raises like `open_artifact`."""
-    return open_artifact(path).manifest
+    """The manifest of an artefact, whose payloads are not read; raises like `open_artifact`."""
+    return open_artifact(path, whole=False).manifest
 
 
-def _read_members(path: Path) -> dict[str, bytes]:
-    with path.open("rb") as stream:
-        if stream.read(4) != b"PK\x03\x04":
-            raise MetalffError(f"'{path}' is not an .mlff artefact: make one with 'metalff deploy'")
-        try:
-            stream.seek(-22, os.SEEK_END)
-            if stream.read(4) != b"PK\x05\x06":  # a cut file may still hold that of a payload, which is a zip as well
-                raise zipfile.BadZipFile
-            with zipfile.ZipFile(stream) as archive:
-                if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                    raise MetalffError(
-                        f"'{path}' was repacked with compression: use the file as 'metalff deploy' wrote it"
-                    )
-                return {info.filename: archive.read(info) for info in archive.infolist()}
-        # what zipfile raises depends on the byte that is wrong
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
-            raise MetalffError(f"'{path}' is truncated or damaged: copy it again from its source") from error
-
-
-def _parse_manifest(path: Path, text: bytes) -> Manifest:
+def _said(act):
+    """What ``act`` returns; the engine's sentence as ours."""
     try:
-        raw = json.loads(text)
-        found = raw["schema"]
-        if isinstance(found, int) and found != SCHEMA:
-            writer = raw["versions"]["metalff"] if "metalff" in raw.get("versions", {}) else "an unknown version"
-            versions = f"(the file is of MetalFF {writer}; schema {SCHEMA} is that of MetalFF {SINCE} and later)"
-            if found > SCHEMA:
-                raise MetalffError(
-                    f"'{path}' has manifest schema {found} but this MetalFF reads up to {SCHEMA}: update MetalFF {versions}"
-                )
-            raise MetalffError(
-                f"'{path}' has manifest schema {found}, of an older MetalFF, but this one reads {SCHEMA}: deploy the model again "
-                f"{versions}"
-            )
-        return Manifest.model_validate(raw)
-    except pydantic.ValidationError as error:
-        reason = "; ".join(".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors())
-    except KeyError as error:
-        reason = f"key {error} not found"
-    except (ValueError, TypeError, RecursionError) as error:
-        reason = str(error)
-    raise MetalffError(f"the manifest of '{path}' is not valid ({reason}): deploy the model again")
+        return act()
+    except UnicodeEncodeError:
+        raise MetalffError("the name of a file is no text: rename it") from None
+    except _engine.EngineError as error:
+        raise MetalffError(str(error)) from None

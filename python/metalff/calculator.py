@@ -185,7 +185,7 @@ def _opened(options: dict) -> tuple[Parameters, Engines, Artifact]:
     file = model_file(options["path"])
     # a name is remembered as a name, a path by where it is from here
     options["path"] = options["path"] if os.path.basename(options["path"]) != file.name else str(file)
-    artifact = open_artifact(file)
+    artifact = open_artifact(file, whole=False)
     if options["sha256"] not in ("", artifact.sha256):
         raise MetalffError(
             f"'{file}' is not the model that is asked for: its hash is {artifact.sha256[:12]} and not {options['sha256'][:12]}; find that file, or "

@@ -64,8 +64,6 @@ def prepare(path, say=print) -> None:
 
 
 def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, entry: Path, say) -> None:
-    from metalff import _engine
-
     private_folder(entry.parent)
     with open(entry.parent / f"{entry.name}.lock", "w", opener=_no_link) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -78,7 +76,7 @@ def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, e
             _compile(artifact, payload, device, work, say)
             try:
                 failed = replay(artifact, precision, device, str(work))
-            except _engine.EngineError as error:
+            except MetalffError as error:
                 raise MetalffError(f"'{artifact.path}' fails its self-test on this machine: {error}; do not use it") from error
             if not failed.passed:
                 raise MetalffError(

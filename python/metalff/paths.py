@@ -1,4 +1,4 @@
-"""Where installed files, the cache and the environments are; writes that are whole or not at all, and last."""
+"""Where installed files, the cache and the environments are; where results can be written; writes that are whole or not at all, and last."""
 
 import errno
 import fcntl
@@ -60,6 +60,43 @@ def data_dir() -> Path:
     if "METALFF_HOME" in os.environ:
         return Path(os.environ["METALFF_HOME"])
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "metalff"
+
+
+def check_file(path: Path, example: str) -> Path:
+    """``path`` if a file can be written there, known before the work begins.
+
+    Raises:
+        MetalffError: a folder is there, there is no folder for it, or nothing can be written in that.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise MetalffError(f"{path} is a folder; give the name of a file such as {example}")
+    if not path.parent.is_dir():
+        raise MetalffError(f"there is no folder {path.parent} to write {path.name} in; make it, or choose another --out")
+    _try(path.parent)
+    return path
+
+
+def check_folder(path: Path) -> Path:
+    """``path`` if it is a folder where files can be written, or can be made one.
+
+    Raises:
+        MetalffError: a file is there or on the way, or nothing can be written.
+    """
+    path = Path(path)
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise MetalffError(f"{there} is not a folder; choose another --out")
+    _try(there)
+    return path
+
+
+def _try(folder: Path) -> None:
+    """Write, and leave nothing behind."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise MetalffError(f"nothing can be written in {folder} ({error.strerror}); choose another --out") from None
 
 
 def sync(path) -> None:

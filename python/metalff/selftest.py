@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from ase import Atoms
-
+from metalff import _engine
 from metalff.artifact import Artifact
+from metalff.errors import MetalffError
 
 TOLERANCE = {"double": 1e-8, "single": 2e-4}
 """Largest allowed deviation of energy (eV/atom), forces (eV/Å; of those above 1 eV/Å as a part of the structure's largest) and stress (eV/Å³)."""
@@ -38,24 +37,16 @@ def replay(
     engine: str = "auto",
     spline: int = -1,
 ) -> Outcome:
-    """Compare the engine with every reference structure; ``programs`` names a directory of compiled ones outside the cache."""
-    from metalff.calculator import MLFFCalculator
+    """Compare the engine with every reference structure; ``programs`` names a directory of compiled ones outside the cache.
 
-    calculator = MLFFCalculator(
-        artifact.path, precision=precision, device=device, programs=programs, engine=engine, spline=spline, extrapolation="ignore"
-    )
-    worst = np.zeros(4)
-    cases = artifact.selftest()
-    for case in cases:
-        atoms = Atoms(case["symbols"], positions=case["positions"], cell=case["cell"], pbc=case["pbc"])
-        atoms.calc = calculator
-        forces = np.abs(atoms.get_forces() - case["forces"]).max()
-        deviations = [
-            abs(atoms.get_potential_energy() - case["energy"]) / len(atoms),
-            forces,
-            np.abs(atoms.get_stress(voigt=False) - case["stress"]).max() if case["stress"] is not None else 0.0,
-            forces / max(1.0, np.abs(case["forces"]).max()),
-        ]
-        worst = np.maximum(worst, deviations)  # propagates NaN
-    *deviations, scaled = map(float, worst)
-    return Outcome(len(cases), *deviations, TOLERANCE[precision], scaled)
+    Raises:
+        MetalffError: the model does not open, or its self-test is missing, has no structures or is not valid.
+    """
+    try:
+        opened = _engine.Engine(
+            str(artifact.path), precision=precision, device=device, programs=programs, engine=engine, spline=spline, selftest=False
+        )
+        found = opened.replay()
+    except _engine.EngineError as error:
+        raise MetalffError(str(error)) from None
+    return Outcome(found.structures, found.energy, found.forces, found.stress, TOLERANCE[precision], found.scaled)

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from metalff import artifact, data
-from metalff.artifact import Manifest, Payload
+import selftests
+from metalff import data
+from metalff.artifact import Manifest
 from metalff.benchmark import run as running
 from metalff.cli import build_app
 from metalff.deploy import nep
 from nep_variants import write_nep
 
-QUICK = ("--time", "0.1ps", "--atoms", 32)
+QUICK = ("--md-time", "0.1ps", "--atoms", 32)
 
 
 def benchmark(*words):
@@ -24,8 +25,7 @@ def random_nep(path: Path, elements=("Cu",), text: bytes | None = None) -> Path:
     """A NEP with random parameters, or with ``text`` in place of them, as an artefact."""
     text = text or write_nep(path.with_suffix(".txt"), elements=elements).read_bytes()
     manifest = Manifest(name=path.stem, family="nep", elements=list(elements), r_max=6.0, layers=1)
-    artifact.write(path, manifest, {nep.MEMBER: (Payload(kind="native", sha256="", size=0), text)})
-    return path
+    return selftests.write(path, manifest, nep.MEMBER, text)
 
 
 @pytest.fixture(scope="session")

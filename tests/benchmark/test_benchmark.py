@@ -100,8 +100,10 @@ def test_nothing_is_measured_twice(done, folder, monkeypatch):
 
     for part in ("accuracy", "speed", "stability"):
         monkeypatch.setattr(Runner, part, refuse)
-    again = benchmark(*words)
+    again = benchmark(*words, "--json")
     assert again.exit_code == 0 and asked == []
+    given = json.loads(again.stdout)
+    assert given["complete"] and len(given["rows"]) == len((folder / "out" / "benchmark.csv").read_text().splitlines()) - 1
     assert json.loads((folder / "out" / "benchmark.json").read_text())["results"] == document["results"]
 
     # a further model: it alone is measured, what fails to run is said, and tried again
@@ -117,7 +119,7 @@ def test_nothing_is_measured_twice(done, folder, monkeypatch):
 def test_killed_and_started_again(folder):
     """SIGKILL within a stability run: the next start goes on from its restart file and does not repeat what is done."""
     out = folder / "killed"
-    words = ["Cu/eam", "--data", str(folder / "warm.extxyz"), "--parts", "accuracy,stability", "--time", "16ps", "--out", str(out)]
+    words = ["Cu/eam", "--data", str(folder / "warm.extxyz"), "--parts", "accuracy,stability", "--md-time", "16ps", "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "metalff.cli", "benchmark", *words], start_new_session=True, stderr=subprocess.PIPE
     )
@@ -217,8 +219,8 @@ def test_time_left():
         (("Cu/eam", "Cu/eam", "--data", "zuo2020-Cu:test"), "two of the models are called Cu/eam"),
         (("Cu/eam", "--data", "zuo2020-Cu:test", "--data", "zuo2020-Cu:test"), "two of the data sets are called zuo2020-Cu:test"),
         (("Cu/eam", "--data", "nowhere.xyz"), "nowhere.xyz is neither a file nor a bundled set"),
-        (("Cu/eam", "--data", "zuo2020-Cu:test", "--time", "20"), "--time '20' is no length of a run"),
-        (("Cu/eam", "--data", "zuo2020-Cu:test", "--time", "0ps"), "--time '0ps' is no length of a run"),
+        (("Cu/eam", "--data", "zuo2020-Cu:test", "--md-time", "20"), "--md-time '20' is no length of a run"),
+        (("Cu/eam", "--data", "zuo2020-Cu:test", "--md-time", "0ps"), "--md-time '0ps' is no length of a run"),
         (("Cu/eam", "--data", "zuo2020-Cu:test", "--limit", "soon"), "'soon' is not a duration"),
     ],
 )
@@ -233,7 +235,7 @@ def test_bad_input(words, sentence, tmp_path):
     "change, sentence",
     [
         (("--seed", 7), "holds another benchmark (--seed 12345); choose another --out"),
-        (("--time", "0.2ps"), "holds another benchmark (--time 0.1ps)"),
+        (("--md-time", "0.2ps"), "holds another benchmark (--md-time 0.1ps)"),
         (("--atoms", 64), "holds another benchmark (--atoms 32)"),
     ],
 )

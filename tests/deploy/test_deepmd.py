@@ -70,9 +70,10 @@ def test_nothing_is_written_when_refused(folder, tmp_path):
 
 
 def test_no_model_and_another_family(oracle, tmp_path):
-    for source in (tmp_path, tmp_path / "model.ckpt", tmp_path / "model.pt"):
-        with pytest.raises(MetalffError, match="there is no model of deepmd at .*\\(.pt, .pth, .dp, .yaml, .yml\\)"):
-            deepmd.deploy(source, tmp_path / "model.mlff")
+    with pytest.raises(MetalffError, match="there is no model of deepmd at .*\\(.pt, .pth, .dp, .yaml, .yml\\)"):
+        deepmd.deploy(tmp_path, tmp_path / "model.mlff")
+    with pytest.raises(MetalffError, match="there is no '.*model.pt': give a directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file"):
+        deepmd.deploy(tmp_path / "model.pt", tmp_path / "model.mlff")
     with pytest.raises(MetalffError, match="is a model of eam, not of deepmd: run metalff deploy eam"):
         deepmd.deploy(oracle, tmp_path / "model.mlff")
     weights = tmp_path / "weights.safetensors"

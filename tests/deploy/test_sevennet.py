@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from metalff import environments
 from metalff.deploy import sevennet
@@ -33,19 +34,31 @@ REFUSED = [
     ("7net-0", {"elements": ["Cu", "Po"]}, "'7net-0' could not be deployed: the model has no Po; it is for Ac Ag "),
     ("7net-0", {"modal": "PBE"}, "the model has no modals, so leave --modal PBE out"),
     ("7net-mf-0", {"modal": "SCAN"}, "there is no modal SCAN: the model has R2SCAN, PBE"),
-    ("thesis.pth", {}, "'.*thesis.pth' could not be deployed: it is not a checkpoint that sevenn .* can read"),
+    ("thesis.pth", {}, "'.*thesis.pth' is no SevenNet model: give 7net-0, a directory of 'metalff train sevennet', a checkpoint"),
+    ("hostile.pth", {}, "could not be deployed: it is not a checkpoint that sevenn .* can read .it holds more than tensors, arrays, numbers and text"),
     ("7net-1", {}, "there is no model 7net-1 .did you mean \"7net-.*: give 7net-0, 7net-l3i5, 7net-mf-0, or a file"),
 ]
+
+
+class Hostile:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("source, options, sentence", REFUSED)
 def test_refused(environment, tmp_path, source, options, sentence):
     (tmp_path / "thesis.pth").write_bytes(b"years of work")
+    torch.save({"model_state_dict": Hostile(tmp_path / "ran"), "config": {}}, tmp_path / "hostile.pth")
     given = tmp_path / source if source.endswith(".pth") else source
     with pytest.raises(MetalffError, match=sentence) as error:
         sevennet.deploy(given, tmp_path / "model.mlff", say=lambda line: None, **options)
     assert "\n" not in str(error.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.pth"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".pth"] == []
 
 
 def test_missing_environment(monkeypatch, tmp_path):

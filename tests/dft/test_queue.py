@@ -52,12 +52,12 @@ def test_a_second_run_labels_nothing_again_also_without_the_loose_files(plan, me
 def test_killed_manager_loses_no_label_and_begins_none_twice(plan, metalff, structures, tmp_path):
     log, ends = tmp_path / "log", tmp_path / "ends"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(log)}}))
-    manager = metalff("dft", "run", tmp_path / "queue", "--workers", 2, wait=False)
+    manager = metalff("dft", "run", tmp_path / "queue", "--jobs", 2, wait=False)
     until(lambda: count(log) == 2)
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
     ends.touch()
-    assert metalff("dft", "run", tmp_path / "queue", "--workers", 2).returncode == 0
+    assert metalff("dft", "run", tmp_path / "queue", "--jobs", 2).returncode == 0
     assert count(log) == 5  # the two that went on alone were not begun again
     labels_are_emt(data.read(tmp_path / "queue" / "sets" / "copper"), structures[1])
 
@@ -65,14 +65,14 @@ def test_killed_manager_loses_no_label_and_begins_none_twice(plan, metalff, stru
 def test_killed_worker_is_begun_again(plan, metalff, structures, tmp_path):
     log = tmp_path / "log"
     metalff("dft", "queue", plan({"name": "calculators:Dies", "arguments": {"log": str(log), "times": 2}}))
-    assert metalff("dft", "run", tmp_path / "queue", "--workers", 1).returncode == 0
+    assert metalff("dft", "run", tmp_path / "queue", "--jobs", 1).returncode == 0
     assert count(log) == 7
     labels_are_emt(data.read(tmp_path / "queue" / "sets" / "copper"), structures[1])
 
 
 def test_killed_time_and_again_is_a_failure_with_the_reason(plan, metalff, tmp_path):
     metalff("dft", "queue", plan({"name": "calculators:Dies", "arguments": {"log": str(tmp_path / "log"), "times": 1000}}))
-    ran = metalff("dft", "run", tmp_path / "queue", "--workers", 2)
+    ran = metalff("dft", "run", tmp_path / "queue", "--jobs", 2)
     assert ran.returncode == 1 and "5 of 5 labels failed" in ran.stderr and "Traceback" not in ran.stderr
     assert metalff("dft", "status", tmp_path / "queue").stdout.count("memory is full") == 5
 
@@ -80,7 +80,7 @@ def test_killed_time_and_again_is_a_failure_with_the_reason(plan, metalff, tmp_p
 def test_two_managers_share_the_work(plan, metalff, structures, tmp_path):
     log = tmp_path / "log"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 0.5, "log": str(log)}}))
-    both = [metalff("dft", "run", tmp_path / "queue", "--workers", 1, wait=False) for _ in range(2)]
+    both = [metalff("dft", "run", tmp_path / "queue", "--jobs", 1, wait=False) for _ in range(2)]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert count(log) == 5
@@ -102,7 +102,7 @@ def test_background_stop_pause(plan, metalff, tmp_path):
     log, ends = tmp_path / "log", tmp_path / "ends"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 1, "until": str(ends), "log": str(log)}}))
     folder = tmp_path / "queue"
-    started = metalff("dft", "run", folder, "--background", "--workers", 1, "--nice", 19)
+    started = metalff("dft", "run", folder, "--background", "--jobs", 1, "--nice", 19)
     assert started.returncode == 0 and "at work on" in started.stdout
     assert "already at work" in metalff("dft", "run", folder, "--background").stdout
     until(lambda: count(log))
@@ -130,7 +130,7 @@ def test_background_stop_pause(plan, metalff, tmp_path):
 def test_stop_now_reaches_labels_whose_manager_was_killed(plan, metalff, tmp_path):
     log = tmp_path / "log"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 600, "log": str(log)}}))
-    manager = metalff("dft", "run", tmp_path / "queue", "--workers", 1, wait=False)
+    manager = metalff("dft", "run", tmp_path / "queue", "--jobs", 1, wait=False)
     until(lambda: count(log))
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
@@ -191,7 +191,7 @@ def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, t
     folder, ends = tmp_path / "queue", tmp_path / "ends"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(tmp_path / "log")}}))
     metalff("dft", "pause", folder)
-    manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
+    manager = metalff("dft", "run", folder, "--jobs", 1, wait=False)
     until(lambda: count(tmp_path / "log"))
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
@@ -205,7 +205,7 @@ def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, t
 
 def test_labels_that_another_process_packs_are_no_failures(plan, metalff, structures, tmp_path):
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"seconds": 0.3}}))
-    manager = metalff("dft", "run", tmp_path / "queue", "--workers", 1, wait=False)
+    manager = metalff("dft", "run", tmp_path / "queue", "--jobs", 1, wait=False)
     queue = Queue(tmp_path / "queue")
     while manager.poll() is None:
         pack(queue)
@@ -218,7 +218,7 @@ def test_labels_that_another_process_packs_are_no_failures(plan, metalff, struct
 def test_run_wakes_labels_that_sleep_without_a_manager(plan, metalff, tmp_path):
     folder, log, ends = tmp_path / "queue", tmp_path / "log", tmp_path / "ends"
     metalff("dft", "queue", plan({"name": "calculators:Slow", "arguments": {"until": str(ends), "log": str(log)}}))
-    manager = metalff("dft", "run", folder, "--workers", 1, wait=False)
+    manager = metalff("dft", "run", folder, "--jobs", 1, wait=False)
     until(lambda: count(log))
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()

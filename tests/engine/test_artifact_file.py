@@ -85,13 +85,11 @@ BAD = {
     "half": (cut(0.5), DAMAGED),
     "nearly whole": (cut(0.999), DAMAGED),
     "last byte lost": (lambda good: good.read_bytes()[:-1], DAMAGED),
-    "flipped bit": (flipped_bit, DAMAGED),
     "foreign zip": (lambda good: packed({"readme.txt": b"hello"}), "has no manifest.json, so it is not an .mlff"),
     "compressed": (
         lambda good: packed(members(good), zipfile.ZIP_DEFLATED),
         "was repacked with compression: use the file as 'metalff deploy' wrote it",
     ),
-    "tampered payload": (tampered_payload, "does not match its hash in the manifest: the file was altered"),
     "missing payload": (missing_payload, "lacks its payload selftest.json"),
     "wrong size": (wrong_size, "but its manifest says 7: copy it again"),
     "newer schema": (setting(schema=3), "has manifest schema 3 but this MetalFF reads up to 2: update MetalFF"),
@@ -111,6 +109,7 @@ BAD = {
     "r_max NaN": (setting(r_max=float("nan")), INVALID),
     "r_max infinite": (setting(r_max=float("inf")), INVALID),
     "no layer": (setting(layers=0), INVALID),
+    "a member too many": (lambda good: packed(members(good) | {"readme.txt": b"hello"}), "has a member readme.txt that its manifest does not name"),
     "distance negative": (setting(training={"shortest_distance": -1.0}), INVALID),
     "coordination negative": (setting(training={"smallest_coordination": -1}), INVALID),
 }
@@ -143,6 +142,30 @@ def test_bad_file(case, oracle, tmp_path, monkeypatch, capsys):
     path = tmp_path / "bad.mlff"
     path.write_bytes(make(oracle))
     refused(path, fragment, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    "damage, fragment", [(flipped_bit, DAMAGED), (tampered_payload, "does not match its hash in the manifest: the file was altered")]
+)
+def test_bad_payload(damage, fragment, oracle, tmp_path, monkeypatch, capsys):
+    """Found where the whole file is read; who opens it for a run reads, and checks, the payloads that are needed."""
+    path = tmp_path / "bad.mlff"
+    path.write_bytes(damage(oracle))
+    with pytest.raises(MetalffError, match=fragment):
+        open_artifact(path)
+    monkeypatch.setattr(sys, "argv", ["metalff", "inspect", str(path)])
+    with pytest.raises(SystemExit, match=fragment):
+        cli.main()
+    assert capsys.readouterr().out == ""
+    opened = open_artifact(path, whole=False)
+    refusals = 0
+    for name in opened.manifest.payloads:
+        try:
+            opened.read(name)
+        except MetalffError as error:
+            assert fragment in str(error)
+            refusals += 1
+    assert refusals == 1
 
 
 @pytest.mark.parametrize("schema", [1, 3])
@@ -195,7 +218,10 @@ for turn in range(int(sys.argv[3])):
     open(path, "wb").write(data)
     for read, error in ((_engine.Artifact.open, _engine.EngineError), (open_artifact, MetalffError)):
         try:
-            assert read(path).sha256 == intact
+            found = read(path)
+            if read is _engine.Artifact.open:
+                found.verify()
+            assert found.sha256 == intact
             opened += 1
         except error as refusal:
             assert path in str(refusal) and "\\n" not in str(refusal), refusal

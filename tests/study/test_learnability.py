@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from metalff import data
-from metalff.benchmark.progress import Bar
+from metalff.progress import Bar
 from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.study import learnability, outcome
@@ -116,7 +116,7 @@ def test_a_finer_basis_is_a_comparison_of_its_own():
 
 def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch):
     out, _, _ = made
-    words = ("study", "learnability", "--metals", "Cu", "--frames", 10, "--epochs", 1, "--jobs", 1, "--out", out)
+    words = ("study", "learnability", "--elements", "Cu", "--frames", 10, "--max-epochs", 1, "--jobs", 1, "--out", out)
     monkeypatch.setattr(learnability, "DOSED", ())
     monkeypatch.setattr(learnability, "SEEDED", ())
     monkeypatch.setattr(learnability, "FAMILIES", ("nep",))
@@ -132,5 +132,5 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch)
 
 
 def test_metal_without_both_potentials(tmp_path):
-    result = metalff("study", "learnability", "--metals", "Rb", "--out", tmp_path / "out")
+    result = metalff("study", "learnability", "--elements", "Rb", "--out", tmp_path / "out")
     assert isinstance(result.exception, MetalffError) and "Rb has no EAM and MEAM that both pass" in str(result.exception)

@@ -51,9 +51,9 @@ def test_results_that_are_there_need_no_environment(tmp_path, studied, monkeypat
     (tmp_path / "results.json").write_text(json.dumps(content | {"trials": {trial.key: row}}))
     monkeypatch.setenv("METALFF_HOME", str(tmp_path / "empty"))
     command = ["study", "learning-curve", "--data", "zuo2020-Cu:train", "--test", "zuo2020-Cu:test", "--family", "deepmd", "--set", "r_max=4.5", "--out", tmp_path]
-    assert metalff(*command, "--time", "1min").exit_code == 0
+    assert metalff(*command, "--times", "1min").exit_code == 0
     assert (tmp_path / "learning-curve.png").exists()
-    refused = metalff(*command, "--time", "1min,2min")
+    refused = metalff(*command, "--times", "1min,2min")
     assert refused.exit_code != 0 and "metalff env create deepmd" in str(refused.exception or refused.output)
 
 

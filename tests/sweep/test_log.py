@@ -3,7 +3,8 @@
 import pytest
 
 from metalff.sweep import log
-from metalff.sweep.progress import clock, time_left
+from metalff.progress import clock
+from metalff.sweep.progress import time_left
 
 LOG = """LAMMPS (22 Jul 2025 - Update 4)
    Step          Temp          PotEng         KinEng         TotEng         Press          Volume

@@ -117,7 +117,7 @@ CASES = {
     "wrong element": (("relabel", "{out}", "Ti/meam", "--out", "{tmp}"), "contains Cu; Ti/meam is for Ti"),
     "no metal": (("synth", "Xx/eam", "--out", "{tmp}"), "give a metal and a potential such as Cu/eam"),
     "no potential": (("synth", "Cu/eams", "--out", "{tmp}"), 'did you mean "Cu/eam'),
-    "lattice": (("synth", "Cu/eam", "--lattice", "sc", "--out", "{tmp}"), "--lattice sc: give fcc, bcc, hcp"),
+    "lattice": (("synth", "Cu/eam", "--crystal", "sc", "--out", "{tmp}"), "--crystal sc: give fcc, bcc, hcp"),
     "temperatures": (("synth", "Cu/eam", "--temperatures", "hot", "--out", "{tmp}"), "give kelvin such as 300,600"),
 }
 

@@ -103,6 +103,7 @@ def test_what_is_left(finished):
     left = {path.name for path in finished.iterdir()}
     assert {
         "mace.model",
+        "weights.safetensors",
         "result.json",
         "history.csv",
         "history.png",

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 
 from metalff import MLFFCalculator
@@ -63,6 +66,32 @@ def trained(frames, tmp_path_factory):
 def test_it_learns(trained):
     errors = [float(row[1]) for row in history(trained)]
     assert len(errors) == EPOCHS and errors[-1] < 0.9 * errors[0]
+
+
+class Hostile:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content, sentence", [("hostile", "holds more than tensors and numbers"), pytest.param("cut", "", marks=pytest.mark.slow)])
+def test_a_checkpoint_runs_nothing(frames, trained, tmp_path, content, sentence):
+    out, file = tmp_path / "cu", tmp_path / "ran"
+    shutil.copytree(trained, out)
+    (out / "result.json").unlink()
+    checkpoint = out / "checkpoint.pt"
+    if content == "hostile":
+        torch.save(torch.load(checkpoint, weights_only=True) | {"more": Hostile(file)}, checkpoint)
+    else:
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    done = run(frames, out)
+    assert done.returncode == 1 and not file.exists()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("metalff: error")]
+    assert re.search(rf"the training failed: checkpoint.pt .*{sentence}.*; remove it to begin this training anew; the log is", line)
 
 
 def test_killed_and_resumed_it_is_the_same(frames, trained, tmp_path):

@@ -2,6 +2,7 @@
 lines."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,7 +25,18 @@ def test_progress_and_log(tmp_path):
     messages = []
     run(tmp_path, 'print("a note")\n' + PROGRESS + 'print("[1]")', messages.append)
     assert messages == [Message(epoch=2, fraction=0.5, force_rmse=0.1, energy_rmse=0.01)]
-    assert (tmp_path / LOG).read_text() == "a note\n[1]\n"
+    note, epoch, other = (tmp_path / LOG).read_text().splitlines()
+    assert (note, other) == ("a note", "[1]")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d epoch 2: force RMSE 0.1000 eV/Å, energy RMSE 10.00 meV/atom, 50% done", epoch)
+
+
+def test_steps_within_an_epoch_are_told_but_seldom_logged(tmp_path):
+    steps = "".join(f'print(\'{{"epoch": 0, "fraction": 0.{n}, "force_rmse": null, "energy_rmse": null, "step": {n}, "steps": 10}}\')\n' for n in range(1, 9))
+    messages = []
+    run(tmp_path, steps + PROGRESS, messages.append)
+    assert [str(message) for message in messages[:2]] == ["epoch 1, step 1 of 10", "epoch 1, step 2 of 10"] and len(messages) == 9
+    (line,) = (tmp_path / LOG).read_text().splitlines()
+    assert "epoch 2: " in line and re.search(r"50% done, 0:00:0\d left$", line), "eight steps in less than a minute are no lines of the log"
 
 
 def test_worker_has_its_own_environment(tmp_path, monkeypatch):

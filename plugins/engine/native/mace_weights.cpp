@@ -1,5 +1,8 @@
 #include "mace_weights.h"
 
+#include "../artifact.h"
+#include "../elements.h"
+#include "../error.h"
 #include "tensors.h"
 
 #include <algorithm>
@@ -9,6 +12,7 @@ namespace metalff {
 namespace {
 
 constexpr int format = 1;
+constexpr std::size_t most_columns = 1 << 14;    // radial functions of a pair of elements, whose splines take a hundred MB then
 
 /// Reads a description and its tensors; every number is checked before anything is built from it.
 class Reader {
@@ -17,7 +21,7 @@ class Reader {
 
   MaceWeights read()
   {
-    const Json json = Json::parse(tensors_.metadata("mace"), nullptr, false);
+    const Json json = parse_json(tensors_.metadata("mace"));
     if (!json.is_object()) tensors_.refuse("its description is not JSON");
     try {
       return describe(json);
@@ -40,15 +44,23 @@ class Reader {
     return int(value);
   }
 
+  double number(const Json &json, const char *key) const
+  {
+    require(json.at(key).is_number() && std::isfinite(json.at(key).get<double>()), std::string(key) + " is not a number");
+    return json.at(key).get<double>();
+  }
+
+  double number(const Json &json, const char *key, double otherwise) const { return json.contains(key) ? number(json, key) : otherwise; }
+
   MaceWeights describe(const Json &json)
   {
-    require(json.at("format") == format, "its format is not " + std::to_string(format));
+    require(json.at("format").is_number_integer() && json.at("format") == format, "its format is not " + std::to_string(format));
     MaceWeights w;
     w.types = whole(json, "elements", 1, 200);
     w.channels = whole(json, "channels", 1, 4096);
     w.l_max = whole(json, "l_max", 0, 4);
-    w.r_max = json.at("r_max").get<double>();
-    require(std::isfinite(w.r_max) && w.r_max > 0.0 && w.r_max < 1e3, "r_max is no distance");
+    w.r_max = number(json, "r_max");
+    require(w.r_max > 0.0 && w.r_max <= longest_cutoff, "r_max is not a number above 0 and up to 50");
     w.energy = tensors_.get("energy", {w.types});
     w.embedding = tensors_.get("embedding", {w.types, w.channels});
     w.atomic_number = tensors_.get("atomic_number", {w.types});
@@ -73,14 +85,14 @@ class Reader {
                                         : MaceRadial::Transform::NONE;
     r.weights = tensors_.get("radial", {-1});
     require(!r.weights.empty() && r.weights.size() <= 1024, "its radial basis is empty or too large");
-    r.factor = json.value("factor", 1.0);
+    r.factor = number(json, "factor", 1.0);
     r.p = whole(json, "p", 1, 64);
     r.cutoff_on_basis = json.at("cutoff_on_basis").get<bool>();
-    r.q = json.value("q", 0.0), r.agnesi_p = json.value("agnesi_p", 0.0);
-    r.a = json.value("a", 0.0), r.alpha = json.value("alpha", 0.0);
+    r.q = number(json, "q", 0.0), r.agnesi_p = number(json, "agnesi_p", 0.0);
+    r.a = number(json, "a", 0.0), r.alpha = number(json, "alpha", 0.0);
     if (json.contains("zbl")) {
       const Json &zbl = json.at("zbl");
-      w.zbl = {true, whole(zbl, "p", 1, 64), zbl.at("exponent").get<double>(), zbl.at("length").get<double>(), {}};
+      w.zbl = {true, whole(zbl, "p", 1, 64), number(zbl, "exponent"), number(zbl, "length"), {}};
       const auto factors = zbl.at("c").get<std::vector<double>>();
       require(factors.size() == 4 && w.zbl.length > 0.0, "its nuclear repulsion is not valid");
       std::copy(factors.begin(), factors.end(), w.zbl.factor);
@@ -92,9 +104,10 @@ class Reader {
   /// Largest l of a list that must be 0, 1, … l.
   int largest(const Json &json, const char *key) const
   {
-    const auto list = json.at(key).get<std::vector<int>>();
+    for (const Json &l : json.at(key)) require(l.is_number_integer(), std::string(key) + " is not a list of l");
+    const auto list = json.at(key).get<std::vector<int64_t>>();
     require(!list.empty() && list.size() <= 9, std::string(key) + " is not a list of l");
-    for (std::size_t l = 0; l < list.size(); ++l) require(list[l] == int(l), std::string(key) + " leaves an l out");
+    for (std::size_t l = 0; l < list.size(); ++l) require(list[l] == int64_t(l), std::string(key) + " leaves an l out");
     return int(list.size()) - 1;
   }
 
@@ -107,14 +120,17 @@ class Reader {
     const int D = layer.channels;
     layer.l_in = largest(json, "l_in"), layer.l_mid = largest(json, "l_mid"), layer.l_out = largest(json, "l_out");
     require(layer.l_in == (k ? w.layers.back().l_out : 0), "layer " + std::to_string(k) + " does not start from the features before it");
-    require(layer.l_mid <= 4, "its messages go beyond l = 4");
+    require(layer.l_mid <= 4 && layer.l_out <= 4, "its messages or features go beyond l = 4");
     for (int l = 0; l <= layer.l_in; ++l) layer.up.push_back(tensors_.get(at + "up." + std::to_string(l), {C, D}));
 
-    const auto paths = json.at("paths").get<std::vector<std::array<int, 3>>>();
-    require(!paths.empty() && paths.size() <= 200, "it has no paths, or too many");
+    const Json &paths = json.at("paths");
+    require(paths.is_array() && !paths.empty() && paths.size() <= 200, "it has no paths, or too many");
+    require(paths.size() * D <= most_columns, "it has too many paths for its channels");
     for (std::size_t p = 0; p < paths.size(); ++p) {
-      require(json.at("paths")[p].size() == 3, "a path is not three numbers");
-      const auto [l1, l2, l3] = paths[p];
+      const Json &path = paths[p];
+      require(path.is_array() && path.size() == 3, "a path is not three numbers");
+      for (const Json &l : path) require(l.is_number_integer() && l >= 0 && l <= 8, "a path leaves the range of l");
+      const int l1 = path[0].get<int>(), l2 = path[1].get<int>(), l3 = path[2].get<int>();
       require(l1 >= 0 && l1 <= layer.l_in && l2 >= 0 && l2 <= w.l_max && l3 >= 0 && l3 <= layer.l_mid, "a path leaves the range of l");
       layer.paths.push_back({l1, l2, l3, tensors_.get(at + "cg." + std::to_string(p), {2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1})});
     }
@@ -143,6 +159,7 @@ class Reader {
       require(ends > 0, "no path ends on l = " + std::to_string(l));
       layer.linear.push_back(tensors_.get(at + "linear." + std::to_string(l), {layer.linear_types, ends * D, C}));
     }
+    require(json.at("skip").is_array(), "skip is not a list of l");
     if (!json.at("skip").empty()) {
       require(largest(json, "skip") == std::min(layer.l_in, layer.l_out), "its skip connections leave an l out");
       for (int l = 0; l <= std::min(layer.l_in, layer.l_out); ++l)
@@ -159,7 +176,7 @@ class Reader {
       for (std::size_t t = 0; t < terms.size(); t += 4) {
         std::array<int, 4> term;
         for (int c = 0; c < 4; ++c) {
-          require(terms[t + c] >= -1.0 && terms[t + c] < features, "a term leaves the range of features");
+          require(terms[t + c] >= -1.0 && terms[t + c] < features && terms[t + c] == std::floor(terms[t + c]), "a term leaves the range of features");
           term[c] = int(terms[t + c]);
         }
         const auto [m, i, j, q] = term;
@@ -191,6 +208,20 @@ class Reader {
 MaceWeights MaceWeights::read(const std::string &bytes, const std::string &name)
 {
   return Reader(bytes, name).read();
+}
+
+MaceWeights MaceWeights::read(const std::string &bytes, const Artifact &artifact)
+{
+  const std::string name = "native/mace.safetensors";
+  MaceWeights w = read(bytes, name);
+  std::vector<std::string> elements;
+  for (const double number : w.atomic_number) {
+    if (!(number >= 1.0 && number <= double(std::size(element_symbols)) && number == std::floor(number)))
+      throw Error("payload " + name + " has an atomic number that no element has: deploy the model again");
+    elements.emplace_back(element_symbols[int(number) - 1]);
+  }
+  artifact.must_fit(name, elements, w.r_max, int(w.layers.size()));
+  return w;
 }
 
 }    // namespace metalff

@@ -8,6 +8,8 @@
 
 namespace metalff {
 
+struct Artifact;
+
 /// Radial basis, cutoff and distance transform (Batatia et al., NeurIPS 35 (2022), eq. 7; mace.modules.radial).
 struct MaceRadial {
   enum class Basis { BESSEL, GAUSSIAN } basis = Basis::BESSEL;
@@ -77,6 +79,9 @@ struct MaceWeights {
 
   /// Throws Error with one sentence where the payload is not what it should be.
   static MaceWeights read(const std::string &bytes, const std::string &name);
+
+  /// The payload of an artefact; throws Error, too, where its elements, cutoff or layers are not those of the manifest.
+  static MaceWeights read(const std::string &bytes, const Artifact &artifact);
 };
 
 }    // namespace metalff

@@ -1,7 +1,9 @@
 #include "nep_weights.h"
 
+#include "../artifact.h"
 #include "../error.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -138,7 +140,7 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
   for (int t = 0; t < types; ++t) {
     const int k = words == 5 ? 0 : t;
     const double radial = lines.number(1 + 2 * k), angular = lines.number(2 + 2 * k);
-    if (!(angular > 0.0 && angular <= radial && radial <= 100.0)) lines.fail("has cutoffs that are not 0 < angular ≤ radial ≤ 100 Å");
+    if (!(angular > 0.0 && angular <= radial && radial <= longest_cutoff)) lines.fail("has cutoffs that are not 0 < angular ≤ radial ≤ 50 Å");
     w.rc_radial.push_back(radial), w.rc_angular.push_back(angular);
   }
   lines.next("n_max", 2, 2);
@@ -170,6 +172,14 @@ NepWeights NepWeights::read(const std::string &text, const std::string &name)
 
   w.clear();
   w.assign(p.data());
+  return w;
+}
+
+NepWeights NepWeights::read(const std::string &text, const Artifact &artifact)
+{
+  const std::string name = "native/nep.txt";
+  NepWeights w = read(text, name);
+  artifact.must_fit(name, w.elements, *std::max_element(w.rc_radial.begin(), w.rc_radial.end()), 1);
   return w;
 }
 

@@ -7,6 +7,8 @@
 
 namespace metalff {
 
+struct Artifact;
+
 /// Invariants of three densities, and the one of four: the words behind l_max (Fan et al., J. Chem. Phys. 157, 114801 (2022)).
 enum class NepInvariant { Q222, Q1111, Q112, Q123, Q233, Q134 };
 constexpr int nep_invariants = 6;
@@ -45,6 +47,9 @@ struct NepWeights {
 
   /// Throws Error with one sentence that names the line.
   static NepWeights read(const std::string &text, const std::string &name);
+
+  /// The payload of an artefact; throws Error, too, where its elements, cutoff or layers are not those of the manifest.
+  static NepWeights read(const std::string &text, const Artifact &artifact);
 
  private:
   /// Calls act(array, index in it, index in the file, factor: what is in the array per what is in the file) for every parameter but biases,

@@ -1,11 +1,7 @@
-"""How long tasks will take, from the speeds measured so far; and the bar that shows it."""
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+"""How long tasks will take, from the speeds measured so far."""
 
 from metalff.benchmark.plan import Settings, Task
 from metalff.benchmark.stability import ATOMS, steps_of
-from metalff.sweep.progress import clock
 
 START = 1.0
 """Seconds that starting LAMMPS or opening a model takes, about."""
@@ -44,27 +40,3 @@ class Cost:
             return START + sum(map(len, task.dataset)) * speed
         needed = START + steps_of(task.element, self.settings.ps) * ATOMS * speed
         return needed if self.limit_s is None else min(needed, START + self.limit_s)
-
-
-class Bar:
-    """Progress on the terminal, and a line for each result. Use as a context manager."""
-
-    def __init__(self):
-        self.console = Console(stderr=True, soft_wrap=True)
-        columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[note]}"), TextColumn("{task.description}")]
-        self.bars = Progress(*columns, console=self.console)
-        self.task = self.bars.add_task("", total=None, note="")
-
-    def __enter__(self):
-        self.bars.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.bars.stop()
-
-    def update(self, title: str, done: float, total: int, left: float | None) -> None:
-        note = "" if left is None else f"{clock(left)} left"
-        self.bars.update(self.task, description=title, completed=done, total=total, note=note)
-
-    def line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)

@@ -14,7 +14,7 @@ from metalff.validate.metrics import LEVEL, RESAMPLES
 SCHEMA = 1
 """Number of the layout of ``benchmark.json``."""
 
-WORDS = {"ps": "--time", "atoms": "--atoms", "seed": "--seed"}
+WORDS = {"ps": "--md-time", "atoms": "--atoms", "seed": "--seed"}
 """Settings by the names of their options."""
 
 UNITS = {"ps": "ps"}

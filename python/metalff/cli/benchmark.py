@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.command import add, give
+from metalff.cli.options import duration, md_time, out_folder
 from metalff.errors import MetalffError
-
-UNITS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3}
 
 
 def register(app: typer.Typer) -> None:
-    app.command("benchmark", help="Compare models fairly: accuracy, speed, memory, stability and cost in one table.")(benchmark)
+    add(app, "benchmark", benchmark, "Compare models fairly: accuracy, speed, memory, stability and cost in one table.", {"--time": "--md-time"})
 
 
 def benchmark(
     models: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
-    data: Annotated[list[str], typer.Option(help="Bundled set such as zuo2020-Cu:test, or a file; give it several times.")],
-    out: Annotated[Path, typer.Option(help="Folder for benchmark.json, .csv, .md and .png.")] = Path("benchmark"),
+    data: Annotated[list[str], typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md); give it several times.")],
+    out: out_folder("Folder for benchmark.json, .csv, .md and .png.") = Path("benchmark"),
     parts: Annotated[str, typer.Option(help="Which of accuracy,speed,stability.")] = "accuracy,speed,stability",
-    time: Annotated[str, typer.Option(help="Length of each stability run.")] = "20ps",
-    limit: Annotated[str | None, typer.Option(help="Wall time after which a stability run stops, such as 10min; a later run goes on.")] = None,
+    ps: md_time("--md-time", "Length of each stability run.") = "20ps",
+    limit_s: duration("--limit", "Wall time after which a stability run stops; a later run goes on.") = None,
     atoms: Annotated[int, typer.Option(min=4, help="Size of the crystal that is timed.")] = 500,
     seed: Annotated[int, typer.Option(min=1, max=899999999, help="Of velocities and thermostat.")] = 12345,
 ) -> None:
@@ -32,14 +32,13 @@ def benchmark(
 
     from metalff import data as reference
     from metalff.benchmark import plan, table
-    from metalff.benchmark.progress import Bar
+    from metalff.progress import Bar
     from metalff.benchmark.record import Record
     from metalff.benchmark.run import Runner
+    from metalff.benchmark.table import csv_rows
     from metalff.sweep.run import locked
-    from metalff.train.configuration import seconds
 
-    settings = plan.Settings(picoseconds(time), atoms, seed)
-    limit_s = seconds(limit) if limit else None
+    settings = plan.Settings(ps, atoms, seed)
     asked = [part for part in re.split(r"[,\s]+", parts) if part]
     datasets, chosen = [reference.read(spec) for spec in data], plan.models(models)
     tasks = plan.tasks(chosen, datasets, asked)
@@ -57,6 +56,7 @@ def benchmark(
     for sentence in said:
         typer.echo(sentence)
     typer.echo(f"results: {', '.join(map(str, files))}")
+    give({"rows": list(csv_rows(rows)), "notes": said, "files": files, "complete": complete})
     if not complete:
         raise MetalffError("something could not be measured (see above); the same command tries it again")
 
@@ -80,15 +80,3 @@ def write(out: Path, rows, datasets, said) -> list[Path]:
                 figure.savefig(stream, format="png")
             files.append(out / name)
     return files
-
-
-def picoseconds(text: str) -> float:
-    """``20ps``, ``500fs``, ``0.1ns`` in ps.
-
-    Raises:
-        MetalffError: not such a time, or not longer than zero.
-    """
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(fs|ps|ns)", text.strip())
-    if not found or not float(found[1]):
-        raise MetalffError(f"--time {text!r} is no length of a run; give one such as 20ps, 500fs or 0.1ns")
-    return float(found[1]) * UNITS[found[2]]

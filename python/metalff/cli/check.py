@@ -5,26 +5,27 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.command import add, give
+from metalff.cli.options import RUNNING, precisions
 from metalff.errors import MetalffError
 
 
 def register(app: typer.Typer) -> None:
-    @app.command()
-    def check(
-        file: Annotated[Path, typer.Argument(help="an .mlff file")],
-        precision: Annotated[str, typer.Option(help="double or single")] = "double",
-        engine: Annotated[str, typer.Option(help="auto, torch or native")] = "auto",
-        device: Annotated[str, typer.Option(help="cpu or cuda:N")] = "cpu",
-    ) -> None:
-        """Replay the self-test: does this machine give the numbers of the framework that trained the model?"""
-        from metalff.artifact import open_artifact
-        from metalff.selftest import replay
+    add(app, "check", check, "Replay the self-test: does this machine give the numbers of the framework that trained the model?")
 
-        outcome = replay(open_artifact(file), precision, device, engine=engine)
-        verdict = "passed" if outcome.passed else "FAILED"
-        typer.echo(
-            f"{verdict}: {outcome.structures} structures, largest deviation {outcome.describe()} "
-            f"(tolerance {outcome.tolerance:g})"
-        )
-        if not outcome.passed:
-            raise MetalffError(f"'{file}' fails its self-test on this machine: do not use it here")
+
+def check(
+    file: Annotated[Path, typer.Argument(help="An .mlff file.")],
+    precision: precisions(RUNNING) = "double",
+    engine: Annotated[str, typer.Option(help="auto, torch or native.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
+) -> None:
+    from metalff.artifact import open_artifact
+    from metalff.selftest import replay
+
+    outcome = replay(open_artifact(file), precision, device, engine=engine)
+    verdict = "passed" if outcome.passed else "FAILED"
+    typer.echo(f"{verdict}: {outcome.structures} structures, largest deviation {outcome.describe()} (tolerance {outcome.tolerance:g})")
+    give({"file": file, "passed": outcome.passed, **vars(outcome)})
+    if not outcome.passed:
+        raise MetalffError(f"'{file}' fails its self-test on this machine: do not use it here")

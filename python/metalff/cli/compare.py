@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import with_keys
+from metalff.cli.command import add, give
+from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 
 
 def register(app: typer.Typer) -> None:
-    app.command("compare", help="Put a model's own trajectories beside a reference's: forces, displacements, g(r), bond angles.")(with_keys(compare))
+    add(app, "compare", with_keys(compare), "Put a model's own trajectories beside a reference's: forces, displacements, g(r), bond angles.")
 
 
 def compare(
     trajectories: Annotated[list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")],
     reference: Annotated[str, typer.Option(help="Set with trajectories of the same metals, such as 'li2020-W[group=aimd]' or an imported set.")],
-    out: Annotated[Path, typer.Option(help="Folder for compare.json, compare.csv and a picture for each temperature.")] = Path("compare"),
+    out: out_folder("Folder for compare.json, compare.csv and a picture for each temperature.") = Path("compare"),
     keys=None,
 ) -> None:
     import json
@@ -26,14 +27,12 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from metalff.benchmark.progress import Bar
+    from metalff.progress import Bar
     from metalff.data import read
     from metalff.paths import atomic_write
     from metalff.validate import ensembles
     from metalff.versions import versions
 
-    if out.exists() and not out.is_dir():
-        raise MetalffError(f"{out} is not a folder; choose another --out")
     if out.exists() and any(out.iterdir()) and not (out / "compare.json").exists():
         raise MetalffError(f"{out} is not empty and holds no compare.json; choose another --out")
     models = [ensemble for spec in trajectories for ensemble in ensembles_of(spec, keys)]
@@ -63,6 +62,7 @@ def compare(
     content = {"schema": 1, "reference": {"name": dataset.name, "sha256": dataset.sha256}, "left_out": skipped, "rows": rows}
     with atomic_write(out / "compare.json") as stream:
         json.dump(content | {"versions": versions("numpy", "freud-analysis")}, stream, indent=1)
+    give(content)
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"distances from {dataset.name}")
     for heading in ("K", "model", "phase", "forces\neV/Å", "moves\nÅ", "g(r)", "angles", "Å³/atom"):
         shown.add_column(heading, justify="left" if heading in ("model", "phase") else "right", overflow="fold")

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import with_keys
+from metalff.cli.command import add, give, group
+from metalff.cli.options import jobs as jobs_option
+from metalff.cli.options import md_time, out_folder, out_of, with_keys
 from metalff.errors import MetalffError
+from metalff.paths import check_file, check_folder
 
 SMALL = 2e7
 """Bytes of files that are read sooner than processes start."""
@@ -18,29 +21,33 @@ Spec = Annotated[str, typer.Argument(help="Bundled set such as zuo2020-Cu:train,
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Reference data: what there is and what is in it, other formats, imports, synthetic data.", no_args_is_help=True)
-    group.command("list", help="The bundled sets.")(list_all)
-    group.command("info", help="What is in a set or file: frames, groups, temperatures, citation, hash.")(with_keys(info))
-    group.command("export", help="Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")(with_keys(export))
-    group.command("convert", help="Write sets and files as extxyz, train.xyz of GPUMD, a folder of deepmd-kit or .cfg of MLIP.")(with_keys(convert))
-    group.command("import", help="Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")(with_keys(import_set))
-    group.command("show", help="What is in each file of a set: metal, temperature, phase, frames, forces.")(show)
-    group.command("remove", help="Remove an imported set.")(remove)
-    group.command("synth", help="Make data with a classical potential in the part of DFT, in the layout of Metal-43.")(synth)
-    group.command("relabel", help="Give structures the labels of another potential.")(relabel)
-    app.add_typer(group, name="data")
+    data = group("Reference data: what there is and what is in it, other formats, imports, synthetic data.")
+    add(data, "list", list_all, "The bundled sets.")
+    add(data, "info", with_keys(info), "What is in a set or file: frames, groups, temperatures, citation, hash.")
+    add(data, "export", with_keys(export), "Write a set as extxyz with the keys REF_energy, REF_forces, REF_stress.")
+    add(data, "convert", with_keys(convert), "Write sets and files as extxyz, train.xyz of GPUMD, a folder of deepmd-kit or .cfg of MLIP.")
+    add(data, "import", with_keys(import_set), "Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")
+    add(data, "show", show, "What is in each file of a set: metal, temperature, phase, frames, forces.")
+    add(data, "remove", remove, "Remove an imported set.")
+    add(data, "synth", synth, "Make data with a classical potential in the part of DFT, in the layout of Metal-43.", {"--lattice": "--crystal"})
+    add(data, "relabel", relabel, "Give structures the labels of another potential.")
+    app.add_typer(data, name="data")
 
 
 def list_all() -> None:
     from metalff.data import load, names, splits, store
 
+    found = []
     for name in names():
-        parts = ", ".join(f"{split} {len(load(name, split))}" for split in splits(name))
-        typer.echo(f"{name:<14}{parts} frames")
+        frames = {split: len(load(name, split)) for split in splits(name)}
+        typer.echo(f"{name:<14}{', '.join(f'{split} {count}' for split, count in frames.items())} frames")
+        found.append({"name": name, "imported": False, "frames": frames})
     for name in store.names():
         content = store.index(name)
         frames = sum(found["frames"] - len(found.get("twice", ())) for found in content["files"].values())
         typer.echo(f"{name:<14}{frames} frames in {len(content['files'])} files, imported" + ("" if content["complete"] else ", not complete"))
+        found.append({"name": name, "imported": True, "frames": frames, "files": len(content["files"]), "complete": content["complete"]})
+    give(found)
 
 
 def info(
@@ -52,22 +59,25 @@ def info(
 
     dataset = read(spec, keys)
     temperatures = Counter(frame.temperature for frame in dataset)
-    rows = {
+    found = {
         "name": dataset.name,
         "frames": len(dataset),
         "atoms": sum(map(len, dataset)),
-        "elements": " ".join(dataset.elements),
-        "groups": tally(Counter(frame.group or "(none)" for frame in dataset)),
-        "temperatures": tally({f"{t:g} K": temperatures[t] for t in sorted(filter(None, temperatures))}) or "(none)",
+        "elements": dataset.elements,
+        "groups": Counter(frame.group or "(none)" for frame in dataset),
+        "temperatures": {f"{t:g} K": temperatures[t] for t in sorted(filter(None, temperatures))},
         "with stress": sum(frame.stress is not None for frame in dataset),
-        "citation": dataset.citation or "(none)",
-        "licence": dataset.licence or "(none)",
+        "citation": dataset.citation,
+        "licence": dataset.licence,
         "sha256": dataset.sha256,
     }
-    for key, value in rows.items():
-        typer.echo(f"{key + ':':<14}{value}")
-    for sentence in remarks(dataset):
+    for key, value in found.items():
+        text = tally(value) if isinstance(value, dict) else " ".join(value) if key == "elements" else value
+        typer.echo(f"{key + ':':<14}{'(none)' if text in (None, '') else text}")
+    notes = list(remarks(dataset))
+    for sentence in notes:
         typer.echo(f"note: {sentence}", err=True)
+    give(found | {"notes": notes})
 
 
 def tally(counts) -> str:
@@ -86,9 +96,11 @@ def export(
         raise MetalffError(f"{out} must end in .xyz or .extxyz")
     if out.exists() and not force:
         raise MetalffError(f"{out} exists; choose another name or add --force")
+    check_file(out, "Cu.extxyz")
     dataset = read(spec, keys)
     write_extxyz(dataset.frames, out)
     typer.echo(f"{len(dataset)} frames: {out}")
+    give({"frames": len(dataset), "file": out})
 
 
 def convert(
@@ -111,18 +123,21 @@ def convert(
         raise MetalffError(f"{out}: written as plain text; leave .gz out, and pack it afterwards")
     if out.exists() and (not force or out.is_dir()):
         raise MetalffError(f"{out} exists; choose another name" + ("" if out.is_dir() else " or add --force"))
+    check_folder(out.parent)
     dataset = join([read(spec, keys) for spec in sources])
     WRITERS[format](dataset.frames, out)
-    for sentence in lost(dataset.frames, format):
+    notes = list(lost(dataset.frames, format))
+    for sentence in notes:
         typer.echo(f"note: {sentence}", err=True)
     typer.echo(f"{len(dataset)} frames: {out} ({format})")
+    give({"frames": len(dataset), "file": out, "format": format, "notes": notes})
 
 
 def import_set(
     path: Annotated[Path, typer.Argument(help="Folder or zip archive with files such as Al_fcc_300.extxyz or Cu_cold_nequip_train.xyz.")],
-    name: Annotated[str | None, typer.Option(help="Of the set, for --data [that of the archive or folder].")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the set, for --data; default: that of the archive or folder.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave damaged frames and archives' missing ends out; each is named.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Files at a time [number of cores].")] = None,
+    jobs: jobs_option("Files") = None,
     keys=None,
 ) -> None:
     """Read and check every frame once; the same command goes on where it was interrupted."""
@@ -140,13 +155,14 @@ def import_set(
     shared = f"; {twice} frames of *_2700cwm_* are in the files of one temperature too, and count once" if twice else ""
     metals, frames = len({found["element"] for found in files}), sum(found["frames"] for found in files) - twice
     typer.echo(f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}")
+    give({"name": task.name, "frames": frames, "metals": metals, "files": task.content["files"]})
 
 
 def read_files(task, jobs: int) -> list[str]:
     """Import the files that are not there yet, with progress; returns why some were refused."""
     import time
 
-    from metalff.benchmark.progress import Bar
+    from metalff.progress import Bar
     from metalff.data import store
     from metalff.pool import one_by_one, side_by_side
 
@@ -208,6 +224,7 @@ def show(
     headings = ["frames", "atoms", "phase", "force*", "energy*", "left out"] if imported else ["MB"]
     for heading in ("file", "K", *headings):
         shown.add_column(heading, justify="left" if heading in ("file", "phase") else "right", no_wrap=True)
+    give([{"file": file, "element": symbol, "temperature": temperature} | found for symbol, temperature, found, file in rows])
     for _, temperature, found, file in rows:
         line = [file, "" if temperature is None else f"{temperature:g}"]
         if imported:
@@ -231,17 +248,18 @@ def remove(name: Annotated[str, typer.Argument(help="Imported set.")]) -> None:
         raise MetalffError(f"no imported set {name}; there {'are ' + ', '.join(store.names()) if store.names() else 'is none'}")
     store.remove(name)
     typer.echo(f"removed: {name}")
+    give({"removed": name})
 
 
 def synth(
     potential: Annotated[list[str], typer.Argument(help="Such as Cu/eam Ti/meam: a metal and its potential; several run side by side.")],
-    out: Annotated[Path, typer.Option(help="Folder; each potential has one of its own inside, such as OUT/Cu-eam.")],
+    out: out_folder("Each potential has a folder of its own inside, such as OUT/Cu-eam."),
     frames: Annotated[int, typer.Option(min=1, help="Of each temperature.")] = 1000,
     temperatures: Annotated[str, typer.Option(help="K, such as 300,600; default: 300 K, 0.5, 1.0 and 1.2 of the melting temperature.")] = "",
-    lattice: Annotated[str | None, typer.Option(help="fcc, bcc or hcp; default: the metal's own.")] = None,
-    spacing: Annotated[float | None, typer.Option(min=1e-3, help="ps between frames; default: until forces are uncorrelated.")] = None,
+    crystal: Annotated[str | None, typer.Option(help="fcc, bcc or hcp; default: the metal's own.")] = None,
+    spacing: md_time("--spacing", "Between frames; default: until forces are uncorrelated.", float | None) = None,
     seed: Annotated[int, typer.Option(min=1, max=800000, help="Of velocities.")] = 1,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Potentials at a time [number of cores].")] = None,
+    jobs: jobs_option("Potentials") = None,
 ) -> None:
     """Molecular dynamics in LAMMPS; the same command again goes on where it was interrupted."""
     from metalff.synth import many
@@ -254,8 +272,9 @@ def synth(
     if kelvin and min(kelvin) <= 0:
         raise MetalffError(f"--temperatures {temperatures}: give kelvin such as 300,600")
     for name in potential:
-        crystal_of(many.element_of(name), lattice)
-    failed = many.run(potential, out, Settings(frames, kelvin, seed, spacing), lattice, jobs or len(os.sched_getaffinity(0)))
+        crystal_of(many.element_of(name), crystal)
+    failed = many.run(potential, out, Settings(frames, kelvin, seed, spacing), crystal, jobs or len(os.sched_getaffinity(0)))
+    give({"folders": [many.folder_of(name, out) for name in potential], "failed": failed})
     if failed:
         raise MetalffError("; ".join(failed))
 
@@ -263,12 +282,13 @@ def synth(
 def relabel(
     structures: Annotated[str, typer.Argument(help="Folder in the layout of Metal-43, or any data as in `metalff validate --data`.")],
     potential: Annotated[str, typer.Argument(help="Such as Cu/meam, Cu/meam[t=0.5], or a .mlff file.")],
-    out: Annotated[Path, typer.Option(help="Folder, or an .extxyz file where the structures are no folder.")],
+    out: out_of("Folder, or an .extxyz file where the structures are no folder."),
 ) -> None:
     """The same configurations with other energies, forces and stresses."""
-    from metalff.benchmark.progress import Bar
+    from metalff.progress import Bar
     from metalff.synth.relabel import relabel as label
 
     with Bar() as bar:
         label(structures, potential, out, lambda file, done, total: bar.update(file, done, total, None))
     typer.echo(f"{out}: labels of {potential}")
+    give({"out": out, "potential": potential})

@@ -1,18 +1,21 @@
 """``metalff env``: the private environments for training and deploying, one per model family."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
+from metalff.cli.command import add, give, group
 
 Family = Annotated[str, typer.Argument(help="Model family, such as mace.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Environments for training and deploying: create, list, remove.", no_args_is_help=True)
-    group.command("create", help="Create or complete the environment of a family (some GB, needs the network).")(create)
-    group.command("list", help="The environments and their state.")(list_all)
-    group.command("remove", help="Delete the environment of a family.")(remove)
-    app.add_typer(group, name="env")
+    env = group("Environments for training and deploying: create, list, remove.")
+    add(env, "create", create, "Create or complete the environment of a family (some GB, needs the network).")
+    add(env, "list", list_all, "The environments and their state.")
+    add(env, "remove", remove, "Delete the environment of a family.")
+    app.add_typer(env, name="env")
 
 
 def create(
@@ -27,6 +30,7 @@ def create(
     before = environments.status(family)
     if before.state == "ready" and not force:
         typer.echo(f"the environment for {family} is ready: {before.path}")
+        give(before)
         return
     with console.status("starting") as shown:
 
@@ -38,14 +42,16 @@ def create(
 
         made = environments.create(family, force, progress)
     typer.echo(f"the environment for {family} is ready: {made.path}")
+    give(made)
 
 
 def list_all() -> None:
     from metalff import environments
 
-    for family, pins in environments.PINS.items():
-        environment = environments.status(family)
-        typer.echo(f"{family:<10}{environment.state:<12}{' '.join(pins)}  {environment.path}")
+    found = {family: environments.status(family) for family in environments.PINS}
+    for family, environment in found.items():
+        typer.echo(f"{family:<10}{environment.state:<12}{' '.join(environments.PINS[family])}  {environment.path}")
+    give([asdict(environment) | {"pins": environments.PINS[family]} for family, environment in found.items()])
 
 
 def remove(family: Family) -> None:
@@ -54,3 +60,4 @@ def remove(family: Family) -> None:
     path = environments.status(family).path
     removed = environments.remove(family)
     typer.echo(f"removed {path}" if removed else f"there is no environment for {family}")
+    give({"family": family, "path": path, "removed": removed})

@@ -5,51 +5,49 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.command import add, give
+
 
 def register(app: typer.Typer) -> None:
-    @app.command()
-    def inspect(
-        file: Annotated[Path, typer.Argument(help="an .mlff file")],
-        json: Annotated[bool, typer.Option("--json", help="print the whole manifest")] = False,
-    ) -> None:
-        """Tell what an .mlff file is; checks the hash of every payload on the way."""
-        from metalff.artifact import open_artifact
-        from metalff.train.learnt import label as group_label
-        from metalff.train.learnt import unlearnt_sentence
+    add(app, "inspect", inspect, "Tell what an .mlff file is; checks the hash of every payload on the way. --json: its manifest.")
 
-        opened = open_artifact(file)
-        manifest = opened.manifest
-        if json:
-            typer.echo(manifest.model_dump_json(by_alias=True, indent=1))
-            return
-        training = manifest.training
-        rows = {
-            "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, manifest sha256 {opened.sha256[:12]}, schema "
-            f"{manifest.schema_})",
-            "model": f"{manifest.name} ({manifest.family})",
-            "elements": " ".join(manifest.elements),
-            "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",
-            "trained on": f"{training.data or 'unknown'}, {training.frames or '?'} frames, seed {training.seed}",
-            "training data": f"shortest distance {training.shortest_distance:.3f} Å, "
-            f"{training.smallest_coordination or '?'} to {training.largest_coordination or '?'} neighbours, pairs "
-            + (" ".join("-".join(pair) for pair in training.pairs) or "unknown"),
-            "licence": manifest.licence or "not stated",
-            "versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
-        }
-        for label, text in rows.items():
-            typer.echo(f"{label:18s} {text}")
-        groups = training.errors.get("groups", {})
-        for name, errors in training.errors.items():
-            if name != "groups":
-                typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
-        for name, errors in groups.items():
-            typer.echo(f"{'error on group':18s} {group_label(name)}: " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
-        if training.unlearnt:
-            typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
-        if training.pressure:
-            typer.echo(f"{'note':18s} {training.pressure}")
-        if training.reference:
-            typer.echo(f"{'self-test':18s} reference: {training.reference}")
-        for name, payload in manifest.payloads.items():
-            typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
-        typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))
+
+def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> None:
+    from metalff.artifact import open_artifact
+    from metalff.train.learnt import label as group_label
+    from metalff.train.learnt import unlearnt_sentence
+
+    opened = open_artifact(file)
+    manifest = opened.manifest
+    give(manifest.model_dump(mode="json", by_alias=True))
+    training = manifest.training
+    rows = {
+        "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, manifest sha256 {opened.sha256[:12]}, schema "
+        f"{manifest.schema_})",
+        "model": f"{manifest.name} ({manifest.family})",
+        "elements": " ".join(manifest.elements),
+        "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",
+        "trained on": f"{training.data or 'unknown'}, {training.frames or '?'} frames, seed {training.seed}",
+        "training data": f"shortest distance {training.shortest_distance:.3f} Å, "
+        f"{training.smallest_coordination or '?'} to {training.largest_coordination or '?'} neighbours, pairs "
+        + (" ".join("-".join(pair) for pair in training.pairs) or "unknown"),
+        "licence": manifest.licence or "not stated",
+        "versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+    }
+    for label, text in rows.items():
+        typer.echo(f"{label:18s} {text}")
+    groups = training.errors.get("groups", {})
+    for name, errors in training.errors.items():
+        if name != "groups":
+            typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+    for name, errors in groups.items():
+        typer.echo(f"{'error on group':18s} {group_label(name)}: " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+    if training.unlearnt:
+        typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
+    if training.pressure:
+        typer.echo(f"{'note':18s} {training.pressure}")
+    if training.reference:
+        typer.echo(f"{'self-test':18s} reference: {training.reference}")
+    for name, payload in manifest.payloads.items():
+        typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
+    typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))

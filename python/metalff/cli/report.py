@@ -5,16 +5,21 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.command import add, give
+from metalff.cli.options import out_file
+
 
 def register(app: typer.Typer) -> None:
-    app.command("report", help="Put results of sweep and validate into one HTML file that needs no network.")(report)
+    add(app, "report", report, "Put results of sweep and validate into one HTML file that needs no network.")
 
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Folders of `metalff sweep` and `metalff validate`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("report.html"),
+    out: out_file("File to write.", "report.html") = Path("report.html"),
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "",
 ) -> None:
     from metalff.report.page import write_report
 
-    typer.echo(f"report: {write_report(folders, out, title)}")
+    written = write_report(folders, out, title)
+    typer.echo(f"report: {written}")
+    give({"report": written})

@@ -1,40 +1,43 @@
 """``metalff speed``: how fast models run on this machine."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metalff.errors import MetalffError
+from metalff.cli.command import add, give
+from metalff.cli.options import RUNNING, out_folder, precisions
+from metalff.errors import MetalffError, need_torch
 
 
 def register(app: typer.Typer) -> None:
-    app.command("speed", help="Time models in LAMMPS: engines, precisions, sizes, MPI ranks, and peers.")(speed)
+    add(app, "speed", speed, "Time models in LAMMPS: engines, precisions, sizes, MPI ranks, and peers.")
 
 
 def speed(
     models: Annotated[
-        list[Path] | None, typer.Argument(help=".mlff files; the bundled copper model by default")
+        list[Path] | None, typer.Argument(help=".mlff files; default: the bundled copper model.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for speed.json, speed.md and speed.png")] = Path("speed"),
+    out: out_folder("Folder for speed.json, speed.md and speed.png.") = Path("speed"),
     atoms: Annotated[
-        list[int] | None, typer.Option(min=1, help="size of the crystal; give it several times [500, 4000]")
+        list[int] | None, typer.Option(min=1, help="Size of the crystal; give it several times; default: 500 and 4000.")
     ] = None,
-    ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times [1]")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="native or torch; both by default")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="double or single; both by default")] = None,
+    ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times; default: 1.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="native or torch; default: both, where torch is installed.")] = None,
+    precision: precisions(RUNNING, list[str] | None) = None,
     peers: Annotated[
         bool,
         typer.Option(
-            "--peers", help="also mace's MACECalculator or NEP_CPU (needs 'metalff env create' of the family)"
+            "--peers", help="Also mace's MACECalculator or NEP_CPU (needs 'metalff env create' of the family)."
         ),
     ] = False,
     symmetrix: Annotated[
-        Path | None, typer.Option(help="also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed")
+        Path | None, typer.Option(help="Also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed.")
     ] = None,
     gpu: Annotated[
         list[Path] | None,
-        typer.Option(help="measure nothing: draw results.json of a GPU bundle (docs/gpu.md); give it several times"),
+        typer.Option(help="Measure nothing: draw results.json of a GPU bundle (docs/gpu.md); give it several times."),
     ] = None,
 ) -> None:
     """One core per rank. What is measured already is kept: remove the folder to measure anew."""
@@ -59,12 +62,14 @@ def speed(
         raise MetalffError(
             f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
         )
+    if "torch" in (engine or ()):
+        need_torch("--engine torch")
     others = (["MACECalculator", "NEP_CPU"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])
     cases = plan(
         chosen,
         atoms or [500, 4000],
         ranks or [1],
-        engine or ["native", "torch"],
+        engine or (["native", "torch"] if importlib.util.find_spec("torch") else ["native"]),
         precision or ["double", "single"],
         others,
     )
@@ -87,6 +92,7 @@ def speed(
     with atomic_write(out / "speed.md") as stream:
         stream.write(markdown(rows(wanted)))
     typer.echo(f"results: {', '.join(str(out / f'speed.{kind}') for kind in ('json', 'md', 'png'))}")
+    give(document | {"results": wanted})
 
 
 def draw(files: list[Path], out: Path) -> None:
@@ -111,3 +117,4 @@ def draw(files: list[Path], out: Path) -> None:
         stream.write(gpu.text(documents))
     gpu.plot(documents, out / "gpu.png")
     typer.echo(f"results: {out / 'gpu.md'}, {out / 'gpu.png'}")
+    give([dict(zip(gpu.HEAD, row)) for row in gpu.rows(documents)])

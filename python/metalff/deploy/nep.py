@@ -11,7 +11,7 @@ from metalff.deploy.errors_on import errors_on
 from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 
 WORKER = Path(__file__).with_name("nep_worker.py")
 CITATION = (
@@ -97,13 +97,18 @@ def _reference(source: Path, text: str, elements: list[str], ours: bool, work: P
     Args:
         ours: the model is one of ``metalff train nep``.
     """
-    missing = None
-    if not ours:
-        try:
-            environment_python("nep")
-        except MetalffError as error:
-            missing = error
-    if ours or missing:
+    missing = no_torch = None
+    try:
+        environment_python("nep")
+    except MetalffError as error:
+        missing = error
+    try:
+        need_torch("the reference of a NEP where NEP_CPU is missing")
+    except MetalffError as error:
+        no_torch = error
+    if missing and no_torch:
+        raise MetalffError(f"{no_torch}, or: metalff env create nep")
+    if missing or (ours and not no_torch):
         from metalff.deploy import nep_reference
         from metalff.deploy.reference import selftest
 
@@ -114,7 +119,7 @@ def _reference(source: Path, text: str, elements: list[str], ours: bool, work: P
                 raise MetalffError(f"'{source}' needs NEP_CPU for its self-test, since {reason}: {missing}") from None
         else:
             say("reference energies, forces and stresses from the formulas of NEP4 in torch")
-            if missing:
+            if missing and not ours:
                 say("NEP_CPU is the reference of models from elsewhere, but its environment is missing: metalff env create nep, then deploy again")
             return json.dumps(selftest(calculator, elements[:4])).encode(), {"torch": metadata.version("torch")}, nep_reference.NAME
     run_worker("nep", WORKER, source, work, say)
@@ -136,10 +141,10 @@ def _header(source: Path, text: bytes) -> tuple[list[str], float]:
 
 
 def _open(source: Path, draft: Path) -> None:
-    from metalff.calculator import MLFFCalculator
+    from metalff import _engine
 
     try:
-        MLFFCalculator(draft, engine="native")
-    except MetalffError as error:
+        _engine.Engine(str(draft), engine="native", selftest=False)
+    except _engine.EngineError as error:
         reason = str(error).split("': ", 1)[-1].replace(MEMBER, f"'{source}'")
         raise MetalffError(reason) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from metalff.artifact import Manifest, Training
 from metalff.data import mptrj
 from metalff.deploy.assemble import assemble, weights_of
-from metalff.deploy.given import refuse_unlearnt
+from metalff.deploy.given import refuse_no_model, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.errors import MetalffError, nearest
 
@@ -64,6 +64,7 @@ def deploy(
         elif not source.suffix and not source.exists():
             raise MetalffError(f"there is no model {source}{nearest(str(source), PRETRAINED)}: give {', '.join(PRETRAINED)}, or a file")
         else:
+            refuse_no_model(source, "sevennet")
             weights, training, before = weights_of("sevennet", source, work, (".pth", ".pt"))
             refuse_unlearnt(source, training, accept_errors)
         run_worker("sevennet", WORKER, weights, work, say, modal or "", ",".join(elements or []), source=source)

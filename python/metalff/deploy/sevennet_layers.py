@@ -1,7 +1,9 @@
 """SevenNet models in MetalFF's contract; shared by the training and the deploying worker, so it needs only sevenn."""
 
+import _codecs
 import json
 import math
+import pickle
 import struct
 import sys
 import warnings
@@ -9,6 +11,7 @@ from functools import partial
 
 import ase.data
 import e3nn
+import numpy as np
 import torch
 from program import read_safetensors, safetensors
 
@@ -19,6 +22,7 @@ torch.jit.script = lambda obj=None, *_, **__: obj if obj is not None else (lambd
 warnings.filterwarnings("ignore", module="torch|e3nn")
 import sevenn._const as const  # noqa: E402
 import sevenn._keys as KEY  # noqa: E402
+import sevenn.checkpoint  # noqa: E402
 import sevenn.util  # noqa: E402
 from sevenn.calculator import SevenNetCalculator  # noqa: E402
 from sevenn.checkpoint import SevenNetCheckpoint  # noqa: E402
@@ -27,6 +31,21 @@ from sevenn.nn.node_embedding import OnehotEmbedding  # noqa: E402
 from sevenn.scripts.convert_model_modality import get_single_modal_model_dct  # noqa: E402
 
 torch.jit.script = _script
+
+
+def _plain_load(path, weights_only=False, **more):
+    """``torch.load`` of a checkpoint's tensors, arrays, numbers and text; whatever else a file holds could run code, and is refused."""
+    try:
+        with torch.serialization.safe_globals(ARRAYS):
+            return torch.load(path, weights_only=True, **more)
+    except pickle.UnpicklingError:
+        raise ValueError("it holds more than tensors, arrays, numbers and text, or is damaged") from None
+
+
+ARRAYS = [(np.zeros(0).__reduce__()[0], "numpy.core.multiarray._reconstruct"), np.zeros(0).__reduce__()[0], np.ndarray, np.dtype, _codecs.encode]
+ARRAYS += [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")]
+"""What arrays of numpy are made with."""
+sevenn.checkpoint.torch_load = _plain_load
 _dtype_correct = sevenn.util.dtype_correct
 
 PRETRAINED = ("7net-0", "7net-mf-0", "7net-l3i5")

@@ -11,7 +11,7 @@ from metalff.deploy.assemble import assemble
 from metalff.deploy.given import refuse_other_family, refuse_unlearnt
 from metalff.deploy.worker import run_worker
 from metalff.environments import environment_python
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 
 WORKER = Path(__file__).with_name("torch_worker.py")
 
@@ -34,9 +34,10 @@ def python_of(text: str | None) -> Path:
     """The Python of a family's environment, an interpreter by path, or, for None, this one.
 
     Raises:
-        MetalffError: no such file, or no such environment.
+        MetalffError: no such file, no such environment, or no torch in this one.
     """
     if text is None:
+        need_torch("deploying a module of your own")
         return Path(sys.executable)
     if "/" not in text:
         return environment_python(text)

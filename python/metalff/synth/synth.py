@@ -78,7 +78,7 @@ def crystal_of(symbol: str, lattice: str | None = None) -> Metal:
     if lattice in (None, known.crystal):
         return known
     if lattice not in REPEATS:
-        raise MetalffError(f"--lattice {lattice}: give {', '.join(REPEATS)}")
+        raise MetalffError(f"--crystal {lattice}: give {', '.join(REPEATS)}")
     cell = known.unit_cell()
     volume = cell.get_volume() / len(cell)
     a = {"fcc": (4 * volume) ** (1 / 3), "bcc": (2 * volume) ** (1 / 3), "hcp": (volume * np.sqrt(2)) ** (1 / 3)}[lattice]

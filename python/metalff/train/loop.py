@@ -19,6 +19,7 @@ import csv
 import json
 import math
 import os
+import pickle
 import signal
 import sys
 import time
@@ -290,7 +291,7 @@ class Run:
         self.rng = np.random.default_rng(cfg["seed"])
         self.checkpoint = out / "checkpoint.pt"
         if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, weights_only=False)
+            state = read_checkpoint(self.checkpoint)
             self.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -361,8 +362,8 @@ class Run:
         strata = [self.rng.permutation(order[k : k + count]) for k in range(0, len(order), count)]
         return [[self.train[s[k]] for s in strata if k < len(s)] for k in range(count)]
 
-    def train_epoch(self, stop):
-        """Train to the end of an epoch, or of the training; False where ``stop`` came before it."""
+    def train_epoch(self, stop, tell):
+        """Train to the end of an epoch, or of the training; False where ``stop`` came before it. ``tell`` is called after each step."""
         start = self.rng.bit_generator.state
         for part in self.batches()[self.batch :]:
             t0 = time.monotonic()
@@ -386,9 +387,44 @@ class Run:
             self.step += 1
             self.batch += 1
             self.elapsed += time.monotonic() - t0
+            tell()
         self.epoch += 1
         self.batch = 0
         return True
+
+
+def read_checkpoint(path):
+    """The state in ``checkpoint.pt``: tensors, numbers and text; anything else could run code when it is opened, and is refused."""
+    try:
+        return torch.load(path, weights_only=True)
+    except pickle.UnpicklingError:
+        sys.exit(f"{path.name} holds more than tensors and numbers, or is damaged, and is not opened; remove it to begin this training anew")
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        sys.exit(f"{path.name} cannot be read ({reason}); remove it to begin this training anew")
+
+
+class Teller:
+    """Progress as lines of JSON on stdout: after every epoch, and within one at most every ``SECONDS``."""
+
+    SECONDS = 1.0
+
+    def __init__(self, run):
+        self.run, self.errors, self.next = run, (None, None), 0.0
+
+    def epoch(self, force, energy):
+        self.errors = (force, energy)
+        self._tell({})
+
+    def step(self):
+        if time.monotonic() > self.next and self.run.batch < self.run.count:
+            self._tell({"step": self.run.batch, "steps": self.run.count})
+
+    def _tell(self, more):
+        run, (force, energy) = self.run, self.errors
+        fraction = max(run.progress(), min(1.0, run.elapsed / run.budget))
+        print(json.dumps({"epoch": run.epoch, "fraction": fraction, "force_rmse": force, "energy_rmse": energy, **more}), flush=True)
+        self.next = time.monotonic() + self.SECONDS
 
 
 class Stop:
@@ -430,8 +466,9 @@ def main(family):
     stop = Stop(int(sys.argv[2]) if len(sys.argv) > 2 else None)
     run = Run(family, cfg, out)
     history = History(out / "history.csv", run.epoch)
+    teller = Teller(run)
     while not run.over() and not stop.is_set:
-        if not run.train_epoch(stop):
+        if not run.train_epoch(stop, teller.step):
             run.save()
             break
         t0 = time.monotonic()
@@ -444,17 +481,7 @@ def main(family):
         lr = run.optimizer.param_groups[0]["lr"]
         history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
         run.save()
-        print(
-            json.dumps(
-                {
-                    "epoch": run.epoch,
-                    "fraction": max(run.progress(), min(1.0, run.elapsed / run.budget)),
-                    "force_rmse": force,
-                    "energy_rmse": energy,
-                }
-            ),
-            flush=True,
-        )
+        teller.epoch(force, energy)
     if stop.is_set:
         sys.exit(130)
     if run.epoch < cfg["max_epochs"]:

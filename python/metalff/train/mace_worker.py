@@ -23,7 +23,7 @@ import native
 
 
 class Mace(loop.Family):
-    """Kept as ``mace.model``, in mace's own format."""
+    """Kept as ``mace.model``, in mace's own format, and as ``weights.safetensors``, which is no pickle."""
 
     recorded = ("mace-torch", "e3nn")
 
@@ -108,6 +108,7 @@ class Mace(loop.Family):
 
     def save(self, model, cfg, out):
         loop.save_atomically(lambda path: torch.save(model, path), out / "mace.model")
+        loop.save_atomically(lambda path: path.write_bytes(mace_weights.save(model)), out / "weights.safetensors")
 
     def result(self):
         return {"engine": "native" if self.native else "torch"}

@@ -1,9 +1,8 @@
 """Losses and their gradients from the native engine, for the loop of all families; runs inside a family's environment.
 
-MetalFF's compiled module lies in the folder above and needs nothing but numpy, so any environment of the same Python can load it.
+MetalFF's engine lies in the folder above and needs nothing but numpy, so any environment can load it.
 """
 
-import importlib.machinery
 import importlib.util
 from pathlib import Path
 
@@ -13,15 +12,11 @@ import torch
 
 
 def engine():
-    """MetalFF's compiled module. Raises ImportError where there is none for this Python."""
-    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        path = Path(__file__).resolve().parents[1] / f"_engine{suffix}"
-        if path.exists():
-            spec = importlib.util.spec_from_file_location("_engine", path)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise ImportError("MetalFF's compiled module is missing for this Python")
+    """MetalFF's engine. Raises ImportError where its compiled part is missing."""
+    spec = importlib.util.spec_from_file_location("_engine", Path(__file__).resolve().parents[1] / "_engine.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Trainer:

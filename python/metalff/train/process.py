@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from metalff.errors import MetalffError
 from metalff.paths import lock
+from metalff.progress import Beat, Pace, clock
 
 LOG = "train.log"
 STOPPED = 130
@@ -33,15 +35,25 @@ class Message:
 
     Attributes:
         epoch: epochs done.
-        fraction: of the budget that is spent, 0 to 1.
-        force_rmse: of the validation part, eV/Å.
-        energy_rmse: of the validation part, eV/atom.
+        fraction: of the training that is done, 0 to 1.
+        force_rmse: of the validation part after the last epoch, eV/Å; None before the first has ended.
+        energy_rmse: the same, eV/atom.
+        step: steps done of the epoch in progress; 0 where an epoch has just ended.
+        steps: of an epoch.
     """
 
     epoch: int
     fraction: float
-    force_rmse: float
-    energy_rmse: float
+    force_rmse: float | None
+    energy_rmse: float | None
+    step: int = 0
+    steps: int = 0
+
+    def __str__(self):
+        now = f"epoch {self.epoch + 1}, step {self.step} of {self.steps}" if self.step else f"epoch {self.epoch}"
+        if self.force_rmse is None:
+            return now
+        return f"{now}: force RMSE {self.force_rmse:.4f} eV/Å, energy RMSE {1000 * self.energy_rmse:.2f} meV/atom"
 
 
 @contextmanager
@@ -59,6 +71,12 @@ def claim(out: Path):
         yield stream.fileno()
 
 
+def write_log(out: Path, lines: list[str]) -> None:
+    """Add lines to the log of the training in ``out``."""
+    with open(out / LOG, "a", encoding="utf-8") as log:
+        log.writelines(f"{line}\n" for line in lines)
+
+
 class Process:
     """A worker that runs in ``out``, prints progress as JSON lines and saves its state on SIGTERM.
 
@@ -70,10 +88,11 @@ class Process:
     def __init__(self, command: list[str], out: Path, lock: int):
         self.command = [*command, str(os.getpid())]
         self.out, self.lock = out, lock
-        self.chatter = set()  # lines on stdout that are no progress; they come late and explain no failure
+        self.chatter = set()  # lines of the log that were on stdout; they come late and explain no failure
 
     def run(self, progress: Callable[[Message | str], None]) -> None:
-        """Run to the end; ``progress`` also gets the lines that begin with ``note:``.
+        """Run to the end; ``progress`` also gets the lines that begin with ``note:``. All that comes goes into the log, too, within an epoch once in
+        ``EVERY``.
 
         Raises:
             MetalffError: the worker failed; its last line, and where the log is.
@@ -104,17 +123,24 @@ class Process:
             raise MetalffError(f"the training failed: {self._reason(status, start)}; the log is {self.out / LOG}")
 
     def _follow(self, stdout, log, progress) -> None:
+        pace, beat = Pace(), Beat()
         for line in stdout:
             try:
                 message = Message(**json.loads(line))
             except (ValueError, TypeError):
-                self.chatter.add(line.strip())
-                log.write(line)
-                log.flush()
+                self._log(log, line.strip())
                 if line.startswith("note: "):
                     progress(line.strip())
                 continue
+            left = pace.left(message.fraction)
+            if beat.is_due() or not message.step:
+                self._log(log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}, {100 * message.fraction:.0f}% done" + (f", {clock(left)} left" if left else ""))
             progress(message)
+
+    def _log(self, log, line: str) -> None:
+        self.chatter.add(line)
+        log.write(line + "\n")
+        log.flush()
 
     def _stop(self, process) -> None:
         process.send_signal(signal.SIGTERM)

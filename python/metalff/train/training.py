@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 from metalff import environments
 from metalff.data import Dataset, write_extxyz
 from metalff.data.outliers import energies_above_line, hints, limited
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_torch
 from metalff.paths import atomic_write
 from metalff.train.configuration import FAMILIES, Training
 from metalff.train.curve import write_curve
@@ -283,8 +283,13 @@ def train(out: Path, progress=lambda message: None) -> dict:
 
 
 def family_command(family, *arguments) -> list[str]:
-    """Command line of a family's worker; raises like ``environments.environment_python``."""
+    """Command line of a family's worker.
+
+    Raises:
+        MetalffError: its environment is not ready, or torch, which a family without one needs, is missing.
+    """
     worker = Path(__file__).with_name(family.worker)
     if family.framework:
         return environments.command(family.name, worker, *arguments)
+    need_torch(f"training {family.name}")
     return [sys.executable, "-I", str(worker), *arguments]

@@ -1,0 +1,3 @@
+from metalff.cli import main
+
+main()
