@@ -53,3 +53,18 @@ def test_time_left():
     assert time_left(jobs, {"a": 1.0, "b": 10.0}, 2) == 150
     assert time_left(jobs, {"a": 1.0}, 2) == 1000
     assert clock(3725) == "1:02:05"
+
+
+def test_out_of_memory_is_a_sentence_with_numbers(tmp_path, monkeypatch):
+    import resource
+
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1200000000, -1))
+    path = tmp_path / "screen.txt"
+    path.write_text(
+        "Created 864000 atoms\npair_style mlff: predicted peak memory 900 MB of the largest rank, 900 MB of the fullest machine; 1 MB left on this one\n"
+        "C++ memory allocation failed: std::bad_alloc\nAbort(1) on node 0\n"
+    )
+    assert log.error(path) == (
+        "the memory is full: 864000 atoms need more than the 1200 MB that a process may have (ulimit -v) (predicted peak memory 900 MB of the largest "
+        "rank, 900 MB of the fullest machine; 1 MB left on this one); use fewer atoms, fewer jobs at a time, or more memory"
+    )

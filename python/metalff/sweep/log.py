@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,20 @@ def error(*paths) -> str:
         found = re.findall(r"^ERROR(?: on proc \d+)?:?\s+(.*)", Path(path).read_text(errors="replace"), re.MULTILINE)
         if found:
             return re.sub(r"\s*\(\S*\.(?:cpp|h):\d+\).*", "", found[-1]).strip()
-    return ""
+    return next((full for path in paths if (full := out_of_memory(path))), "")
+
+
+def out_of_memory(path) -> str:
+    """A sentence where LAMMPS asked for more memory than it got, with what is known of how much it needed; else ''."""
+    text = Path(path).read_text(errors="replace") if Path(path).is_file() else ""
+    if not re.search(r"std::bad_alloc|Failed to (?:re)?allocate|Cannot allocate memory", text):
+        return ""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    where = "this machine has left" if limit == resource.RLIM_INFINITY else f"the {limit / 1e6:.0f} MB that a process may have (ulimit -v)"
+    atoms = re.findall(r"^Created (\d+) atoms|^  (\d+) atoms$", text, re.MULTILINE)
+    forecast = re.findall(r"^pair_style mlff: (predicted peak memory .*)", text, re.MULTILINE)
+    said = f"{''.join(atoms[-1])} atoms need" if atoms else "it needs"
+    return f"the memory is full: {said} more than {where}{f' ({forecast[-1]})' if forecast else ''}; use fewer atoms, fewer jobs at a time, or more memory"
 
 
 def _whole_lines(text: str) -> list[str]:
