@@ -99,6 +99,13 @@ class Artifact:
         """
         return _said(lambda: _engine.Artifact.open(str(self.path)).read(member))
 
+    def has_selftest(self) -> bool:
+        """Whether there is a self-test with structures, whatever they are; raises like `read`."""
+        try:
+            return "selftest.json" in self.manifest.payloads and bool(self.selftest())
+        except ValueError:
+            return False
+
     def selftest(self) -> list[dict]:
         """Reference structures: symbols, positions[N,3] Å, cell[3,3] Å, pbc[3], energy eV, forces[N,3], stress[3,3]."""
         return json.loads(self.read("selftest.json"))

@@ -39,6 +39,8 @@ def compile_artifact(path, precision: str = "double", device: str = "cpu", say=p
     from metalff import _engine
 
     artifact = open_artifact(path)
+    if not artifact.has_selftest():  # before minutes of work
+        raise MetalffError(f"'{path}' has no self-test, or one without structures, which proves nothing: deploy the model again")
     try:
         opened = _engine.Artifact.open(str(path))
         entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)

@@ -264,3 +264,15 @@ def test_another_user_reads_a_shared_cache(filled, oracle, tmp_path):
         assert "may not be read by you: ask root for chmod -R go+rX, or set METALFF_CACHE to a folder of your own" in refused
     finally:
         shutil.rmtree(shared)
+
+
+@pytest.mark.parametrize("selftest", [b"[]", b"{", None])
+def test_a_file_that_proves_nothing_is_not_compiled(selftest, oracle, tmp_path, monkeypatch):
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "cache"))
+    opened = artifact.open_artifact(oracle)
+    contents = {name: (payload, opened.read(name)) for name, payload in opened.manifest.payloads.items()}
+    kind, _ = contents.pop("selftest.json")
+    artifact.write(tmp_path / "bare.mlff", opened.manifest, contents | ({"selftest.json": (kind, selftest)} if selftest else {}))
+    with pytest.raises(MetalffError, match="has no self-test, or one without structures, which proves nothing: deploy the model again"):
+        MLFFCalculator(tmp_path / "bare.mlff")
+    assert not (tmp_path / "cache").exists()
