@@ -11,8 +11,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from metalff.speed.lammps import measure, mlff
 from metalff.paths import shared
+from metalff.speed.lammps import measure, mlff
 
 
 def main() -> None:
@@ -30,9 +30,7 @@ def main() -> None:
             one = measure(mlff(copies[:1]), args.cells, args.steps)["s/step"]
             all_of_them = measure(mlff(copies, "deviation 1 deviation.txt"), args.cells, args.steps)["s/step"]
             ratios.append(all_of_them / one)
-            print(
-                f"one model {one:.4f} s/step, {args.members} members {all_of_them:.4f}: {ratios[-1]:.3f}x", flush=True
-            )
+            print(f"one model {one:.4f} s/step, {args.members} members {all_of_them:.4f}: {ratios[-1]:.3f}x", flush=True)
     print(f"{args.members} members cost {statistics.median(ratios):.3f}x one model ({4 * args.cells**3} atoms, median)")
 
 

@@ -12,8 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from metalff.speed.lammps import measure, mlff
 from metalff.paths import shared
+from metalff.speed.lammps import measure, mlff
 
 
 def main() -> None:
@@ -26,19 +26,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     args = parser.parse_args()
     atoms = 4 * args.cells**3
-    cases = [
-        (f"chunk {chunk}", 1, f"chunk {chunk}", 1)
-        for chunk in (atoms, 1000, 256, 128, 64, 32, 16)
-        if args.engine == "torch"
-    ]
+    cases = [(f"chunk {chunk}", 1, f"chunk {chunk}", 1) for chunk in (atoms, 1000, 256, 128, 64, 32, 16) if args.engine == "torch"]
     cases += [("1 rank", 1, "", 1), ("2 runs at once", 1, "", 2)]
     cases += [(f"{n} ranks, {way}", n, f"ghosts {way}", 1) for n in (2, 4) for way in ("exchange", "wide")]
 
     results = {}
     print(f"{atoms} atoms of Cu, {args.model.name}, {args.engine} engine, precision {args.precision}; relative to '1 rank'")
-    print(
-        f"{'':20s} {'s/step':>8s} {'µs/atom':>8s} {'MB':>7s} {'ghosts':>7s} {'outside %':>10s} {'communication %':>16s}"
-    )
+    print(f"{'':20s} {'s/step':>8s} {'µs/atom':>8s} {'MB':>7s} {'ghosts':>7s} {'outside %':>10s} {'communication %':>16s}")
     for name, ranks, keywords, at_once in cases:
         pair = mlff([args.model], f"engine {args.engine} precision {args.precision} {keywords}")
         r = results[name] = measure(pair, args.cells, args.steps, ranks, at_once)

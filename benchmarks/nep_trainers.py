@@ -64,7 +64,7 @@ def write_data(frames, path: Path) -> None:
                 virial = -abs(np.linalg.det(frame.cell)) * frame.stress
                 header["virial"] = " ".join(f"{v:.10f}" for v in virial.ravel())
             words = [f'{key}="{value}"' if " " in value else f"{key}={value}" for key, value in header.items()]
-            stream.write(f"{len(frame)}\n{' '.join(words)} pbc=\"T T T\" Properties=species:S:1:pos:R:3:force:R:3\n")
+            stream.write(f'{len(frame)}\n{" ".join(words)} pbc="T T T" Properties=species:S:1:pos:R:3:force:R:3\n')
             for symbol, x, f in zip(frame.to_atoms().symbols, frame.positions, frame.forces):
                 stream.write(f"{symbol} {' '.join(f'{v:.10f}' for v in (*x, *f))}\n")
 

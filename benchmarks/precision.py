@@ -21,9 +21,7 @@ def main() -> None:
     parser.add_argument("--data", default="zuo2020-Cu:test")
     parser.add_argument("--engine", choices=["auto", "native", "torch"], default="auto")
     args = parser.parse_args()
-    calculators = [
-        MLFFCalculator(args.model, precision=precision, engine=args.engine) for precision in ("double", "single")
-    ]
+    calculators = [MLFFCalculator(args.model, precision=precision, engine=args.engine) for precision in ("double", "single")]
     energy, stress, forces, size = [], [], [], []
     for frame in read(args.data):
         found = []

@@ -63,9 +63,7 @@ def measure(path, precision, seconds=4.0):
         engine.evaluate(*graph)
         calls += 1
     each = (time.perf_counter() - started) / calls
-    parts = [
-        p | {key: (p[key] - q[key]) / calls for key in ("seconds", "flops")} for p, q in zip(engine.profile(), before)
-    ]
+    parts = [p | {key: (p[key] - q[key]) / calls for key in ("seconds", "flops")} for p, q in zip(engine.profile(), before)]
     return each, parts, len(atoms), len(i)
 
 
@@ -85,9 +83,7 @@ def main():
             print(f"{path}: {1e6 * each / atoms:.1f} µs/atom; this family's parts are not timed\n")
             continue
         print(f"{path}: {1e6 * each / atoms:.1f} µs/atom, {edges / atoms:.0f} neighbours")
-        print(
-            f"| {'layer':>5} | {'part':<18} | {'time %':>6} | {'kFLOP/atom':>10} | {'GFLOP/s':>7} | {'% of ' + gemm:>10} |"
-        )
+        print(f"| {'layer':>5} | {'part':<18} | {'time %':>6} | {'kFLOP/atom':>10} | {'GFLOP/s':>7} | {'% of ' + gemm:>10} |")
         print("|------:|:-------------------|-------:|-----------:|--------:|-----------:|")
         total = {"layer": "all", "name": "", "seconds": each, "flops": sum(p["flops"] for p in parts)}
         for p in [*parts, total]:
@@ -99,9 +95,7 @@ def main():
         # edges: vector, neighbour and gradient, each once per layer and direction
         layers = 1 + max(p["layer"] for p in parts)
         traffic = edges / atoms * (24 + 4 + 48) * (2 * layers - 1)
-        print(
-            f"edges through memory: {traffic / 1e3:.0f} kB/atom, {100 * traffic * atoms / stream / each:.1f} % of the time at copy speed\n"
-        )
+        print(f"edges through memory: {traffic / 1e3:.0f} kB/atom, {100 * traffic * atoms / stream / each:.1f} % of the time at copy speed\n")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from metalff.speed.lammps import finish, mlff, start
 from metalff.deploy import eam
 from metalff.lammps import end, potentials_dir
+from metalff.speed.lammps import finish, mlff, start
 
 
 def resident(pid: int) -> float:

@@ -34,7 +34,9 @@ Licence and source of each file: `metalff inspect FILE`, `metalff potentials sho
     members[f"{info}/METADATA"] = metadata.encode()
     members[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: metalff\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = f"{info}/RECORD"
-    lines = [f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}" for name, data in members.items()]
+    lines = [
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}" for name, data in members.items()
+    ]
     members[record] = "\n".join([*lines, f"{record},,", ""]).encode()
     path = wheel.with_name(f"metalff_potentials-{version}-py3-none-any.whl")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:

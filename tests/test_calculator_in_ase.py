@@ -48,14 +48,20 @@ REFUSED = {
     "of mace": ({"default_dtype": "float32"}, r'no option default_dtype \(did you mean "precision"\?\)'),
     "of others": ({"n_threads": 8}, r'no option n_threads \(did you mean "threads"\?\)'),
     "of pair_style": ({"ensemble": "mean"}, r"no option ensemble: it takes path, "),
-    "a value of pair_style": ({"extrapolation": "error"}, r"extrapolation must be 'warn', 'stop' or 'ignore', not 'error' \('error' of pair_style mlff is 'stop'"),
+    "a value of pair_style": (
+        {"extrapolation": "error"},
+        r"extrapolation must be 'warn', 'stop' or 'ignore', not 'error' \('error' of pair_style mlff is 'stop'",
+    ),
     "no action": ({"extrapolation": "shout"}, "extrapolation must be 'warn', 'stop' or 'ignore', not 'shout'$"),
     "of mace's models": ({"model_paths": "Cu.model"}, r'no option model_paths \(did you mean "path"\?\)'),
     "a restart": ({"restart": "old"}, "no option restart"),
     "no number": ({"threads": "many"}, "threads must be a whole number, not 'many'"),
     "a fraction": ({"chunk": 1.5}, "chunk must be a whole number, not 1.5"),
     "too large": ({"threads": 2**40}, "threads must be a whole number, not"),
-    "another model": ({"sha256": "0" * 64}, "Cu-nep.mlff' is not the model that is asked for: its hash is [0-9a-f]{12} and not 000000000000; find that file"),
+    "another model": (
+        {"sha256": "0" * 64},
+        "Cu-nep.mlff' is not the model that is asked for: its hash is [0-9a-f]{12} and not 000000000000; find that file",
+    ),
 }
 
 
@@ -126,7 +132,10 @@ def test_names_of_bundled_models(monkeypatch, tmp_path):
     calculator = MLFFCalculator("Cu/nep")
     assert calculator.parameters["path"] == "Cu/nep" and calculator.artifact.path == CU
     assert with_calculator(calculator).get_potential_energy() == with_calculator(MLFFCalculator(CU)).get_potential_energy()
-    assert with_calculator(get_calculator_class("mlff")("Cu/mace")).get_potential_energy() == with_calculator(MLFFCalculator(MACE)).get_potential_energy()
+    assert (
+        with_calculator(get_calculator_class("mlff")("Cu/mace")).get_potential_energy()
+        == with_calculator(MLFFCalculator(MACE)).get_potential_energy()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

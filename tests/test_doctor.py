@@ -23,9 +23,7 @@ def program(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "check", [doctor.python, doctor.torch, doctor.lammps, doctor.mpi, doctor.compiler, doctor.setuptools, doctor.cache]
-)
+@pytest.mark.parametrize("check", [doctor.python, doctor.torch, doctor.lammps, doctor.mpi, doctor.compiler, doctor.setuptools, doctor.cache])
 def test_in_order_here(check):
     found = check()
     assert found.status == "ok" and found.found and not found.advice
@@ -74,9 +72,7 @@ def no_compiler(monkeypatch, tmp_path):
 
 
 def old_compiler(monkeypatch, tmp_path):
-    monkeypatch.setenv(
-        "CXX", str(program(tmp_path, "g++", "echo \"g++: error: unrecognized option '-std=c++20'\"; exit 1"))
-    )
+    monkeypatch.setenv("CXX", str(program(tmp_path, "g++", "echo \"g++: error: unrecognized option '-std=c++20'\"; exit 1")))
 
 
 def file_as_cache(monkeypatch, tmp_path):

@@ -25,9 +25,7 @@ def wheel(folder: Path, version: str) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("toy.py", f"VERSION = {version!r}\n")
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: toy\nVersion: {version}\n")
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
 
@@ -112,9 +110,7 @@ def test_the_sentence_names_the_command(home, marker, reason):
 
 def test_failed_installation_is_one_sentence_and_stays_unfinished(home, monkeypatch):
     monkeypatch.setitem(environments.PINS, "toy", ("toy==3.0",))
-    with pytest.raises(
-        MetalffError, match=r"pip install toy==3\.0 failed: .*toy==3\.0.*the full output is in"
-    ) as error:
+    with pytest.raises(MetalffError, match=r"pip install toy==3\.0 failed: .*toy==3\.0.*the full output is in") as error:
         environments.create("toy")
     assert "\n" not in str(error.value)
     assert environments.status("toy").state == "unfinished"

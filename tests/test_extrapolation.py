@@ -43,7 +43,12 @@ def mixed():
 NEIGHBOURS = 54  # of copper within the 5.5 Å of its NEP
 
 WARNED = {
-    "distance": (CU, dimer, dict(shortest_distance=3.2), "two atoms are 2.000 Å apart, closer than any in the training data of .* as are 2 atoms in all"),
+    "distance": (
+        CU,
+        dimer,
+        dict(shortest_distance=3.2),
+        "two atoms are 2.000 Å apart, closer than any in the training data of .* as are 2 atoms in all",
+    ),
     "crowded": (
         CU,
         crystal,
@@ -56,7 +61,12 @@ WARNED = {
         dict(smallest_coordination=NEIGHBOURS + 1),
         rf"an atom has {NEIGHBOURS} neighbours within 5.5 Å, fewer than any in the training data of .* \({NEIGHBOURS + 1}\), as are 108 atoms in all",
     ),
-    "pair": (SEVEN, mixed, dict(pairs=[("Ni", "Ni"), ("Cu", "Cu")]), "(Cu and Ni|Ni and Cu) are neighbours, but never within 6 Å of each other in the"),
+    "pair": (
+        SEVEN,
+        mixed,
+        dict(pairs=[("Ni", "Ni"), ("Cu", "Cu")]),
+        "(Cu and Ni|Ni and Cu) are neighbours, but never within 6 Å of each other in the",
+    ),
 }
 STOPPED = {
     "distance": "two atoms are 2.000 Å apart, but the shortest distance in the training data of .* is 3.200 Å: mend the structure",
@@ -103,7 +113,9 @@ def test_each_kind(kind, tmp_path):
 @pytest.mark.parametrize("kind", WARNED)
 def test_known_structures(kind, tmp_path):
     """Limits that are just met."""
-    met = dict(shortest_distance=1.9999, largest_coordination=NEIGHBOURS, smallest_coordination=NEIGHBOURS, pairs=[("Ni", "Ni"), ("Cu", "Cu"), ("Ni", "Cu")])
+    met = dict(
+        shortest_distance=1.9999, largest_coordination=NEIGHBOURS, smallest_coordination=NEIGHBOURS, pairs=[("Ni", "Ni"), ("Cu", "Cu"), ("Ni", "Cu")]
+    )
     source, atoms, training, _ = WARNED[kind]
     path = trained_on(source, tmp_path / "model.mlff", **{key: met[key] for key in training})
     quietly(atoms(), MLFFCalculator(path, extrapolation="stop"))

@@ -22,6 +22,7 @@ import parts
 import runs
 import structures
 from cuda_lammps import cmake, quiet
+
 from metalff import artifact
 from metalff.artifact import Manifest, Payload
 from metalff.environments import environment_python

@@ -152,9 +152,7 @@ def summary(results: dict) -> str:
     if timed := [row for row in results["parts"].get("speed", []) if "ns/atom/step" in row]:
         lines += ["", f"{'model':12} {'precision':9} {'atoms':>9} {'ns/atom/step':>12} {'atom-steps/s':>12}"]
         for row in sorted(timed, key=lambda row: (cases.SPEED_MODELS.index(row["model"]), row["precision"], row["atoms"])):
-            lines.append(
-                f"{row['model']:12} {row['precision']:9} {row['atoms']:9d} {row['ns/atom/step']:12.1f} {row['atom-steps/s']:12.3e}"
-            )
+            lines.append(f"{row['model']:12} {row['precision']:9} {row['atoms']:9d} {row['ns/atom/step']:12.1f} {row['atom-steps/s']:12.3e}")
     for row in results["parts"].get("kernels", []):
         if "kernels" in row:
             lines += ["", f"{row['model']}, {row['precision']}, {row['atoms']} atoms: {row['ns/atom/step']:.1f} ns/atom/step in kernels"]

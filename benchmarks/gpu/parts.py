@@ -281,9 +281,7 @@ def kernels(bench: Bench, clock: Clock):
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / "hooks"
             more = f"thermo 1000\ntimer timeout {bench.run_seconds} every 5\nrun 100"
-            outcome = runs.run(
-                bench.backend, crystal(bench, name, precision, atoms, more), folder, min(60, clock.left()), hooks(bench, "time", file)
-            )
+            outcome = runs.run(bench.backend, crystal(bench, name, precision, atoms, more), folder, min(60, clock.left()), hooks(bench, "time", file))
             if outcome.failure:
                 yield failed(case, outcome, clock)
                 continue

@@ -73,7 +73,9 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
         terms = sum(shapes[f"{k}.terms.{l}"][0] for l in layer["l_out"])
         of_first = " of the first layer" if first else ""
         at_edges = squared(model["l_max"])
-        gather = edges * (sum(D * (2 * HERMITE_ROWS + (2 * l1 + 1) * (2 * (2 * l3 + 1) + (not first))) for l1, l3 in paths) + 2 * couplings + 4 * at_edges)
+        gather = edges * (
+            sum(D * (2 * HERMITE_ROWS + (2 * l1 + 1) * (2 * (2 * l3 + 1) + (not first))) for l1, l3 in paths) + 2 * couplings + 4 * at_edges
+        )
         scatter = edges * (
             sum(D * (2 * l1 + 1) * (4 * (2 * l3 + 1) + 2 + 4 * (not first)) for l1, l3 in paths)
             + 4 * HERMITE_ROWS * columns
@@ -87,7 +89,14 @@ def mace(payload: bytes, size: int, skin: float = 2.0) -> tuple[list[Stage], int
         name = "true" if first else "false"
         forward += [Stage("send", f"MultiplyRows<{warp}, {of}, {group}>", send, (sent + squared(l_in) * C) * size, 0, lanes)] if not first else []
         forward += [
-            Stage(f"messages{of_first}", f"GatherMessages<{warp}, {name}>", gather, edges * EDGE + (messages + (0 if first else sent)) * size, shared, lanes),
+            Stage(
+                f"messages{of_first}",
+                f"GatherMessages<{warp}, {name}>",
+                gather,
+                edges * EDGE + (messages + (0 if first else sent)) * size,
+                shared,
+                lanes,
+            ),
             Stage("linear", product, linear, (messages + mid) * size, 0, lanes),
             Stage("product", f"ProductForward<{warp}", 2 * terms * C, (mid + out) * size, 0, lanes),
             Stage("update", product, update + skip, (2 * out + (2 * out if layer["skip"] else 0)) * size, 0, lanes),

@@ -58,10 +58,7 @@ def make(structure: str, elements, path: Path) -> None:
         "\nMasses\n",
         *(f"{k} {cases.MASS[e]} # {e}" for k, e in enumerate(elements, 1)),
         "\nAtoms # atomic\n",
-        *(
-            f"{k} {elements.index(s) + 1} {x:.17g} {y:.17g} {z:.17g}"
-            for k, (s, (x, y, z)) in enumerate(zip(atoms.symbols, atoms.positions), 1)
-        ),
+        *(f"{k} {elements.index(s) + 1} {x:.17g} {y:.17g} {z:.17g}" for k, (s, (x, y, z)) in enumerate(zip(atoms.symbols, atoms.positions), 1)),
         "\nVelocities\n",
         *(f"{k} {x:.17g} {y:.17g} {z:.17g}" for k, (x, y, z) in enumerate(velocity, 1)),
     ]

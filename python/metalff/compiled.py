@@ -29,6 +29,7 @@ from metalff.selftest import TOLERANCE, replay
 COMPILED = 0.05
 """Seconds of a processor per node of a program's graph, roughly."""
 
+
 def compile_artifact(path, precision: str = "double", device: str = "cpu", say=print) -> Path:
     """Directory of the cache entry for an artefact, compiling it when this machine has not yet done so.
 

@@ -165,9 +165,7 @@ def compiler() -> Check:
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "check.cpp"
         source.write_text(CPP20)
-        status, output = _run(
-            [path, "-std=c++20", "-fopenmp", "-shared", "-fPIC", source, "-o", source.with_suffix(".so")]
-        )
+        status, output = _run([path, "-std=c++20", "-fopenmp", "-shared", "-fPIC", source, "-o", source.with_suffix(".so")])
     if status:
         return Check("C++ compiler", "warn", f"{path} does not compile C++20: {_error(output)}", advice)
     status, output = _run([path, "--version"])

@@ -29,7 +29,9 @@ def model_file(spec) -> Path:
         if not os.path.exists(spec) and not os.path.isabs(spec):
             registry.refuse_left_out(spec)
             known = nearest(spec, registry.bundled_models())
-            raise MetalffError(f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'")
+            raise MetalffError(
+                f"there is no file and no bundled model '{spec}'{known}: give the path of a .mlff file, or see 'metalff potentials list'"
+            )
     return Path(os.path.abspath(spec))
 
 

@@ -213,7 +213,9 @@ def _need_libraries(family: str) -> None:
         if subprocess.run(command, input=text, text=True, capture_output=True).returncode:
             missing.append(package)
     if missing:
-        raise MetalffError(f"{family} is compiled when it is installed, and libraries are missing; on Debian/Ubuntu: apt-get install {' '.join(missing)}")
+        raise MetalffError(
+            f"{family} is compiled when it is installed, and libraries are missing; on Debian/Ubuntu: apt-get install {' '.join(missing)}"
+        )
 
 
 def _make_setups(path: Path, python: Path, progress: Progress) -> None:

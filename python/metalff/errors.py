@@ -2,7 +2,6 @@
 
 import importlib.util
 
-
 CLOSE = 0.5
 """Least likeness of a name that is suggested."""
 

@@ -76,7 +76,7 @@ class Guard:
             if least < OVERLAP * self.shortest or least < self.shortest and self.action == "stop":
                 raise MetalffError(
                     f"two atoms are {least:.3f} Å apart, but the shortest distance in the training data of '{name}' is {self.shortest:.3f} Å: "
-                    "mend the structure, or use extrapolation=\"ignore\""
+                    'mend the structure, or use extrapolation="ignore"'
                 )
             if least < self.shortest:
                 atoms = len(np.unique(centre[distance < self.shortest]))

@@ -228,9 +228,7 @@ class LammpsCalculator(Calculator):
     def _types(self, symbols):
         for symbol in symbols:
             if symbol not in self.elements:
-                raise MetalffError(
-                    f"the potential is for {' '.join(self.elements)}, but the structure contains {symbol}"
-                )
+                raise MetalffError(f"the potential is for {' '.join(self.elements)}, but the structure contains {symbol}")
         return [self.elements.index(symbol) + 1 for symbol in symbols]
 
     def _create(self, pbc, low, box):
@@ -274,9 +272,7 @@ class LammpsCalculator(Calculator):
         forces = np.array(call(lmp.gather_atoms, "f", 1, 3)).reshape(n, 3)
         pressure = np.array(call(lmp.extract_compute, "virial", 0, 1)[:6])
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise MetalffError(
-                "LAMMPS returned an energy or a force that is not finite; are atoms on top of each other?"
-            )
+            raise MetalffError("LAMMPS returned an energy or a force that is not finite; are atoms on top of each other?")
         self.results = {
             "energy": energy,
             "free_energy": energy,

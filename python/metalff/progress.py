@@ -14,7 +14,12 @@ class Bar:
 
     def __init__(self):
         self.console = Console(stderr=True, soft_wrap=True)
-        columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[note]}"), TextColumn("{task.description}", markup=False)]
+        columns = [
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.description}", markup=False),
+        ]
         self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bars.add_task("", total=None, note="")
         self.beat = Beat()

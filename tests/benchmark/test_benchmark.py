@@ -120,9 +120,7 @@ def test_killed_and_started_again(folder):
     """SIGKILL within a stability run: the next start goes on from its restart file and does not repeat what is done."""
     out = folder / "killed"
     words = ["Cu/eam", "--data", str(folder / "warm.extxyz"), "--parts", "accuracy,stability", "--md-time", "16ps", "--out", str(out)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "metalff.cli", "benchmark", *words], start_new_session=True, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([sys.executable, "-m", "metalff.cli", "benchmark", *words], start_new_session=True, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not list(out.glob("md/*/stability.restart.b")):
         assert process.poll() is None and time.monotonic() < deadline
@@ -211,7 +209,7 @@ def test_time_left():
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("Cu/eam", "--data", "zuo2020-Cu:test", "--parts", "accuracy,sped"), "there is no part sped (did you mean \"speed\"?)"),
+        (("Cu/eam", "--data", "zuo2020-Cu:test", "--parts", "accuracy,sped"), 'there is no part sped (did you mean "speed"?)'),
         (("Cu/eam", "--data", "zuo2020-Cu:test", "--parts", ","), "--parts names no part"),
         (("Cu/eam", "--data", "zuo2020-Mo:test"), "no model has all elements of zuo2020-Mo:test (Mo)"),
         (("/nowhere/a.mlff", "--data", "zuo2020-Cu:test"), "'/nowhere/a.mlff' does not exist"),

@@ -69,7 +69,9 @@ def test_an_option_is_the_same_in_every_command():
         one = len(found) == 1 or name in SEVERAL or (name == "--out" and found.keys() <= {"FOLDER", "FILE", "PATH"})
         assert one and len(names_of[name]) == 1, (name, found, names_of[name])
     assert not {"--output", "--workers", "--time", "--lattice", "--metals", "--epochs"} & kinds.keys()
-    assert kinds["--budget"].keys() == kinds["--limit"].keys() == {"DURATION"} and kinds["--md-time"].keys() == kinds["--spacing"].keys() == {"MD-TIME"}
+    assert kinds["--budget"].keys() == kinds["--limit"].keys() == {"DURATION"} and kinds["--md-time"].keys() == kinds["--spacing"].keys() == {
+        "MD-TIME"
+    }
 
 
 FORMER = [

@@ -85,9 +85,7 @@ def test_mirror_plane_fixes_the_stress_order_of_lithium():
 def test_compressed_crystals_have_negative_stress():
     pressure = {}
     for frame in data.load("zuo2020-Li").filter(group="aimd"):
-        pressure.setdefault(round(abs(np.linalg.det(frame.cell)) / len(frame), 1), []).append(
-            -np.trace(frame.stress) / 3
-        )
+        pressure.setdefault(round(abs(np.linalg.det(frame.cell)) / len(frame), 1), []).append(-np.trace(frame.stress) / 3)
     means = [np.mean(pressure[volume]) for volume in sorted(pressure)]
     assert means == sorted(means, reverse=True) and means[0] > 0 > means[-1]
 

@@ -77,7 +77,6 @@ NEGATIVE_CONTROLS = {
     "convert misspelt": (("convert", "zuo2020-Cu:test", "out.dat", "--format", "gpumb"), 'did you mean "gpumd"'),
     "stress and virial": (("info", "zuo2020-Cu:test", "--stress-key", "a", "--virial-key", "b"), "give --stress-key or --virial-key, not both"),
     "keys of a bundled set": (("info", "zuo2020-Cu:test", "--energy-key", "e"), "a bundled set has no keys to name"),
-
     "ending": (("export", "zuo2020-Cu:test", "cu.txt"), "cu.txt must end in .xyz or .extxyz"),
     "no such set": (("info", "zuo2020-Fe"), "neither a file nor a bundled set"),
 }

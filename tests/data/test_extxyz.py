@@ -116,9 +116,15 @@ NEGATIVE_CONTROLS = {
     "cell of zeros": (text(HEADER.replace("4 0 0 0 4 0 0.5 0 4", "0 0 0 0 0 0 0 0 0")), "pbc says periodic, but the cell vectors"),
     "flat cell": (text(HEADER.replace("4 0 0 0 4 0", "4 0 0 4 0 0")), "cell vectors are linearly dependent"),
     "slab with zero c and a stress": (text(HEADER.replace("0.5 0 4", "0 0 0") + ' stress="1 2 3 4 5 6"'), "the cell has no volume"),
-    "virial of a slab with zero c": (text(HEADER.replace("0.5 0 4", "0 0 0") + ' virial="1 2 3 4 5 6"'), "virial is given, but the cell has no volume"),
+    "virial of a slab with zero c": (
+        text(HEADER.replace("0.5 0 4", "0 0 0") + ' virial="1 2 3 4 5 6"'),
+        "virial is given, but the cell has no volume",
+    ),
     "stress of a cluster": (text(HEADER.replace("T T F", "F F F") + ' stress="1 2 3 4 5 6"'), "a stress on atoms without periodic images"),
-    "stress and virial contradict": (text(HEADER + ' stress="1 2 3 4 5 6" virial="64 128 192 256 320 384"'), "stress and virial contradict each other"),
+    "stress and virial contradict": (
+        text(HEADER + ' stress="1 2 3 4 5 6" virial="64 128 192 256 320 384"'),
+        "stress and virial contradict each other",
+    ),
     "stress in another order": (text(HEADER + ' stress="1 2 3 4 5 6 7 8 9"'), "stress is not symmetric"),
     "energy twice": (text(HEADER + " Energy=-8"), "the header says energy twice, and not the same"),
     "negative weight": (text(HEADER + " weight=-1"), "weight -1 must not be negative"),
@@ -148,7 +154,19 @@ def test_refuses(case, tmp_path):
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("words", ["units=eV", 'unit="eV, Angstrom"', "energy_unit=eV force_unit=eV/Å", "stress_unit=eV/A^3", "units=metal", "units=eV/Angstroms", "energy_unit=electronvolt", "force_unit=eV·Å⁻¹"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "units=eV",
+        'unit="eV, Angstrom"',
+        "energy_unit=eV force_unit=eV/Å",
+        "stress_unit=eV/A^3",
+        "units=metal",
+        "units=eV/Angstroms",
+        "energy_unit=electronvolt",
+        "force_unit=eV·Å⁻¹",
+    ],
+)
 def test_own_units_may_be_declared(words, tmp_path):
     assert len(data.read(saved(tmp_path, text(f"{HEADER} {words}")))) == 1
 

@@ -118,7 +118,9 @@ def test_mlip_in_another_order(tmp_path):
     """The header of PlusStress says the order."""
     text = (COMMUNITY / "Cu_mtp.cfg").read_text()
     moved = text.replace("xx          yy          zz          yz          xz          xy", "zz xx yy xy yz xz")
-    moved = moved.replace("-1.61627    -1.63388    -0.55849    -0.00000    -0.02493    -0.00000", "-0.55849 -1.61627 -1.63388 -0.00000 -0.00000 -0.02493")
+    moved = moved.replace(
+        "-1.61627    -1.63388    -0.55849    -0.00000    -0.02493    -0.00000", "-0.55849 -1.61627 -1.63388 -0.00000 -0.00000 -0.02493"
+    )
     (tmp_path / "Cu_x.cfg").write_text(moved)
     with pytest.warns(UserWarning):
         assert same(data.read(tmp_path / "Cu_x.cfg"), data.read(COMMUNITY / "Cu_mtp.cfg"))
@@ -127,7 +129,11 @@ def test_mlip_in_another_order(tmp_path):
 def test_fitsnap(tmp_path):
     """Stresses in bar, positive under compression; a folder's groups are its folders."""
     (frame,) = data.read(COMMUNITY / "Ta_fitsnap.json")
-    assert frame.energy == -279.206496 and len(frame) == 24 and np.allclose(frame.stress[0, :2], [6761.16 / 1602176.634, 2211.94 / 1602176.634], rtol=1e-9)
+    assert (
+        frame.energy == -279.206496
+        and len(frame) == 24
+        and np.allclose(frame.stress[0, :2], [6761.16 / 1602176.634, 2211.94 / 1602176.634], rtol=1e-9)
+    )
     for group in ("Bulk_A15", "Surface"):
         (tmp_path / "JSON" / group).mkdir(parents=True)
         shutil.copy(COMMUNITY / "Ta_fitsnap.json", tmp_path / "JSON" / group / "one.json")
@@ -271,7 +277,11 @@ REFUSED = {
     "no vasprun": ("vasprun.xml", "<modeling><calculation>", "vasprun.xml: ASE cannot read it as vasprun.xml of VASP"),
     "cut .cfg": ("Cu.cfg", (COMMUNITY / "Cu_mtp.cfg").read_text()[:700], r"configuration 0 \(line 1\): the file ends within it; it is truncated"),
     ".cfg without forces": ("Cu.cfg", (COMMUNITY / "Cu_mtp.cfg").read_text().replace("fx ", "gx "), "no forces; calculate it first"),
-    ".cfg of unnamed types": ("mtp.cfg", (COMMUNITY / "Cu_mtp.cfg").read_text(), r"type 0 is an element that the file does not name; .*'mtp.cfg\[elements=Cu\|Zr\]'"),
+    ".cfg of unnamed types": (
+        "mtp.cfg",
+        (COMMUNITY / "Cu_mtp.cfg").read_text(),
+        r"type 0 is an element that the file does not name; .*'mtp.cfg\[elements=Cu\|Zr\]'",
+    ),
     "FitSNAP in pascal": ("Ta.json", entry().replace('"StressStyle": "bar"', '"StressStyle": "Pa"'), "the unit Pa is not read"),
     "FitSNAP, short forces": ("Ta.json", entry(Forces=[[0, 0, 0]]), "entry 0: not an entry of FitSNAP"),
     "FitSNAP, cut": ("Ta.json", entry()[:-90], "not valid JSON of FitSNAP"),
@@ -304,7 +314,10 @@ DAMAGES = {
     "no forces": (lambda f: (f / "set.000" / "force.npy").unlink(), "has no force"),
     "no box": (lambda f: (f / "set.000" / "box.npy").unlink(), "has no box; put a file 'nopbc'"),
     "another size": (lambda f: np.save(f / "set.000" / "force.npy", np.zeros(5)), "force has 5 numbers, not 162 for each of 9 frames"),
-    "objects": (lambda f: np.save(f / "set.000" / "energy.npy", np.array([{}], object), allow_pickle=True), "energy.npy is damaged or no array of numbers"),
+    "objects": (
+        lambda f: np.save(f / "set.000" / "energy.npy", np.array([{}], object), allow_pickle=True),
+        "energy.npy is damaged or no array of numbers",
+    ),
     "words": (lambda f: (f / "type.raw").write_text("Ta Ta"), "type.raw holds something else than numbers"),
     "no symbol": (lambda f: (f / "type_map.raw").write_text("Qq"), "Qq is no chemical symbol"),
     "not finite": (lambda f: np.save(f / "set.000" / "energy.npy", np.full(9, np.nan)), "frame 0: energy is not a finite number"),

@@ -106,7 +106,12 @@ def test_phase_is_that_of_the_structure(tmp_path):
 def test_tm23(frames, tmp_path):
     """Its files of all temperatures repeat those of one, but for one frame here."""
     out, own = tmp_path / "tm23", frames["Cu"]
-    parts = {"cold_nequip_train": own[:3], "cold_nequip_test": own[3:5], "melt_nequip_train": own[5:8], "2700cwm_train": (*own[:3], *own[5:8], own[9])}
+    parts = {
+        "cold_nequip_train": own[:3],
+        "cold_nequip_test": own[3:5],
+        "melt_nequip_train": own[5:8],
+        "2700cwm_train": (*own[:3], *own[5:8], own[9]),
+    }
     for name, chosen in parts.items():
         layout.write_file(chosen, out / f"Cu_{name}.xyz")
     imported = metalff("data", "import", out)
@@ -126,7 +131,14 @@ def damaged(folder, lines):
 
 @pytest.mark.parametrize(
     "kind, lost",
-    [("a word for a number", 1), ("a line is missing", 1), ("the header is missing", 1), ("the count is missing", 1), ("not a number", 1), ("the end is missing", 1)],
+    [
+        ("a word for a number", 1),
+        ("a line is missing", 1),
+        ("the header is missing", 1),
+        ("the count is missing", 1),
+        ("not a number", 1),
+        ("the end is missing", 1),
+    ],
 )
 def test_damaged_frame_is_named(kind, lost, folder):
     def lines(text):
@@ -173,7 +185,9 @@ def test_archive_that_is_cut_short(streamed, archive, folder, tmp_path):
     skipped = metalff("data", "import", archive, "--skip-bad")
     assert skipped.exit_code == 0 and third.filename in said(skipped)
     found = json.loads((store.home() / "Metals" / "index.json").read_text())["files"]
-    assert [entry["frames"] for entry in found.values()][:2] == [4, 4] and 0 < found["Ni_fcc_1358.extxyz" if "1358" in third.filename else "Ni_fcc_300.extxyz"]["frames"] < 4
+    assert [entry["frames"] for entry in found.values()][:2] == [4, 4] and 0 < found[
+        "Ni_fcc_1358.extxyz" if "1358" in third.filename else "Ni_fcc_300.extxyz"
+    ]["frames"] < 4
     whole = data.read(folder)
     assert all(any(np.array_equal(f.positions, g.positions) for g in whole) for f in data.read("Metals"))
 

@@ -85,7 +85,9 @@ def test_two_sets_that_disagree_are_refused(family, tmp_path):
     columns = f"REF_forces:R:3:{family}forces:R:3"
     for header, row in ((f"REF_energy=-7 {family}energy=-6", "0.1 0 0 0.1 0 0"), (f"REF_energy=-7 {family}energy=-7", "0.1 0 0 0.2 0 0")):
         path = two(tmp_path, header, columns, row)
-        with pytest.raises(MetalffError, match=f"REF_.* and {family}.* are two sets of labels that disagree; choose with --energy-key and --forces-key"):
+        with pytest.raises(
+            MetalffError, match=f"REF_.* and {family}.* are two sets of labels that disagree; choose with --energy-key and --forces-key"
+        ):
             data.read(path)
         for key, energy in (("REF_energy", -7), (f"{family}energy", -6 if "-6" in header else -7)):
             frame, _ = notes(path, energy=key, forces=key.replace("energy", "forces"))
@@ -103,7 +105,12 @@ REFUSED = {
     "no energy": ("Etot_x=-7", "forces:R:3", {}, "no energy in the header, whose keys are Lattice, pbc, Etot_x, Properties; --energy-key names"),
     "no forces": ("energy=-7", "force_x:R:3", {}, "no forces among the columns, which are species, force_x; --forces-key names"),
     "misspelt key": ("my_energy=-7", "forces:R:3", {"energy": "my_enrgy"}, r'no my_enrgy in the header \(did you mean "my_energy"\?\)'),
-    "one of two families": ("REF_energy=-7 MACE_energy=-6", "REF_forces:R:3", {"energy": "MACE_energy"}, "MACE_energy comes without forces of its family; say --forces-key, too"),
+    "one of two families": (
+        "REF_energy=-7 MACE_energy=-6",
+        "REF_forces:R:3",
+        {"energy": "MACE_energy"},
+        "MACE_energy comes without forces of its family; say --forces-key, too",
+    ),
     "per atom": ("energy_per_atom=-3.5", "forces:R:3", {}, "no energy in the header"),
     "two energies": ("energy=-7 total_energy=-8", "forces:R:3", {}, "energy and total_energy are two sets of labels that disagree"),
 }
@@ -132,7 +139,12 @@ def test_forces_belong_to_the_free_energy(tmp_path):
 
 
 def test_group_and_weight(tmp_path):
-    assert [data.read(file(tmp_path, f"energy=-7 {words}")).frames[0].group for words in ("Config_type=liquid", "config_type=.", "Group=b", "")] == ["liquid", "", "b", ""]
+    assert [data.read(file(tmp_path, f"energy=-7 {words}")).frames[0].group for words in ("Config_type=liquid", "config_type=.", "Group=b", "")] == [
+        "liquid",
+        "",
+        "b",
+        "",
+    ]
     assert data.read(file(tmp_path, "energy=-7 Weight=2 config_weight=0.25")).frames[0].weight == 0.5
     back = tmp_path / "back.xyz"
     data.write_extxyz(data.read(file(tmp_path, "energy=-7 weight=0.1")).frames, back)
@@ -141,7 +153,9 @@ def test_group_and_weight(tmp_path):
 
 def test_zero_stress_of_a_free_atom_says_nothing(tmp_path):
     path = tmp_path / "atom.xyz"
-    path.write_text('1\nLattice="20 0 0 0 20 0 0 0 20" pbc="F F F" energy=-1 stress="0 0 0 0 0 0 0 0 0" Properties=species:S:1:pos:R:3:forces:R:3\nCu 0 0 0 0 0 0\n')
+    path.write_text(
+        '1\nLattice="20 0 0 0 20 0 0 0 20" pbc="F F F" energy=-1 stress="0 0 0 0 0 0 0 0 0" Properties=species:S:1:pos:R:3:forces:R:3\nCu 0 0 0 0 0 0\n'
+    )
     assert data.read(path).frames[0].stress is None
 
 
@@ -169,7 +183,9 @@ def test_free_atoms_need_no_forces(case, tmp_path):
 
 def test_free_atoms_beside_named_keys(tmp_path):
     path = tmp_path / "iso.xyz"
-    path.write_text(f"1\nconfig_type=IsolatedAtom E_x=-0.2 Properties=species:S:1:pos:R:3\nCu 0 0 0\n2\n{CELL} E_x=-7 Properties=species:S:1:pos:R:3:F_x:R:3\nCu 0 0 0 0.1 0 0\nCu 0 0 2 -0.1 0 0\n")
+    path.write_text(
+        f"1\nconfig_type=IsolatedAtom E_x=-0.2 Properties=species:S:1:pos:R:3\nCu 0 0 0\n2\n{CELL} E_x=-7 Properties=species:S:1:pos:R:3:F_x:R:3\nCu 0 0 0 0.1 0 0\nCu 0 0 2 -0.1 0 0\n"
+    )
     assert [frame.energy for frame in data.read(path, Keys("E_x", "F_x"))] == [-0.2, -7]
 
 

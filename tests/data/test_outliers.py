@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from metalff.data import load, read_extxyz
+from metalff.data.outliers import energies_above_line, hints, limited
 from metalff.errors import MetalffError
 from metalff.train import training
 from metalff.train.configuration import configuration
-from metalff.data.outliers import energies_above_line, hints, limited
 
 CU = {"elements": ["Cu"]}
 
@@ -31,7 +31,10 @@ def spoilt(dataset):
 
 def test_outliers_are_named(copper):
     force, energy = hints(spoilt(copper))
-    assert force.startswith("1 of 262 frames have forces above 50 eV/Å, or far above the others") and "frame 7 of zuo2020-Cu:train (1.732e+08 eV/Å)" in force
+    assert (
+        force.startswith("1 of 262 frames have forces above 50 eV/Å, or far above the others")
+        and "frame 7 of zuo2020-Cu:train (1.732e+08 eV/Å)" in force
+    )
     assert energy.startswith("2 of 262 frames have energies per atom far from the line")
     assert "frame 11 of zuo2020-Cu:train (" in energy and "frame 40 of zuo2020-Cu:train (-29.85 eV)" in energy
     assert not list(hints(copper))

@@ -12,9 +12,7 @@ from metalff.errors import MetalffError
 
 def other(dataset: Dataset, energy=1.0, force=1.0, per_atom=0.0) -> Dataset:
     """The frames as another source, in other units or with another zero of energy."""
-    frames = (
-        replace(f, source="other.xyz", energy=f.energy * energy + per_atom * len(f), forces=f.forces * force) for f in dataset
-    )
+    frames = (replace(f, source="other.xyz", energy=f.energy * energy + per_atom * len(f), forces=f.forces * force) for f in dataset)
     return replace(dataset, name="other.xyz", frames=tuple(frames))
 
 

@@ -73,16 +73,31 @@ def said(frames):
 GOOD = [crystal(k, volume=1 + 0.01 * k) for k in range(12)]
 REMARKS = {
     "nothing": ([], ""),
-    "a large force": ([replace(crystal(12), forces=np.full((4, 3), 80.0))], "1 of 13 frames have forces above 50 eV/Å, or far above the others, of which nine tenths stay below 0.297: frame 12 of some.xyz (138.6 eV/Å)"),
-    "huge forces": ([replace(crystal(k), forces=np.full((4, 3), 1e8)) for k in (12, 13)], "2 of 14 frames have forces above 50 eV/Å, or far above the others"),
-    "an energy far away": ([crystal(12, energy=20.0)], "1 of 13 frames have energies per atom far from the line of their composition, whose usual deviation is 0.00111 eV: frame 12 of some.xyz (23.5 eV)"),
+    "a large force": (
+        [replace(crystal(12), forces=np.full((4, 3), 80.0))],
+        "1 of 13 frames have forces above 50 eV/Å, or far above the others, of which nine tenths stay below 0.297: frame 12 of some.xyz (138.6 eV/Å)",
+    ),
+    "huge forces": (
+        [replace(crystal(k), forces=np.full((4, 3), 1e8)) for k in (12, 13)],
+        "2 of 14 frames have forces above 50 eV/Å, or far above the others",
+    ),
+    "an energy far away": (
+        [crystal(12, energy=20.0)],
+        "1 of 13 frames have energies per atom far from the line of their composition, whose usual deviation is 0.00111 eV: frame 12 of some.xyz (23.5 eV)",
+    ),
     "twice": ([replace(GOOD[3], index=12)], "1 frame is there twice: frame 12 of some.xyz"),
-    "two atoms on one place": ([replace(crystal(12), positions=np.zeros((4, 3)))], "1 frame has atoms closer than 1 Å, down to 0.000 Å: frame 12 of some.xyz"),
+    "two atoms on one place": (
+        [replace(crystal(12), positions=np.zeros((4, 3)))],
+        "1 frame has atoms closer than 1 Å, down to 0.000 Å: frame 12 of some.xyz",
+    ),
     "a free atom": (
         [Frame(np.array([29]), np.zeros((1, 3)), np.zeros((3, 3)), np.zeros(3, bool), -0.25, np.zeros((1, 3)), group="IsolatedAtom")],
         "free atoms, which give E0 and are no training frames: Cu -0.25 eV",
     ),
-    "high pressure": ([replace(frame, stress=-0.1 * np.eye(3), index=20 + k) for k, frame in enumerate(map(crystal, range(20, 24)))], "the mean pressure is 16.0 GPa"),
+    "high pressure": (
+        [replace(frame, stress=-0.1 * np.eye(3), index=20 + k) for k, frame in enumerate(map(crystal, range(20, 24)))],
+        "the mean pressure is 16.0 GPa",
+    ),
 }
 
 

@@ -58,7 +58,12 @@ REFUSED = {
     "tensors": ("mace", "Cu.model", saved({"a": torch.ones(2)}), "is no MACE model"),
     "hostile": ("mace", "Cu.model", saved(Hostile("nothing")), "is no MACE model"),
     "hostile, a bare pickle": ("mace", "Cu.model", pickle.dumps(Hostile("nothing")), "is no MACE model"),
-    "of another family": ("mace", "Cu.model", saved({"model_state_dict": {}, "config": {}}), "is a model of sevennet, not of mace: run metalff deploy sevennet"),
+    "of another family": (
+        "mace",
+        "Cu.model",
+        saved({"model_state_dict": {}, "config": {}}),
+        "is a model of sevennet, not of mace: run metalff deploy sevennet",
+    ),
     "of another family, old format": (
         "sevennet",
         "a.pth",
@@ -132,7 +137,13 @@ def test_nothing_else_unpickles():
             name, options = ast.unparse(node.func), {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert options.get("allow_pickle", "False") == "False", path
             if name == "yaml.load":  # SafeLoader, or a class of the file's own that is one
-                assert "SafeLoader" in ast.unparse(node) or (isinstance(node.args[1], ast.Name) and f"class {node.args[1].id}(yaml.SafeLoader)" in path.read_text()), path
-            elif name.startswith(("torch.", "pickle.", "yaml.", "pandas.")) and name.rpartition(".")[2] in UNPICKLING and options.get("weights_only") != "True":
+                assert "SafeLoader" in ast.unparse(node) or (
+                    isinstance(node.args[1], ast.Name) and f"class {node.args[1].id}(yaml.SafeLoader)" in path.read_text()
+                ), path
+            elif (
+                name.startswith(("torch.", "pickle.", "yaml.", "pandas."))
+                and name.rpartition(".")[2] in UNPICKLING
+                and options.get("weights_only") != "True"
+            ):
                 found.add((path.relative_to(root).as_posix(), name))
     assert found - {("compiled.py", "torch.export.load")} == set(ALLOWED)

@@ -98,16 +98,25 @@ def first(graph, operator):
 # what a hostile file may hold: change of the graph, words of the sentence
 HOSTILE = {
     "operator of the system": (lambda g: g["nodes"].append(["os.system", ["touch ran"], {}]), "uses the operator 'os.system'"),
-    "operator that reads files": (lambda g: g["nodes"].append(["aten.from_file.default", ["/etc/passwd"], {}]), "uses the operator 'aten.from_file.default'"),
-    "raw strides": (lambda g: g["nodes"].append(["aten.as_strided.default", [{"n": 0}, [99], [1]], {}]), "uses the operator 'aten.as_strided.default'"),
+    "operator that reads files": (
+        lambda g: g["nodes"].append(["aten.from_file.default", ["/etc/passwd"], {}]),
+        "uses the operator 'aten.from_file.default'",
+    ),
+    "raw strides": (
+        lambda g: g["nodes"].append(["aten.as_strided.default", [{"n": 0}, [99], [1]], {}]),
+        "uses the operator 'aten.as_strided.default'",
+    ),
     "random numbers": (lambda g: g["nodes"].append(["aten.rand.default", [[3]], {}]), "uses the operator 'aten.rand.default'"),
     "attribute of an operator": (lambda g: g["nodes"].append(["aten.add.Tensor.__init__", [], {}]), "uses the operator 'aten.add.Tensor.__init__'"),
-    "expression as a size": (lambda g: g["inputs"][0].__setitem__(2, ["__import__('os').system('touch ran')", 3]), "sizes are integers, edges, nodes, centres"),
+    "expression as a size": (
+        lambda g: g["inputs"][0].__setitem__(2, ["__import__('os').system('touch ran')", 3]),
+        "sizes are integers, edges, nodes, centres",
+    ),
     "huge size": (lambda g: g["inputs"][0].__setitem__(2, ["edges", 10**15]), "sizes are integers"),
     "true as a size": (lambda g: g["inputs"][0].__setitem__(2, ["edges", True]), "sizes are integers"),
     "name with a call": (lambda g: g["inputs"][0].__setitem__(0, "x=print(1)"), "an input is not name, type and shape"),
     "unknown type": (lambda g: g["inputs"][0].__setitem__(1, "object"), "an input is of type object"),
-    "text as an argument": (lambda g: g["nodes"].append(["aten.sum.default", ["x"], {}]), "takes \"x\", which is no argument"),
+    "text as an argument": (lambda g: g["nodes"].append(["aten.sum.default", ["x"], {}]), 'takes "x", which is no argument'),
     "unknown kind": (lambda g: g["nodes"].append(["aten.sum.default", [{"pickle": "gASV"}], {}]), "which is no argument"),
     "other device": (lambda g: g["nodes"].append(["aten.zeros.default", [[2]], {"device": {"device": "cuda:0"}}]), "which is no argument"),
     "keyword that is code": (lambda g: g["nodes"].append(["aten.zeros.default", [[2]], {"a, b=1": 2}]), "a keyword that is no name"),

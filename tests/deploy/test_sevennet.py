@@ -35,8 +35,12 @@ REFUSED = [
     ("7net-0", {"modal": "PBE"}, "the model has no modals, so leave --modal PBE out"),
     ("7net-mf-0", {"modal": "SCAN"}, "there is no modal SCAN: the model has R2SCAN, PBE"),
     ("thesis.pth", {}, "'.*thesis.pth' is no SevenNet model: give 7net-0, a directory of 'metalff train sevennet', a checkpoint"),
-    ("hostile.pth", {}, "could not be deployed: it is not a checkpoint that sevenn .* can read .it holds more than tensors, arrays, numbers and text"),
-    ("7net-1", {}, "there is no model 7net-1 .did you mean \"7net-.*: give 7net-0, 7net-l3i5, 7net-mf-0, or a file"),
+    (
+        "hostile.pth",
+        {},
+        "could not be deployed: it is not a checkpoint that sevenn .* can read .it holds more than tensors, arrays, numbers and text",
+    ),
+    ("7net-1", {}, 'there is no model 7net-1 .did you mean "7net-.*: give 7net-0, 7net-l3i5, 7net-mf-0, or a file'),
 ]
 
 

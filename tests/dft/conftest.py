@@ -39,7 +39,12 @@ def plan(tmp_path, structures):
     """Writes ``plan.yaml`` with this calculator, for those structures, and returns its path."""
 
     def written(calculator="emt", name="plan.yaml", parts=None, **more):
-        content = {"out": str(tmp_path / "queue"), "calculator": calculator, "parts": parts or [{"name": "copper", "structures": str(structures[0])}], **more}
+        content = {
+            "out": str(tmp_path / "queue"),
+            "calculator": calculator,
+            "parts": parts or [{"name": "copper", "structures": str(structures[0])}],
+            **more,
+        }
         path = tmp_path / name
         path.write_text(yaml.safe_dump(content))
         return path

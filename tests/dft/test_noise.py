@@ -10,9 +10,9 @@ import yaml
 
 from metalff.data import layout
 from metalff.dft import noise
+from metalff.dft.noise import finish
 from metalff.dft.progress import seconds_left, table
 from metalff.dft.queue import Queue, make, read_structures, write_structures
-from metalff.dft.noise import finish
 from metalff.dft.sets import frames_by_task, pack
 from metalff.errors import MetalffError
 

@@ -149,7 +149,9 @@ def test_structures_that_cannot_be_labelled(plan, tmp_path, atoms, sentence):
 
 @pytest.mark.parametrize("temperature", ["nan", "-5", "T", "warm"])
 def test_temperatures_that_are_none(plan, tmp_path, temperature):
-    (tmp_path / "t.extxyz").write_text(f'1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 temperature={temperature} pbc="T T T"\nCu 0 0 0\n')
+    (tmp_path / "t.extxyz").write_text(
+        f'1\nLattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 temperature={temperature} pbc="T T T"\nCu 0 0 0\n'
+    )
     with pytest.raises(MetalffError, match="structure 0: temperature=.* is none; give it in kelvin"):
         make(plan(parts=[{"name": "t", "structures": str(tmp_path / "t.extxyz")}]))
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from dft.conftest import labels_are_emt, until
 
+from dft.conftest import labels_are_emt, until
 from metalff import data
 from metalff.dft import control
 from metalff.dft.queue import Queue, make
@@ -269,7 +269,9 @@ def test_same_structure_and_arguments_are_labelled_once(plan, structures):
 
 def test_changed_plan_is_refused_and_says_what_changed(plan, structures, tmp_path):
     make(plan())
-    with pytest.raises(MetalffError, match=r"another plan: calculator.arguments.seconds is new|calculator.name \"emt\" → \"calculators:Slow\".*--extend"):
+    with pytest.raises(
+        MetalffError, match=r"another plan: calculator.arguments.seconds is new|calculator.name \"emt\" → \"calculators:Slow\".*--extend"
+    ):
         make(plan({"name": "calculators:Slow", "arguments": {"seconds": 0}}))
     with pytest.raises(MetalffError, match="the calculator is another than that of the queue"):
         make(plan({"name": "calculators:Slow", "arguments": {"seconds": 0}}), extend=True)
@@ -281,7 +283,10 @@ def test_changed_plan_is_refused_and_says_what_changed(plan, structures, tmp_pat
 def test_extended_plan_keeps_what_is_done(plan, metalff, structures, tmp_path):
     metalff("dft", "queue", plan())
     metalff("dft", "run", tmp_path / "queue")
-    parts = [{"name": "copper", "structures": str(structures[0])}, {"name": "more", "metals": {"Al": {"potential": "Al/eam", "atoms": 8}}, "frames": 4}]
+    parts = [
+        {"name": "copper", "structures": str(structures[0])},
+        {"name": "more", "metals": {"Al": {"potential": "Al/eam", "atoms": 8}}, "frames": 4},
+    ]
     refused = metalff("dft", "queue", plan(parts=parts))
     assert refused.returncode == 1 and "parts.more is new" in refused.stderr
     extended = metalff("dft", "queue", plan(parts=parts), "--extend")

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-import nep_variants
 import numpy as np
 import pytest
 
+import nep_variants
 from metalff import _engine
 from metalff.paths import shared
 
@@ -56,7 +56,7 @@ def test_numbers_of_structures(tmp_path):
         with pytest.raises(_engine.EngineError, match="there are 1 structures"):
             trainer.predict(batch)
     assert trainer.predict([]) == []
-    (_, forces, virial), = trainer.predict([0])
+    ((_, forces, virial),) = trainer.predict([0])
     assert forces.shape == (2, 3) and virial.shape == (3, 3)
 
 

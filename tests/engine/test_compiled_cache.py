@@ -132,18 +132,14 @@ def test_no_compiler(oracle, no_compiler, tmp_path, monkeypatch, capfd):
 def test_cache_that_cannot_be_written(oracle, tmp_path, monkeypatch, capfd):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(
-        MetalffError, match="cannot be written .Not a directory.: make room there, or set METALFF_CACHE"
-    ):
+    with pytest.raises(MetalffError, match="cannot be written .Not a directory.: make room there, or set METALFF_CACHE"):
         MLFFCalculator(oracle)
     assert capfd.readouterr() == ("", "")
 
 
 def test_unknown_device(oracle, tmp_path, monkeypatch):
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path))
-    with pytest.raises(
-        MetalffError, match="device 'cuda:99' is not available to torch on this machine: use device cpu"
-    ):
+    with pytest.raises(MetalffError, match="device 'cuda:99' is not available to torch on this machine: use device cpu"):
         MLFFCalculator(oracle, device="cuda:99")
 
 
@@ -217,7 +213,9 @@ def test_what_others_could_have_put_there_is_not_loaded(which, how, filled, orac
     path = {"cache": cache, "compiled": cache / "compiled", "entry": entry}.get(which, entry / which)
     if how == "of another":
         stranger(path)
-        sentence = "belongs to the user nobody, and what the cache holds is run: set METALFF_TRUST=nobody if you trust that user, or set METALFF_CACHE"
+        sentence = (
+            "belongs to the user nobody, and what the cache holds is run: set METALFF_TRUST=nobody if you trust that user, or set METALFF_CACHE"
+        )
     elif how == "open to others":
         path.chmod(path.stat().st_mode | 0o020)
         sentence = "may be written by others, and what the cache holds is run: chmod go-w"

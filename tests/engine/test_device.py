@@ -18,9 +18,7 @@ from metalff.errors import MetalffError
 from metalff.paths import PACKAGE, shared
 
 LIBRARY, CUDA = PACKAGE / "lib" / "mlff_native_kokkos.so", PACKAGE / "lib" / "mlff_native_cuda.so"
-needs_library = pytest.mark.skipif(
-    not LIBRARY.is_file(), reason=f"{LIBRARY.name} is not built: -DMLFF_DEVICE_BACKEND=serial -DKokkos_SOURCE=…"
-)
+needs_library = pytest.mark.skipif(not LIBRARY.is_file(), reason=f"{LIBRARY.name} is not built: -DMLFF_DEVICE_BACKEND=serial -DKokkos_SOURCE=…")
 MODELS = ("Cu-mace", "LiNiCuNbMoTaW-mace", "Cu-nep", "LiNiCuNbMoTaW-nep")
 METALS = ("Li", "Ni", "Cu", "Nb", "Mo", "Ta", "W")
 EXACT, FLOAT32 = 1e-10, 2e-5
@@ -80,13 +78,9 @@ def test_lammps_gives_the_numbers_of_the_processor(name, precision, ranks, tmp_p
 def in_lammps(directory, name, keywords, ranks):
     elements = METALS if name.startswith("Li") else ("Cu",)
     scripts = {
-        of: Script(structure(of, name), elements=elements)
-        for of in ("vacancy", "triclinic", "tiny box", "isolated atom", "cluster in a corner")
+        of: Script(structure(of, name), elements=elements) for of in ("vacancy", "triclinic", "tiny box", "isolated atom", "cluster in a corner")
     }
-    pairs = [
-        [f"pair_style mlff {words} extrapolation ignore", f"pair_coeff * * {model(name)} {' '.join(elements)}"]
-        for words in keywords
-    ]
+    pairs = [[f"pair_style mlff {words} extrapolation ignore", f"pair_coeff * * {model(name)} {' '.join(elements)}"] for words in keywords]
     return run_all(directory, scripts, pairs, ranks=ranks)
 
 
@@ -196,9 +190,7 @@ def test_the_library_of_gpus_is_not_built():
     assert gpu_engine().status == "warn" and "-DMLFF_CUDA=ON" in gpu_engine().found
 
 
-needs_cuda = pytest.mark.skipif(
-    not CUDA.is_file(), reason=f"{CUDA.name} is not built: -DMLFF_CUDA=ON -DKokkos_SOURCE=…"
-)
+needs_cuda = pytest.mark.skipif(not CUDA.is_file(), reason=f"{CUDA.name} is not built: -DMLFF_CUDA=ON -DKokkos_SOURCE=…")
 DRIVERS = {  # libcuda.so.1 with a version, and what it says to all that CUDA asks
     "too old": (11040, 0, "the driver of the GPU is too old for 'device cuda:0' (CUDA says: CUDA driver version is "),
     "without a card": (99000, 100, "there is no GPU for 'device cuda:0' (CUDA says: no CUDA-capable device is detected)"),

@@ -33,8 +33,7 @@ def references(tmp_path_factory):
         (folder / "native").mkdir()
         text = write_nep(folder / "native/nep.txt", **words)
         described = {
-            key: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()}
-            for key, a in crystals(elements).items()
+            key: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()} for key, a in crystals(elements).items()
         }
         (folder / "structures.json").write_text(json.dumps(described))
         deploying = Path(metalff.deploy.__file__).parent
@@ -126,9 +125,7 @@ def test_deploy(tmp_path):
     """The command, from file to check."""
     create("nep")
     text = write_nep(tmp_path / "nep.txt", elements=("Cu", "Ni"), zbl="1.0 2.0")
-    run = CliRunner().invoke(
-        build_app(), ["deploy", "nep", str(text), "-o", str(tmp_path / "CuNi.mlff"), "--licence", "CC0"]
-    )
+    run = CliRunner().invoke(build_app(), ["deploy", "nep", str(text), "-o", str(tmp_path / "CuNi.mlff"), "--licence", "CC0"])
     assert run.exit_code == 0, run.output
     manifest = artifact.read_manifest(tmp_path / "CuNi.mlff")
     assert (manifest.family, manifest.elements, manifest.r_max, manifest.layers) == ("nep", ["Cu", "Ni"], 6.0, 1)

@@ -138,7 +138,9 @@ def test_manifest(case, tmp_path):
     refused(path, "is not valid (", fragment)
 
 
-@pytest.mark.parametrize("text", [b'\xef\xbb\xbf{"schema": 2}', b'{"schema": 2, "name": "\\ud800"}', b'{"schema": 1e999}', b"[" * 10**6, b'{"schema": NaN}'])
+@pytest.mark.parametrize(
+    "text", [b'\xef\xbb\xbf{"schema": 2}', b'{"schema": 2, "name": "\\ud800"}', b'{"schema": 1e999}', b"[" * 10**6, b'{"schema": NaN}']
+)
 def test_manifest_that_is_no_json(text, tmp_path):
     path = tmp_path / "bad.mlff"
     path.write_bytes(packed(contents(NEP) | {"manifest.json": text}))
@@ -472,7 +474,13 @@ def test_pairs_of_any_cell(tmp_path):
     skewed.positions += rng.integers(-3, 4, (4, 3)) @ skewed.cell.array
     chain = bulk("Cu", a=3.7, orthorhombic=True).repeat((1, 1, 2))
     chain.set_cell([[0, 0, 0], [0, 0, 0], [0.3, 0.1, 7.4]])
-    for atoms, pbc in ((thin, True), (skewed, True), (skewed, (True, False, True)), (chain, (False, False, True)), (bulk("Cu", a=3.7).repeat(2), False)):
+    for atoms, pbc in (
+        (thin, True),
+        (skewed, True),
+        (skewed, (True, False, True)),
+        (chain, (False, False, True)),
+        (bulk("Cu", a=3.7).repeat(2), False),
+    ):
         atoms = atoms.copy()
         atoms.pbc = pbc
         atoms.positions += rng.normal(0, 0.05, atoms.positions.shape)

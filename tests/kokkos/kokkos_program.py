@@ -12,7 +12,6 @@ import pytest
 import build_lammps
 from cases import BAR, STRUCTURES
 
-
 LACKS = (
     "Requested neighbor stencil method does not exist",
     "Unrecognized fix style 'pair'",
@@ -40,7 +39,12 @@ class Program:
 
     def environment(self, threads=1, **more):
         """Without the folders of plugins for the stock LAMMPS; threads that wait leave the processor to others."""
-        env = {"LAMMPS_PLUGIN_PATH": str(self.plugin), "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads), "METALFF_PYTHON": sys.executable}
+        env = {
+            "LAMMPS_PLUGIN_PATH": str(self.plugin),
+            "OMP_WAIT_POLICY": "passive",
+            "OMP_NUM_THREADS": str(threads),
+            "METALFF_PYTHON": sys.executable,
+        }
         return {**os.environ, "OMP_PROC_BIND": "false", **env, **more}
 
     def run(self, folder: Path, lines, ranks=1, threads=1, kokkos=True, **environment) -> subprocess.CompletedProcess:

@@ -143,7 +143,12 @@ def test_units(units, program, tmp_path):
     """Forces of a device in other units are those of the tiles, which the stock LAMMPS is tested with."""
     length = {"real": 1.0, "si": 1e-10, "electron": 1 / 0.52917721}[units]
     box = [f"units {units}", f"lattice fcc {3.615 * (length if units != 'real' else 1):.17g}", "region b block 0 3 0 3 0 3", "create_box 1 b"]
-    box += ["create_atoms 1 box", f"displace_atoms all random {0.3 * length} {0.3 * length} {0.3 * length} 4711 units box", "mass * 63.546", f"neighbor {length} bin"]
+    box += [
+        "create_atoms 1 box",
+        f"displace_atoms all random {0.3 * length} {0.3 * length} {0.3 * length} 4711 units box",
+        "mass * 63.546",
+        f"neighbor {length} bin",
+    ]
     tables = []
     for keywords in (TILES, DEVICE):
         pair = [f"pair_style mlff {keywords}", f"pair_coeff * * {model('Cu-mace')} Cu", "thermo_style custom step pe press", *dump(), "run 0"]
@@ -196,7 +201,13 @@ def test_a_gas_is_told_alike(way, program, tmp_path):
 def test_atoms_excluded_from_all_contribute_nothing(name, way, program, tmp_path):
     keywords, ranks, threads = WAYS[way]
     pair = ["group away id 14 15 50", "neigh_modify exclude group away all"]
-    pair += [f"pair_style mlff {keywords}", f"pair_coeff * * {model(name)} Cu", "mass * 63.546", "compute ea all pe/atom", "compute st all stress/atom NULL pair"]
+    pair += [
+        f"pair_style mlff {keywords}",
+        f"pair_coeff * * {model(name)} Cu",
+        "mass * 63.546",
+        "compute ea all pe/atom",
+        "compute st all stress/atom NULL pair",
+    ]
     columns = "c_ea c_st[1] c_st[2] c_st[3] c_st[4] c_st[5] c_st[6]"
     tables, energies = [], []
     for who, gone in (("excluded", []), ("deleted", ["delete_atoms group away compress no"])):
@@ -266,7 +277,9 @@ def test_another_precision_or_layout_is_refused(define, sentence, program, tmp_p
     import subprocess
 
     build = program.plugin.parent
-    subprocess.run([build_lammps.tool("cmake"), "-S", build_lammps.PROJECT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"], check=True, capture_output=True)
+    subprocess.run(
+        [build_lammps.tool("cmake"), "-S", build_lammps.PROJECT, "-B", build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"], check=True, capture_output=True
+    )
     (command,) = [entry["command"] for entry in json.loads((build / "compile_commands.json").read_text()) if "plugin_kokkos" in entry["file"]]
     words = [word for word in shlex.split(command) if "LMP_KOKKOS_" not in word and word not in ("-c",) and not word.endswith((".o", ".cpp"))]
     words = [word for word in words if word != "-o"]

@@ -49,11 +49,7 @@ def test_first_and_mean_and_deviation(name, ranks, oracle, second, eam_commands,
     expected = [0, apart.max(), apart.min(), apart.mean(), abs(a.energy - b.energy) / 2 / len(apart)]
     for file in ("dev.txt", "mean.txt"):
         np.testing.assert_allclose(written(tmp_path, file), [expected], rtol=1e-8, atol=1e-9)
-    assert (
-        (tmp_path / "dev.txt")
-        .read_text()
-        .startswith("# step max_devi_f[eV/A] min_devi_f[eV/A] avg_devi_f[eV/A] devi_e")
-    )
+    assert (tmp_path / "dev.txt").read_text().startswith("# step max_devi_f[eV/A] min_devi_f[eV/A] avg_devi_f[eV/A] devi_e")
     if name in ("bulk", "triclinic"):
         assert apart.min() > 1e-3, "the members must disagree"
 
@@ -114,9 +110,7 @@ def test_stop_above_ends_the_run_and_the_input_goes_on(ranks, oracle, second, tm
     assert f"on an atom at step {at}, more than stop_above" in completed.stdout
     assert len(written(tmp_path)) == at + 1
 
-    again = lammps(
-        tmp_path, ["read_restart stop.restart", "fix move all nve", "run 0", 'print "AGAIN AT $(step)"'], ranks
-    )
+    again = lammps(tmp_path, ["read_restart stop.restart", "fix move all nve", "run 0", 'print "AGAIN AT $(step)"'], ranks)
     assert again.returncode == 0, again.stdout[-2000:]
     assert f"AGAIN AT {at}\n" in again.stdout
 

@@ -127,7 +127,16 @@ FAR = ["units metal", "region b block 0 40 0 40 0 40", "create_box 2 b", "create
 def test_a_free_atom_keeps_its_energy(name, path, tmp_path):
     """No neighbour is not the same as no partner: of two far atoms one is excluded, and the energy halves."""
     pair = [f"pair_style mlff {MODELS[name][1]}", f"pair_coeff * * {path} Cu Cu", "mass * 63.546"]
-    lines = [*FAR, *pair, "group away id 2", "run 0", 'print "E $(pe:%.17g)"', "neigh_modify exclude group away all", "run 0", 'print "E $(pe:%.17g)"']
+    lines = [
+        *FAR,
+        *pair,
+        "group away id 2",
+        "run 0",
+        'print "E $(pe:%.17g)"',
+        "neigh_modify exclude group away all",
+        "run 0",
+        'print "E $(pe:%.17g)"',
+    ]
     lines += ["neigh_modify exclude none exclude type 1 1", "run 0", 'print "E $(pe:%.17g)"']  # they would see atoms of type 2
     completed = execute(tmp_path, lines)
     assert completed.returncode == 0, completed.stdout[-2000:]

@@ -103,9 +103,7 @@ def test_wide_ghosts_need_one_ghost_cutoff(bundled_model, tmp_path):
 def test_more_layers_in_the_manifest_than_in_the_payload(ranks, oracle, tmp_path):
     model = rewritten(oracle, tmp_path / "deep.mlff", layers=2)
     lines = [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"]
-    says(
-        "has no program 'forward0' though its manifest says 2 layer(s): deploy the model again", tmp_path, lines, ranks
-    )
+    says("has no program 'forward0' though its manifest says 2 layer(s): deploy the model again", tmp_path, lines, ranks)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -183,23 +181,17 @@ def beyond_training(kind, oracle, second, path):
 @pytest.mark.parametrize("kind", ["coordination", "sparse", "pairs"])
 def test_neighbourhoods_that_training_never_saw(kind, ranks, oracle, second, tmp_path):
     lines, model, sentence = beyond_training(kind, oracle, second, tmp_path / "model.mlff")
-    warned = lammps(
-        tmp_path, [*lines, "pair_style mlff", f"pair_coeff * * {model}", "fix move all nve", "run 3"], ranks
-    )
+    warned = lammps(tmp_path, [*lines, "pair_style mlff", f"pair_coeff * * {model}", "fix move all nve", "run 3"], ranks)
     assert warned.returncode == 0, warned.stdout[-2000:]
     assert warned.stdout.count(f"WARNING: {sentence}") == warned.stdout.count("WARNING: ") == 1
     assert "pair_style mlff extrapolated in 4 of 4 force evaluations: " in warned.stdout
     says(sentence, tmp_path, [*lines, "pair_style mlff extrapolation error", f"pair_coeff * * {model}", "run 0"], ranks)
-    ignored = lammps(
-        tmp_path, [*lines, "pair_style mlff extrapolation ignore", f"pair_coeff * * {model}", "run 0"], ranks
-    )
+    ignored = lammps(tmp_path, [*lines, "pair_style mlff extrapolation ignore", f"pair_coeff * * {model}", "run 0"], ranks)
     assert ignored.returncode == 0 and "extrapolate" not in ignored.stdout
 
 
 def test_neighbourhoods_that_training_saw(oracle, second, tmp_path):
-    training = artifact.Training(
-        largest_coordination=NEIGHBORS, smallest_coordination=NEIGHBORS, pairs=[("Cu", "Cu")], shortest_distance=2.0
-    )
+    training = artifact.Training(largest_coordination=NEIGHBORS, smallest_coordination=NEIGHBORS, pairs=[("Cu", "Cu")], shortest_distance=2.0)
     model = rewritten(oracle, tmp_path / "model.mlff", training=training)
     completed = lammps(tmp_path, [*crystal(), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"])
     assert completed.returncode == 0 and "extrapolate" not in completed.stdout
@@ -222,7 +214,9 @@ def test_a_gas_is_told(name, ranks, tmp_path):
     assert completed.returncode == 0, completed.stdout[-2000:]
     sentence = SPARSE.format(artifact.open_artifact(model).manifest.r_max, model)
     assert completed.stdout.count(f"WARNING: {sentence}: the model extrapolates") == completed.stdout.count("WARNING") == 1
-    counted = "extrapolated in 3 of 3 force evaluations: 2 atoms on average had fewer than 3 neighbours, the fewest in the training data; the fewest 0"
+    counted = (
+        "extrapolated in 3 of 3 force evaluations: 2 atoms on average had fewer than 3 neighbours, the fewest in the training data; the fewest 0"
+    )
     assert counted in completed.stdout
 
 
@@ -294,10 +288,7 @@ def test_comm_modify_cutoff_too_small_for_wide_ghosts(bundled_model, tmp_path):
         completed = lammps(tmp_path, lines, ranks=2)
         assert completed.returncode == 0
         outputs.append(completed.stdout)
-    sentence = (
-        "WARNING: comm_modify cutoff 7.5 is too small for 'ghosts wide' of pair_style mlff: "
-        f"{needed:g} is used, 2 layers of {r_max:g}"
-    )
+    sentence = f"WARNING: comm_modify cutoff 7.5 is too small for 'ghosts wide' of pair_style mlff: {needed:g} is used, 2 layers of {r_max:g}"
     assert sentence in outputs[0] and "too small" not in outputs[1]
     energies = [[line.split() for line in text.splitlines() if line.split()[:1] == ["0"]][0] for text in outputs]
     assert energies[0] == energies[1]

@@ -222,7 +222,15 @@ def test_two_atoms_in_one_place_are_no_trial_to_accept(name, tmp_path):
     box = ["units metal", "region b block 0 30 0 30 0 30", "create_box 1 b", "create_atoms 1 single 15 15 15", "mass 1 63.546"]
     box += ["region point sphere 15 15 15 1e-17"]
     fix = f"fix mc all widom 1 3 1 4711 {HOT} full_energy region point"
-    lines = [*box, "pair_style mlff extrapolation ignore", f"pair_coeff * * {model(name)} Cu", fix, "thermo_style custom step f_mc[2]", "thermo 1", "run 2"]
+    lines = [
+        *box,
+        "pair_style mlff extrapolation ignore",
+        f"pair_coeff * * {model(name)} Cu",
+        fix,
+        "thermo_style custom step f_mc[2]",
+        "thermo 1",
+        "run 2",
+    ]
     assert not thermo(execute(tmp_path, lines))[:, 1].any()
 
 

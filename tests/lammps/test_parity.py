@@ -176,10 +176,7 @@ def by_framework(family, artefact, model, folder):
     with zipfile.ZipFile(artefact) as archive:
         archive.extractall(folder)
     atoms = {name: model.structure(name) for name in STRUCTURES}
-    described = {
-        name: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()}
-        for name, a in atoms.items()
-    }
+    described = {name: {"symbols": list(a.symbols), "positions": a.positions.tolist(), "cell": a.cell.tolist()} for name, a in atoms.items()}
     (folder / "structures.json").write_text(json.dumps(described))
     subprocess.run([environment_python(family), "-P", REFERENCE, family, DEPLOYING, folder], check=True, capture_output=True)
     results = json.loads((folder / "reference.json").read_text())
@@ -228,7 +225,12 @@ def test_ase_agrees(model, name, calculator, reference):
 
 @every_structure
 @pytest.mark.parametrize(
-    "model, way", [case(model, way, slow=way == "4 ranks wide" or (way == "4 ranks" and model not in ON_FOUR_RANKS)) for model, m in MODELS.items() for way in m.ways]
+    "model, way",
+    [
+        case(model, way, slow=way == "4 ranks wide" or (way == "4 ranks" and model not in ON_FOUR_RANKS))
+        for model, m in MODELS.items()
+        for way in m.ways
+    ],
 )
 def test_lammps_agrees(model, way, name, outcomes, reference):
     (ours,) = outcomes[name]

@@ -108,10 +108,7 @@ def test_extrapolation(ranks, oracle, tmp_path):
     for words in ("", "extrapolation warn"):
         warned = run_with(words, model, tmp_path, ranks)
         assert warned.returncode == 0, warned.stdout[-2000:]
-        assert (
-            len(re.findall(r"WARNING: two atoms are 2.556 A apart at step 0, .* as are 32 atoms in all", warned.stdout))
-            == 1
-        )
+        assert len(re.findall(r"WARNING: two atoms are 2.556 A apart at step 0, .* as are 32 atoms in all", warned.stdout)) == 1
         assert "pair_style mlff extrapolated in 4 of 4 force evaluations: 32 atoms on average" in warned.stdout
     silent = run_with("extrapolation ignore", model, tmp_path, ranks)
     assert silent.returncode == 0
@@ -119,12 +116,7 @@ def test_extrapolation(ranks, oracle, tmp_path):
     refused = run_with("extrapolation error", model, tmp_path, ranks)
     assert refused.returncode != 0
     assert refused.stdout.count("ERROR: two atoms are 2.556 A apart at step 0, but the shortest distance") == 1
-    assert (
-        run_with(
-            "extrapolation error", trained_down_to(oracle, tmp_path / "known.mlff", 0.99 * NEAREST), tmp_path
-        ).returncode
-        == 0
-    )
+    assert run_with("extrapolation error", trained_down_to(oracle, tmp_path / "known.mlff", 0.99 * NEAREST), tmp_path).returncode == 0
 
 
 def test_extrapolation_ignore_is_no_end_either(oracle, tmp_path):

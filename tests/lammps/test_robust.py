@@ -66,9 +66,7 @@ def test_another_pair_style_in_between(between, ranks, mlff, eam_commands, tmp_p
     completed = execute(tmp_path, lines, ranks)
     assert completed.returncode == 0, completed.stdout[-2000:]
     parts = completed.stdout.split("NEXT\n")[:4]
-    first, eam, *later = [
-        state(tmp_path / str(k), subprocess.CompletedProcess([], 0, part, "")) for k, part in enumerate(parts)
-    ]
+    first, eam, *later = [state(tmp_path / str(k), subprocess.CompletedProcess([], 0, part, "")) for k, part in enumerate(parts)]
     for ours in (first, *later):
         same(ours, eam, atoms=108)
     for ours in later:

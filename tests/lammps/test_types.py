@@ -182,9 +182,7 @@ def test_types_of_an_alloy(name, ranks, alloy, tmp_path):
 def test_the_elements_of_an_alloy_are_told_apart(alloy, tmp_path):
     """The control of the test above: the wrong order of elements is far off."""
     box = crystal(types=2)
-    energies = [
-        ends(tmp_path, box, ["pair_style mlff", f"pair_coeff * * {alloy} {e}"]).energy for e in ("Cu Ni", "Ni Cu")
-    ]
+    energies = [ends(tmp_path, box, ["pair_style mlff", f"pair_coeff * * {alloy} {e}"]).energy for e in ("Cu Ni", "Ni Cu")]
     assert abs(energies[0] - energies[1]) > 1
 
 

@@ -101,7 +101,5 @@ def test_distances_in_messages_are_in_angstrom(units, oracle, tmp_path):
     artifact.write(model, opened.manifest.model_copy(update=changes), members)
     completed = lammps(tmp_path, [*box("bulk", units), "pair_style mlff", f"pair_coeff * * {model} Cu", "run 0"])
     assert completed.returncode != 0
-    said = re.search(
-        r"two atoms are (\S+) A apart at step 0, but the shortest distance .* is 5.000 A", completed.stdout
-    )
+    said = re.search(r"two atoms are (\S+) A apart at step 0, but the shortest distance .* is 5.000 A", completed.stdout)
     assert 2.0 < float(said[1]) < 2.5

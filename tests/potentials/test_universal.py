@@ -9,6 +9,7 @@ from metalff.errors import MetalffError
 from metalff.potentials import names, resolve
 from metalff.potentials.universal import UniversalCalculator
 
+
 @pytest.fixture(scope="module", params=["7net-0", "chgnet"])
 def potential(request):
     environments.create("sevennet" if request.param == "7net-0" else "chgnet")

@@ -94,13 +94,9 @@ def test_colours_follow_the_page(page):
 
 
 def test_numbers_come_along(page, sweep):
-    link = next(
-        reference for reference in read(page).references if reference.startswith("data:application/json;base64,")
-    )
+    link = next(reference for reference in read(page).references if reference.startswith("data:application/json;base64,"))
     results = json.loads(base64.b64decode(link.split(",", 1)[1]))
-    assert results["validations"][0]["potentials"][0]["overall"]["force_rmse"]["value"] == pytest.approx(
-        0.0909, abs=1e-4
-    )
+    assert results["validations"][0]["potentials"][0]["overall"]["force_rmse"]["value"] == pytest.approx(0.0909, abs=1e-4)
     found = results["sweeps"][0]
     assert found["hash"] == json.loads((sweep / "sweep.json").read_text())["hash"]
     assert set(found["results"]) == {"Cu-eam/300K", "Cu-eam/900K", "Cu-meam/300K", "Cu-meam/900K"}

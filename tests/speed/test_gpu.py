@@ -94,9 +94,7 @@ def test_a_part_that_stops_and_time_that_ends(folder, tmp_path):
 def test_copies_between_host_and_device(scripts, tmp_path):
     """Of two files of hooks.c: what every step copies is told from what is copied once."""
     parts = scripts["parts"]
-    (tmp_path / "hooks").write_text(
-        "kernel\t21\t0.5\tmlff/nep\ncopy\t1\t96\tHost\tCuda\ttypes\ttypes\ncopy\t40\t320\tCuda\tHost\tx of a\ty\n"
-    )
+    (tmp_path / "hooks").write_text("kernel\t21\t0.5\tmlff/nep\ncopy\t1\t96\tHost\tCuda\ttypes\ttypes\ncopy\t40\t320\tCuda\tHost\tx of a\ty\n")
     found = parts.counted(tmp_path / "hooks")
     assert found["kernel", "mlff/nep"] == (21, 0.5)
     assert found["copy", "Cuda", "Host", "x of a", "y"] == (40, 320)

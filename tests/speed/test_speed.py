@@ -5,11 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from metalff.cli import build_app
+from metalff.errors import MetalffError
 from metalff.speed import run as running
 from metalff.speed.cases import Case, plan
 from metalff.speed.figure import rows
-from metalff.cli import build_app
-from metalff.errors import MetalffError
 
 
 @pytest.fixture

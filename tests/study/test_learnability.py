@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from metalff import data
-from metalff.progress import Bar
 from metalff.cli import build_app
 from metalff.errors import MetalffError
+from metalff.progress import Bar
 from metalff.study import learnability, outcome
 from metalff.synth import synth
 

@@ -50,7 +50,20 @@ def test_results_that_are_there_need_no_environment(tmp_path, studied, monkeypat
     row = next(iter(content["trials"].values())) | {"family": "deepmd", "settings": trial.settings, "labels": trial.labels}
     (tmp_path / "results.json").write_text(json.dumps(content | {"trials": {trial.key: row}}))
     monkeypatch.setenv("METALFF_HOME", str(tmp_path / "empty"))
-    command = ["study", "learning-curve", "--data", "zuo2020-Cu:train", "--test", "zuo2020-Cu:test", "--family", "deepmd", "--set", "r_max=4.5", "--out", tmp_path]
+    command = [
+        "study",
+        "learning-curve",
+        "--data",
+        "zuo2020-Cu:train",
+        "--test",
+        "zuo2020-Cu:test",
+        "--family",
+        "deepmd",
+        "--set",
+        "r_max=4.5",
+        "--out",
+        tmp_path,
+    ]
     assert metalff(*command, "--times", "1min").exit_code == 0
     assert (tmp_path / "learning-curve.png").exists()
     refused = metalff(*command, "--times", "1min,2min")
@@ -115,9 +128,7 @@ def test_every_training_takes_the_same_number_of_steps():
 
 def test_exponent_of_a_power_law():
     frames = np.array([25.0, 50, 100, 200])
-    rows = [
-        {"family": "nep", "frames": n, "settings": {}, "test": {"all": {"force_rmse": [0.3 * n**-0.42, 0, 0]}}} for n in frames for _ in range(2)
-    ]
+    rows = [{"family": "nep", "frames": n, "settings": {}, "test": {"all": {"force_rmse": [0.3 * n**-0.42, 0, 0]}}} for n in frames for _ in range(2)]
     assert exponent(curve(rows, "frames")["nep"]) == pytest.approx(0.42)
     assert exponent(curve(rows[:4], "frames")["nep"]) is None
 

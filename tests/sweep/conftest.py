@@ -35,9 +35,7 @@ def start(*arguments, **kwargs) -> subprocess.Popen:
     """``metalff sweep …`` in a process group of its own."""
     script = "import typer; from metalff.cli import sweep; app = typer.Typer(); app.callback()(lambda: None); sweep.register(app); app()"
     command = [sys.executable, "-c", script, "sweep", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **kwargs
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **kwargs)
 
 
 def descendants(pid: int) -> list[int]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from metalff.sweep import log
 from metalff.progress import clock
+from metalff.sweep import log
 from metalff.sweep.progress import time_left
 
 LOG = """LAMMPS (22 Jul 2025 - Update 4)

@@ -83,9 +83,7 @@ def test_trajectory_agrees_with_the_potential(finished):
     assert atoms.get_potential_energy() == pytest.approx(trajectory.energy[-1], abs=1e-8)
     atoms.set_velocities(trajectory.velocities[-1] * 0.001 / 0.09822694788464063)  # Å/ps → ASE: Å per 10.18 fs
     degrees = 3 * 32 - 3
-    assert atoms.get_kinetic_energy() * 2 / (degrees * 8.617333e-5) == pytest.approx(
-        trajectory.temperature[-1], rel=1e-4
-    )
+    assert atoms.get_kinetic_energy() * 2 / (degrees * 8.617333e-5) == pytest.approx(trajectory.temperature[-1], rel=1e-4)
 
 
 def test_nothing_is_done_twice(finished):
@@ -219,9 +217,7 @@ def test_two_ranks(tmp_path):
 
 def test_refuses_the_folder_of_another_sweep(finished, tmp_path):
     plan = write_plan(tmp_path, seed=7, temperatures=[300])
-    with pytest.raises(
-        MetalffError, match=r"holds another sweep \(it differs in seed, temperatures\); choose another `out`"
-    ):
+    with pytest.raises(MetalffError, match=r"holds another sweep \(it differs in seed, temperatures\); choose another `out`"):
         run_sweep(plan, out=finished)
 
 

@@ -104,9 +104,7 @@ def test_held_out_part_is_made_of_blocks_of_every_large_group(copper):
         held = [k for k, frame in enumerate(frames) if any(frame is v for v in valid)]
         assert held
         for k in held:
-            block = range(
-                k // training.BLOCK * training.BLOCK, min((k // training.BLOCK + 1) * training.BLOCK, len(frames))
-            )
+            block = range(k // training.BLOCK * training.BLOCK, min((k // training.BLOCK + 1) * training.BLOCK, len(frames)))
             assert set(block) <= set(held)
     assert [f.index for f in training.held_out(copper, 0.05, seed=3)[1]] == [f.index for f in valid]
     assert [f.index for f in training.held_out(copper, 0.05, seed=4)[1]] != [f.index for f in valid]
@@ -151,10 +149,7 @@ def test_prepared_files(copper, tmp_path):
 
 def test_stress_is_learnt_where_there_is_one(copper, tmp_path):
     stressed = replace(copper, frames=tuple(replace(f, stress=np.zeros((3, 3))) for f in copper.frames[:12]))
-    assert (
-        training.prepare("mace", configuration("mace", CU), stressed, tmp_path / "a")["stress_weight"]
-        == training.STRESS_WEIGHT
-    )
+    assert training.prepare("mace", configuration("mace", CU), stressed, tmp_path / "a")["stress_weight"] == training.STRESS_WEIGHT
     config = configuration("mace", CU | {"stress_weight": 0})
     assert training.prepare("mace", config, stressed, tmp_path / "b")["stress_weight"] == 0
 

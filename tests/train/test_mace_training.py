@@ -134,10 +134,7 @@ def test_description(finished, frames):
     assert described["best_epoch"] == best["epoch"]
     assert described["errors"]["validation"]["force_rmse"] == best["force_rmse_valid"]
     images = np.array(list(np.ndindex(3, 3, 3))) - 1
-    distances = [
-        np.linalg.norm(frame.positions[:, None, None] - frame.positions[:, None] - images @ frame.cell, axis=3)
-        for frame in train
-    ]
+    distances = [np.linalg.norm(frame.positions[:, None, None] - frame.positions[:, None] - images @ frame.cell, axis=3) for frame in train]
     apart = np.concatenate([d[d > 0] for d in distances])  # 0: an atom and itself
     assert described["shortest_distance"] == pytest.approx(apart.min(), abs=1e-12)
 
@@ -151,10 +148,7 @@ def test_description_of_a_training_by_hand(finished, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(result))
     (tmp_path / "history.csv").write_bytes((finished / "history.csv").read_bytes())
     described = describe_training(tmp_path)
-    assert (
-        described["data"] == "train.extxyz"
-        and described["data_sha256"] == read_extxyz(finished / "train.extxyz").sha256
-    )
+    assert described["data"] == "train.extxyz" and described["data_sha256"] == read_extxyz(finished / "train.extxyz").sha256
     assert described["versions"]["mace-torch"] == "0.3.16"
     assert described["shortest_distance"] == describe_training(finished)["shortest_distance"]
 
@@ -174,9 +168,7 @@ def test_finished_training_is_not_repeated(finished, frames):
     assert (finished / "mace.model").stat().st_mtime_ns == model
 
 
-@pytest.mark.parametrize(
-    "words", [["--precision", "float32"], ["--correlation", "4", "--max-L", "0", "--channels", "2"]]
-)
+@pytest.mark.parametrize("words", [["--precision", "float32"], ["--correlation", "4", "--max-L", "0", "--channels", "2"]])
 def test_torch_where_it_is_wanted_or_needed(words, mace_environment, frames, tmp_path):
     out = tmp_path / "cu"
     status, output = finish(start(frames, out, "--max-epochs", "2", *words))

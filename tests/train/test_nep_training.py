@@ -194,7 +194,13 @@ def test_atoms_closer_than_any_in_the_data_repel_each_other(frames, trained, tmp
     assert (trained / "nep.txt").read_text().split("\n")[1] == f"zbl {described['config']['zbl'] / 2:g} {described['config']['zbl']:g}"
     energies = []
     for share in (0.4, 0.5, 0.6, 0.7, 1.0):
-        pair = Atoms("Cu2", positions=[[0, 0, 0], [0, 0, share * shortest]], cell=[20, 20, 20], pbc=True, calculator=Formulas((trained / "nep.txt").read_text()))
+        pair = Atoms(
+            "Cu2",
+            positions=[[0, 0, 0], [0, 0, share * shortest]],
+            cell=[20, 20, 20],
+            pbc=True,
+            calculator=Formulas((trained / "nep.txt").read_text()),
+        )
         energies.append(pair.get_potential_energy())
     assert (np.diff(energies) < 0).all() and energies[0] - energies[-1] > 100.0
     assert run(frames, tmp_path / "cu", "cu", "--max-epochs", "1", "--set", "zbl=0").returncode == 0

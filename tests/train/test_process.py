@@ -31,7 +31,9 @@ def test_progress_and_log(tmp_path):
 
 
 def test_steps_within_an_epoch_are_told_but_seldom_logged(tmp_path):
-    steps = "".join(f'print(\'{{"epoch": 0, "fraction": 0.{n}, "force_rmse": null, "energy_rmse": null, "step": {n}, "steps": 10}}\')\n' for n in range(1, 9))
+    steps = "".join(
+        f'print(\'{{"epoch": 0, "fraction": 0.{n}, "force_rmse": null, "energy_rmse": null, "step": {n}, "steps": 10}}\')\n' for n in range(1, 9)
+    )
     messages = []
     run(tmp_path, steps + PROGRESS, messages.append)
     assert [str(message) for message in messages[:2]] == ["epoch 1, step 1 of 10", "epoch 1, step 2 of 10"] and len(messages) == 9
@@ -42,10 +44,7 @@ def test_steps_within_an_epoch_are_told_but_seldom_logged(tmp_path):
 def test_worker_has_its_own_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    script = (
-        "import os, sys; print(os.getcwd(), os.getppid() == int(sys.argv[1]), "
-        "'PYTHONPATH' in os.environ, 'OMP_NUM_THREADS' in os.environ)"
-    )
+    script = "import os, sys; print(os.getcwd(), os.getppid() == int(sys.argv[1]), 'PYTHONPATH' in os.environ, 'OMP_NUM_THREADS' in os.environ)"
     run(tmp_path, script)
     assert (tmp_path / LOG).read_text().split() == [str(tmp_path), "True", "False", "False"]
 
@@ -92,9 +91,7 @@ def test_interruption_lets_the_worker_save(tmp_path):
 
 
 def test_second_interruption_kills(tmp_path):
-    stubborn = (
-        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + PROGRESS + "while True: time.sleep(1)"
-    )
+    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n" + PROGRESS + "while True: time.sleep(1)"
 
     def interrupt(message):
         threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT))).start()

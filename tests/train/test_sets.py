@@ -20,7 +20,9 @@ def in_kbar(tmp_path):
 
 
 def test_stresses_of_another_unit_and_sign_are_refused(in_kbar):
-    with pytest.raises(MetalffError, match="in kbar and they seem to have the other sign .*--stress-factor -0.000624151 mends that, or leave .*--stress-weight 0"):
+    with pytest.raises(
+        MetalffError, match="in kbar and they seem to have the other sign .*--stress-factor -0.000624151 mends that, or leave .*--stress-weight 0"
+    ):
         gather([in_kbar], [])
     with pytest.raises(MetalffError, match="kbar"):
         gather(["zuo2020-Cu:train"], [in_kbar])

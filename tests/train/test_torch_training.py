@@ -31,7 +31,21 @@ def frames(tmp_path_factory):
 
 def command(frames: Path, out: Path, *more, module=f"{NETWORK}:Network"):
     words = [module, "--data", frames, "--out", out, "--folds", 4, "--fold", 2, "--block", 2, "--threads", 1, "--batch-size", 2]
-    words += ["--budget", "1000d", "--max-epochs", EPOCHS, "--r-max", 5, "--set", "warmup_steps=1", "--lr", 0.03, "--set", "arguments={width: 8, functions: 4, order: 4}", *more]
+    words += [
+        "--budget",
+        "1000d",
+        "--max-epochs",
+        EPOCHS,
+        "--r-max",
+        5,
+        "--set",
+        "warmup_steps=1",
+        "--lr",
+        0.03,
+        "--set",
+        "arguments={width: 8, functions: 4, order: 4}",
+        *more,
+    ]
     return [sys.executable, "-m", "metalff.cli", "train", "torch", *map(str, words)]
 
 

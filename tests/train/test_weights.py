@@ -30,7 +30,9 @@ def test_rules_multiply(molybdenum):
     for before, frame in zip(first, found):
         factor = before.weight * (0.5 if frame.group == "aimd" else 1.0) * (3.0 if frame.temperature in (3000.0, 6000.0) else 1.0)
         assert frame.weight == pytest.approx(factor) and frame.positions is before.positions
-    assert notes[0].startswith("1 of 194 frames have a weight of their own in the data") and "108 of 194 frames (group=aimd) count 0.5 times" in notes[1]
+    assert (
+        notes[0].startswith("1 of 194 frames have a weight of their own in the data") and "108 of 194 frames (group=aimd) count 0.5 times" in notes[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,9 @@ def dimer(r, weight, force=0.0, energy=0.0):
     edges = torch.tensor([[0, 1], [1, 0]])
     forces = torch.tensor([[force, 0.0, 0.0], [-force, 0.0, 0.0]], dtype=torch.float64)
     nothing = torch.full((3, 3), torch.nan, dtype=torch.float64)
-    return loop.Frame(torch.zeros(2, 3, dtype=torch.float64), edges, positions, torch.zeros(2, dtype=torch.long), torch.tensor(energy), forces, nothing, weight)
+    return loop.Frame(
+        torch.zeros(2, 3, dtype=torch.float64), edges, positions, torch.zeros(2, dtype=torch.long), torch.tensor(energy), forces, nothing, weight
+    )
 
 
 @pytest.mark.parametrize("huber", [0.0, 0.3, 100.0])
@@ -78,9 +82,7 @@ def test_loss_of_the_loop(huber):
         return x**2 if not huber or x <= huber else huber * (2 * x - huber)
 
     def expected(k):
-        return sum(
-            f.weight * (bounded(2 * k * abs(x)) / 3 + 7.0 * bounded(k * x**2 / 2)) for f, x in zip(part, (0.5, -0.4))
-        ) / 2
+        return sum(f.weight * (bounded(2 * k * abs(x)) / 3 + 7.0 * bounded(k * x**2 / 2)) for f, x in zip(part, (0.5, -0.4))) / 2
 
     loss = loop.loss_of(Springs(), model, part, e0, 7.0, 0.0, huber)
     assert float(loss.detach()) == pytest.approx(expected(1.5), rel=1e-12)

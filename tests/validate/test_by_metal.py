@@ -62,7 +62,9 @@ def test_each_metal_has_its_own_potential(validated, folder):
         assert float(found["eam", symbol, ""]["force_rmse"]) < 1e-6
         frames = data.read(f"{folder}[element={symbol},temperature=300]").frames
         own = relabelled(Dataset("", frames), resolve(f"{symbol}/meam")).frames
-        square, reference = (np.sum([np.sum(v**2) for v in values]) for values in ([a.forces - b.forces for a, b in zip(own, frames)], [f.forces for f in frames]))
+        square, reference = (
+            np.sum([np.sum(v**2) for v in values]) for values in ([a.forces - b.forces for a, b in zip(own, frames)], [f.forces for f in frames])
+        )
         row = found["meam", symbol, "300"]
         assert float(row["normalised"]) == pytest.approx(np.sqrt(square / reference), rel=1e-5) and row["group"] == "fcc" and row["frames"] == "2"
         assert float(row["normalised_low"]) <= float(row["normalised"]) <= float(row["normalised_high"])
@@ -85,7 +87,17 @@ def test_periodic_table_of_the_report(validated, tmp_path):
 
 @pytest.mark.parametrize(
     "element, temperature, name",
-    [("Al", 300, "300 K"), ("Rb", 312, "Tm"), ("Tl", 288, "0.5 Tm"), ("Al", 467, "0.5 Tm"), ("Al", 933, "Tm"), ("Ru", 3218, "1.2 Tm"), ("Cu", 1698, "1.2 Tm"), ("Cu", 600, "0.5 Tm"), ("Al", None, "")],
+    [
+        ("Al", 300, "300 K"),
+        ("Rb", 312, "Tm"),
+        ("Tl", 288, "0.5 Tm"),
+        ("Al", 467, "0.5 Tm"),
+        ("Al", 933, "Tm"),
+        ("Ru", 3218, "1.2 Tm"),
+        ("Cu", 1698, "1.2 Tm"),
+        ("Cu", 600, "0.5 Tm"),
+        ("Al", None, ""),
+    ],
 )
 def test_temperatures_of_different_metals_beside_each_other(element, temperature, name):
     assert metals.temperature_class(element, temperature) == name

@@ -25,10 +25,7 @@ def melting_point(element: str) -> float:
         MetalffError: not in the table.
     """
     if element not in MELTING:
-        raise MetalffError(
-            f"the melting point of {element} is not known here, so its stability cannot be measured; "
-            "give --parts accuracy,speed"
-        )
+        raise MetalffError(f"the melting point of {element} is not known here, so its stability cannot be measured; give --parts accuracy,speed")
     return float(MELTING[element])
 
 

@@ -73,9 +73,7 @@ def trade_off(rows, datasets):
         axis.set(xlabel="µs per atom and step, one core", ylabel="force RMSE (eV/Å)")
         _decades(axis, [row.speed["µs/atom"] for row in measured], own)
     families = list(dict.fromkeys(row.model.family for row in measured))
-    handles = [
-        Line2D([], [], color=STYLES.get(f, OTHER)[0], marker=STYLES.get(f, OTHER)[1], linestyle="", label=f) for f in families
-    ]
+    handles = [Line2D([], [], color=STYLES.get(f, OTHER)[0], marker=STYLES.get(f, OTHER)[1], linestyle="", label=f) for f in families]
     if any(run for row in measured for run in row.stability.values()):
         text = f"failed in MD at {' or '.join(f'{f:g}' for f in FRACTIONS)} Tm"
         handles.append(Line2D([], [], color="#555555", marker="o", markerfacecolor="white", linestyle="", label=text))

@@ -150,9 +150,7 @@ def tasks(chosen: list[Model], datasets: list[Dataset], parts) -> list[Task]:
             raise MetalffError(f"{dataset.name} has no frames to compare with")
         covering = [model for model in chosen if model.covers(dataset)]
         if not covering:
-            raise MetalffError(
-                f"no model has all elements of {dataset.name} ({' '.join(dataset.elements)}); add one, or leave the data set out"
-            )
+            raise MetalffError(f"no model has all elements of {dataset.name} ({' '.join(dataset.elements)}); add one, or leave the data set out")
         element = crystal_of(dataset)
         if "stability" in parts:
             melting_point(element), crystal(element, 1)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from metalff.benchmark.progress import Cost
 from metalff.benchmark.crystals import melting_point
 from metalff.benchmark.plan import Settings, Task, seen_in_training
+from metalff.benchmark.progress import Cost
 from metalff.benchmark.record import Record
 from metalff.benchmark.stability import steps_of, survive
 from metalff.compiled import prepare

@@ -86,5 +86,8 @@ def main() -> None:
             if isinstance(error, SystemExit) and (error.code != 130 or came.number is None):
                 raise
             if sys.argv[1:2] and sys.argv[1] in GOES_ON:
-                print(f"metalff: interrupted; what is finished is kept, and the same command goes on: metalff {shlex.join(sys.argv[1:])}", file=sys.stderr)
+                print(
+                    f"metalff: interrupted; what is finished is kept, and the same command goes on: metalff {shlex.join(sys.argv[1:])}",
+                    file=sys.stderr,
+                )
             sys.exit(came.status)

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     models: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`) or .mlff files.")],
-    data: Annotated[list[str], typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md); give it several times.")],
+    data: Annotated[
+        list[str], typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md); give it several times.")
+    ],
     out: out_folder("Folder for benchmark.json, .csv, .md and .png.") = Path("benchmark"),
     parts: Annotated[str, typer.Option(help="Which of accuracy,speed,stability.")] = "accuracy,speed,stability",
     ps: md_time("--md-time", "Length of each stability run.") = "20ps",
@@ -32,10 +34,10 @@ def benchmark(
 
     from metalff import data as reference
     from metalff.benchmark import plan, table
-    from metalff.progress import Bar
     from metalff.benchmark.record import Record
     from metalff.benchmark.run import Runner
     from metalff.benchmark.table import csv_rows
+    from metalff.progress import Bar
     from metalff.sweep.run import locked
 
     settings = plan.Settings(ps, atoms, seed)

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    trajectories: Annotated[list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")],
+    trajectories: Annotated[
+        list[str], typer.Argument(help="Folders of `metalff sweep`, trajectory.h5 files, or data as in `metalff validate --data`.")
+    ],
     reference: Annotated[str, typer.Option(help="Set with trajectories of the same metals, such as 'li2020-W[group=aimd]' or an imported set.")],
     out: out_folder("Folder for compare.json, compare.csv and a picture for each temperature.") = Path("compare"),
     keys=None,
@@ -27,9 +29,9 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from metalff.progress import Bar
     from metalff.data import read
     from metalff.paths import atomic_write
+    from metalff.progress import Bar
     from metalff.validate import ensembles
     from metalff.versions import versions
 

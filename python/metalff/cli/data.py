@@ -105,7 +105,9 @@ def export(
 
 def convert(
     specs: Annotated[list[str], typer.Argument(metavar="IN... OUT", help="Sets, files and folders; last the file or folder to write.")],
-    format: Annotated[str | None, typer.Option(help="extxyz, gpumd, deepmd or mtp; default: by the name of OUT: .xyz, train.xyz, none, .cfg.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="extxyz, gpumd, deepmd or mtp; default: by the name of OUT: .xyz, train.xyz, none, .cfg.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     keys=None,
 ) -> None:
@@ -118,7 +120,11 @@ def convert(
     sources, out = specs[:-1], Path(specs[-1])
     format = format or format_of(out)
     if format not in WRITERS:
-        raise MetalffError(f"--format {format}{nearest(format or '', WRITERS)}: give {', '.join(WRITERS)}" if format else f"{out}: say --format: {', '.join(WRITERS)}")
+        raise MetalffError(
+            f"--format {format}{nearest(format or '', WRITERS)}: give {', '.join(WRITERS)}"
+            if format
+            else f"{out}: say --format: {', '.join(WRITERS)}"
+        )
     if out.suffix == ".gz":
         raise MetalffError(f"{out}: written as plain text; leave .gz out, and pack it afterwards")
     if out.exists() and (not force or out.is_dir()):
@@ -154,7 +160,9 @@ def import_set(
     twice = sum(len(found.get("twice", ())) for found in files)
     shared = f"; {twice} frames of *_2700cwm_* are in the files of one temperature too, and count once" if twice else ""
     metals, frames = len({found["element"] for found in files}), sum(found["frames"] for found in files) - twice
-    typer.echo(f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}")
+    typer.echo(
+        f"{task.name}: {frames} frames of {metals} metal{'s' * (metals > 1)} in {len(files)} file{'s' * (len(files) > 1)}{shared}; use it as --data {task.name}"
+    )
     give({"name": task.name, "frames": frames, "metals": metals, "files": task.content["files"]})
 
 
@@ -162,9 +170,9 @@ def read_files(task, jobs: int) -> list[str]:
     """Import the files that are not there yet, with progress; returns why some were refused."""
     import time
 
-    from metalff.progress import Bar
     from metalff.data import store
     from metalff.pool import one_by_one, side_by_side
+    from metalff.progress import Bar
 
     todo, refused, start = task.tasks(), [], time.monotonic()
     sizes = {member.file: member.size or 1 for member in task.members}
@@ -220,7 +228,11 @@ def show(
         rows = [(m.name.element, m.name.temperature, {"size": m.size}, m.file) for m in members(source)]
     if element and not (rows := [row for row in rows if row[0] == element]):
         raise MetalffError(f"{source} has no files of {element}")
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{source}: {len(rows)} files" + ("" if not imported or content["complete"] else ", import not complete"))
+    shown = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=f"{source}: {len(rows)} files" + ("" if not imported or content["complete"] else ", import not complete"),
+    )
     headings = ["frames", "atoms", "phase", "force*", "energy*", "left out"] if imported else ["MB"]
     for heading in ("file", "K", *headings):
         shown.add_column(heading, justify="left" if heading in ("file", "phase") else "right", no_wrap=True)
@@ -230,7 +242,13 @@ def show(
         if imported:
             atoms = "–".join(map(str, np.atleast_1d(found.get("atoms", []))))
             out = len(found["bad"]) + len(found.get("twice", ()))
-            line += [found["frames"], atoms, found["phase"], *(f"{found[key]:.3f}" if key in found else "" for key in ("force_rms", "energy")), out or ""]
+            line += [
+                found["frames"],
+                atoms,
+                found["phase"],
+                *(f"{found[key]:.3f}" if key in found else "" for key in ("force_rms", "energy")),
+                out or "",
+            ]
         else:
             line += ["" if found["size"] is None else f"{found['size'] / 1e6:.2f}"]
         shown.add_row(*map(str, line))

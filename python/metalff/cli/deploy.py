@@ -51,15 +51,12 @@ def sevennet(
     source: Annotated[
         Path,
         typer.Argument(
-            help="7net-0, 7net-mf-0 or 7net-l3i5, a checkpoint of sevenn, a directory of 'metalff train sevennet', or an .mlff file to "
-            "deploy anew."
+            help="7net-0, 7net-mf-0 or 7net-l3i5, a checkpoint of sevenn, a directory of 'metalff train sevennet', or an .mlff file to deploy anew."
         ),
     ],
     out: Out,
     elements: Annotated[str | None, typer.Option(help="The only ones to keep, such as Cu,Ni; default: all.")] = None,
-    modal: Annotated[
-        str | None, typer.Option(help="Of a model of several kinds of data, such as R2SCAN; default: PBE.")
-    ] = None,
+    modal: Annotated[str | None, typer.Option(help="Of a model of several kinds of data, such as R2SCAN; default: PBE.")] = None,
     name: Name = None,
     licence: Licence = "",
     test: Test = None,
@@ -82,9 +79,7 @@ def chgnet() -> None:
 def torch(
     source: Annotated[
         str,
-        typer.Argument(
-            help="FILE.py:NAME, a class, a function that returns a module, or a module; or a directory of 'metalff train torch'."
-        ),
+        typer.Argument(help="FILE.py:NAME, a class, a function that returns a module, or a module; or a directory of 'metalff train torch'."),
     ],
     out: Out,
     name: Name = None,
@@ -92,14 +87,10 @@ def torch(
     test: Test = None,
     accept_errors: Accept = False,
     weights: Annotated[Path | None, typer.Option(help="State dict: .safetensors, or .pt of tensors alone.")] = None,
-    arguments: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE: an argument of NAME, such as channels=16.")
-    ] = None,
+    arguments: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: an argument of NAME, such as channels=16.")] = None,
     python: Annotated[
         str | None,
-        typer.Option(
-            help="Python that has what the module imports: a path, or a family with an environment; default: MetalFF's own."
-        ),
+        typer.Option(help="Python that has what the module imports: a path, or a family with an environment; default: MetalFF's own."),
     ] = None,
     citation: Annotated[str, typer.Option(help="What to cite for the model.")] = "",
 ) -> None:

@@ -68,7 +68,9 @@ def run(
         words = ["--jobs", str(workers), "--nice", str(nice), *(["--budget", f"{budget}s"] if budget else [])]
         pid = control.in_background(found, words)
         log = found.work / control.LOG
-        typer.echo(f"already at work on {folder}; what it says: {log}" if pid is None else f"at work on {folder} (process {pid}); what it says: {log}")
+        typer.echo(
+            f"already at work on {folder}; what it says: {log}" if pid is None else f"at work on {folder} (process {pid}); what it says: {log}"
+        )
         typer.echo(f"metalff dft status {folder}, metalff dft stop {folder}")
         give({"folder": folder, "process": pid, "log": log})
         return

@@ -22,8 +22,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     give(manifest.model_dump(mode="json", by_alias=True))
     training = manifest.training
     rows = {
-        "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, manifest sha256 {opened.sha256[:12]}, schema "
-        f"{manifest.schema_})",
+        "file": f"{file} ({file.stat().st_size / 1e6:.1f} MB, manifest sha256 {opened.sha256[:12]}, schema {manifest.schema_})",
         "model": f"{manifest.name} ({manifest.family})",
         "elements": " ".join(manifest.elements),
         "cutoff": f"{manifest.r_max:g} Å, {manifest.layers} layer(s)",

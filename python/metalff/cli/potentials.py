@@ -84,7 +84,9 @@ def check(
     everything: Annotated[bool, typer.Option("--all", help="Every EAM and MEAM; results are kept in --out.")] = False,
     element: Annotated[str | None, typer.Option(help="Of a potential of several elements.")] = None,
     crystal: Annotated[str | None, typer.Option(help="Only lattice constant and energy, in this crystal: fcc, bcc or diamond.")] = None,
-    out: out_file("For the results of --all, JSON; a later run goes on; default: potential-checks.json.", "potential-checks.json", Path | None) = None,
+    out: out_file(
+        "For the results of --all, JSON; a later run goes on; default: potential-checks.json.", "potential-checks.json", Path | None
+    ) = None,
     jobs: jobs_option("Checks of --all") = None,
 ) -> None:
     from metalff.errors import MetalffError
@@ -118,9 +120,9 @@ def several(names: list[str]) -> None:
 
 def every(out: Path, jobs: int) -> None:
     """Check all, with progress; a table beside the results."""
-    from metalff.progress import Bar
     from metalff.paths import atomic_write
     from metalff.potentials import checking
+    from metalff.progress import Bar
 
     start, before = time.monotonic(), []
     with Bar() as bar:

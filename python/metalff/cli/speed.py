@@ -16,25 +16,17 @@ def register(app: typer.Typer) -> None:
 
 
 def speed(
-    models: Annotated[
-        list[Path] | None, typer.Argument(help=".mlff files; default: the bundled copper model.")
-    ] = None,
+    models: Annotated[list[Path] | None, typer.Argument(help=".mlff files; default: the bundled copper model.")] = None,
     out: out_folder("Folder for speed.json, speed.md and speed.png.") = Path("speed"),
-    atoms: Annotated[
-        list[int] | None, typer.Option(min=1, help="Size of the crystal; give it several times; default: 500 and 4000.")
-    ] = None,
+    atoms: Annotated[list[int] | None, typer.Option(min=1, help="Size of the crystal; give it several times; default: 500 and 4000.")] = None,
     ranks: Annotated[list[int] | None, typer.Option(min=1, help="MPI ranks; give it several times; default: 1.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help="native or torch; default: both, where torch is installed.")] = None,
     precision: precisions(RUNNING, list[str] | None) = None,
     peers: Annotated[
         bool,
-        typer.Option(
-            "--peers", help="Also mace's MACECalculator or NEP_CPU (needs 'metalff env create' of the family)."
-        ),
+        typer.Option("--peers", help="Also mace's MACECalculator or NEP_CPU (needs 'metalff env create' of the family)."),
     ] = False,
-    symmetrix: Annotated[
-        Path | None, typer.Option(help="Also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed.")
-    ] = None,
+    symmetrix: Annotated[Path | None, typer.Option(help="Also symmetrix-xl: a Python that has symmetrix-xl and mace-torch installed.")] = None,
     gpu: Annotated[
         list[Path] | None,
         typer.Option(help="Measure nothing: draw results.json of a GPU bundle (docs/gpu.md); give it several times."),
@@ -44,10 +36,10 @@ def speed(
     from rich.console import Console
     from rich.table import Column, Table
 
+    from metalff.paths import atomic_write, shared
     from metalff.speed.cases import plan
     from metalff.speed.figure import HEAD, markdown, plot, rows
     from metalff.speed.run import run
-    from metalff.paths import atomic_write, shared
 
     if gpu:
         if models or peers or symmetrix or atoms or ranks or engine or precision:
@@ -59,9 +51,7 @@ def speed(
             if word not in valid:
                 raise MetalffError(f"--{name} must be {' or '.join(valid)}, not '{word}'")
     if symmetrix and not symmetrix.is_file():
-        raise MetalffError(
-            f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl"
-        )
+        raise MetalffError(f"--symmetrix names {symmetrix}, which is not a Python: give bin/python of an environment with symmetrix-xl")
     if "torch" in (engine or ()):
         need_torch("--engine torch")
     others = (["MACECalculator", "NEP_CPU"] if peers else []) + (["symmetrix-xl"] if symmetrix else [])

@@ -89,7 +89,9 @@ def learnability(
     chosen = tuple(re.split(r"[,\s]+", elements.strip())) if elements.strip() else tuple(possible)
     for symbol in chosen:
         if symbol not in possible:
-            raise MetalffError(f"{symbol} has no EAM and MEAM that both pass their checks{nearest(symbol, possible)}; choose among {' '.join(possible)}")
+            raise MetalffError(
+                f"{symbol} has no EAM and MEAM that both pass their checks{nearest(symbol, possible)}; choose among {' '.join(possible)}"
+            )
     plan, data = study.Plan(chosen, frames, max_epochs), {}
 
     def trials(bar, go_on):

@@ -32,7 +32,5 @@ def sweep(
     typer.echo(f"results: {folder}")
     give({"results": folder, "complete": complete} | json.loads((folder / "sweep.json").read_text("utf-8")))
     if not complete:
-        typer.echo(
-            "some jobs failed (see above); mend the cause and run the same command again to go on with them", err=True
-        )
+        typer.echo("some jobs failed (see above); mend the cause and run the same command again to go on with them", err=True)
         raise typer.Exit(1)

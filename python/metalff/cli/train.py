@@ -26,9 +26,7 @@ DATA = {
     "data": (
         Annotated[
             list[str],
-            typer.Option(
-                help="Bundled or imported set, file or folder (docs/data.md), whole or a part: SET[temperature=300]; several are joined."
-            ),
+            typer.Option(help="Bundled or imported set, file or folder (docs/data.md), whole or a part: SET[temperature=300]; several are joined."),
         ],
         inspect.Parameter.empty,
     ),
@@ -199,8 +197,8 @@ def train_family(
     from metalff.train import training as family
     from metalff.train.configuration import FAMILIES, configuration
     from metalff.train.learnt import unlearnt_sentence
-    from metalff.train.sets import gather, one_fold
     from metalff.train.process import write_log
+    from metalff.train.sets import gather, one_fold
     from metalff.train.splits import BLOCK
 
     given = {key: value for key, value in given.items() if value is not None}
@@ -371,5 +369,3 @@ def free_atoms(text: str) -> str | dict[str, float]:
         return {symbol.strip(): float(value) for symbol, value in (part.split("=") for part in text.split(","))}
     except ValueError:
         raise MetalffError(f"--e0 {text}: give energies of free atoms in eV such as Cu=-0.2,Al=-0.1") from None
-
-

@@ -25,9 +25,7 @@ def validate(
     potentials: Annotated[list[str], typer.Argument(help="Names (see `metalff potentials list`), .mlff files, or {element}/eam for one per metal.")],
     data: Annotated[str, typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md).")],
     out: out_folder("Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png."),
-    block: Annotated[
-        int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")
-    ] = None,
+    block: Annotated[int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
     keys=None,
 ) -> None:
@@ -69,13 +67,9 @@ def claim(out: Path, dataset, potentials, force: bool) -> None:
         found = json.loads((out / "validate.json").read_text("utf-8"))
         before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
     except (OSError, ValueError, KeyError, TypeError):
-        raise MetalffError(
-            f"{out} is not empty and holds no readable validate.json; choose another --out or add --force"
-        ) from None
+        raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
     if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
-        raise MetalffError(
-            f"{out} holds another validation (other data or potentials); choose another --out or add --force"
-        )
+        raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
 
 
 def write(out: Path, results, dataset, content: dict) -> None:
@@ -89,9 +83,7 @@ def write(out: Path, results, dataset, content: dict) -> None:
 
     with ExitStack() as stack:
         summary, frames, elements = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv", "elements.csv"))
-        forces, parity = (
-            stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png")
-        )
+        forces, parity = (stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png"))
         json.dump(content, summary, indent=1, allow_nan=False)
         summary.write("\n")
         pandas.DataFrame(frame_rows(results, dataset)).to_csv(frames, index=False)

@@ -29,6 +29,7 @@ __all__ = [
     "write_extxyz",
 ]
 
+
 def read(spec, keys: Keys = NO_KEYS) -> Dataset:
     """Read a bundled set, a file or a folder, or a part of it; what was left out of a file is warned of, once.
 

@@ -32,9 +32,7 @@ def load(name: str, split: str | None = None) -> Dataset:
     meta, frames = _read(SETS / f"{name}.npz")
     if split is not None:
         if split not in meta["splits"]:
-            raise MetalffError(
-                f"{name} has no split {split}{nearest(split, meta['splits'])}; it has {', '.join(meta['splits'])}"
-            )
+            raise MetalffError(f"{name} has no split {split}{nearest(split, meta['splits'])}; it has {', '.join(meta['splits'])}")
         frames = tuple(frame for frame in frames if frame.source == f"{name}:{split}")
     return Dataset(f"{name}:{split}" if split else name, frames, meta["citation"], meta["licence"])
 

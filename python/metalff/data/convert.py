@@ -55,7 +55,11 @@ def convert(source: Path, out: Path) -> None:
         for name, long_name in SPLITS.items():
             described = source / "mlearn" / f"{element}_{long_name}.json.gz"
             raw = read_extxyz(source / "zuo2020" / f"{element}_{name}.xyz.gz").frames
-            frames += merge(raw, read_mlearn(described).frames) if described.exists() else with_stresses(infer_groups(raw, element), source / "jarvis", element, name)
+            frames += (
+                merge(raw, read_mlearn(described).frames)
+                if described.exists()
+                else with_stresses(infer_groups(raw, element), source / "jarvis", element, name)
+            )
             split += [name] * len(raw)
         with atomic_write(out / f"zuo2020-{element}.npz", "wb") as stream:
             np.savez_compressed(stream, **pack(frames, split, CITATION, "BSD-3-Clause", NOTE))

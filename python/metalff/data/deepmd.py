@@ -138,5 +138,3 @@ def write_deepmd(frames, folder) -> None:
         for name, array in arrays.items():
             with atomic_path(system / "set.000" / f"{name}.npy") as temporary, open(temporary, "wb") as stream:
                 np.save(stream, np.array(array, float))
-
-

@@ -15,9 +15,7 @@ from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 
 MOST_ATOMS = 10**9
-PAIR = re.compile(
-    r"""(?:(?<=\s)|^)([^\s=]+)\s*=(?:\s+(?=[^\s="'{\[]+\s*=)|\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[.*?\](?=\s|$)|\S+))"""
-)
+PAIR = re.compile(r"""(?:(?<=\s)|^)([^\s=]+)\s*=(?:\s+(?=[^\s="'{\[]+\s*=)|\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[.*?\](?=\s|$)|\S+))""")
 """``key=value`` in a header, where a value is a word or is enclosed in quotes, braces or brackets."""
 
 
@@ -155,9 +153,7 @@ def _frame(where, header, body, source, index, labels) -> Frame:
         _refuse_contradictions(where, pairs)
     columns, numbers, positions = _columns(where, info.get("properties", "species:S:1:pos:R:3"), body, labels)
     cell = values(where, info, "lattice", 9, name="Lattice").reshape(3, 3) if "lattice" in info else np.zeros((3, 3))
-    return labels.frame(
-        where, info, columns, numbers=numbers, positions=positions, cell=cell, pbc=_pbc(where, info), source=source, index=index
-    )
+    return labels.frame(where, info, columns, numbers=numbers, positions=positions, cell=cell, pbc=_pbc(where, info), source=source, index=index)
 
 
 def _refuse_contradictions(where, pairs) -> None:

@@ -59,7 +59,11 @@ def _file(path, text, source, group, factor) -> list[Frame]:
         entries = list(content["Data"])
         units = {key: STYLES[key][str(content.get(key, DEFAULT.get(key, next(iter(STYLES[key]))))).lower()] for key in STYLES}
     except KeyError as error:
-        style = next((content[key] for key in STYLES if key in content and str(content[key]).lower() == error.args[0]), None) if "content" in locals() else None
+        style = (
+            next((content[key] for key in STYLES if key in content and str(content[key]).lower() == error.args[0]), None)
+            if "content" in locals()
+            else None
+        )
         reason = f"the unit {style} is not read" if style else f"{error.args[0]} is missing"
         raise MetalffError(f"{path}: {reason}; give a file of FitSNAP in eV, Å, and stresses in bar, kB or GPa") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -49,7 +49,9 @@ def _of_folder(path: Path):
         return deepmd.read_deepmd
     if any(path.rglob("*.json")):
         return read_fitsnap
-    raise MetalffError(f"{path} holds no file named {layout.EXAMPLE}, no system of deepmd-kit (type.raw) and no .json of FitSNAP; give a file inside it")
+    raise MetalffError(
+        f"{path} holds no file named {layout.EXAMPLE}, no system of deepmd-kit (type.raw) and no .json of FitSNAP; give a file inside it"
+    )
 
 
 def _of_file(path: Path):
@@ -104,5 +106,3 @@ def format_of(path: Path) -> str | None:
     if path.name == "train.xyz" or path.name == "test.xyz":
         return "gpumd"
     return {".xyz": "extxyz", ".extxyz": "extxyz", ".cfg": "mtp", "": "deepmd"}.get(path.suffix)
-
-

@@ -80,9 +80,7 @@ class Dataset:
     @property
     def elements(self) -> list[str]:
         """Chemical symbols in the set, sorted by atomic number."""
-        return [
-            chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})
-        ]
+        return [chemical_symbols[z] for z in sorted({int(z) for frame in self.frames for z in np.unique(frame.numbers)})]
 
     def spread(self, atoms: int) -> range:
         """Numbers of evenly spaced frames with about this many atoms in all; every frame where there are fewer."""

@@ -284,7 +284,9 @@ class Labels:
         notes = [f"{self.name}: not understood and left out: {', '.join(others)}"] if others else []
         if families:
             options = ", ".join(f"--{quantity}-key" for quantity in dict.fromkeys(MEANINGS[key][0] for key in families))
-            notes.append(f"{self.name}: left out, for the labels are those of another name: {', '.join(map(spelt, families))}; {options} would take them")
+            notes.append(
+                f"{self.name}: left out, for the labels are those of another name: {', '.join(map(spelt, families))}; {options} would take them"
+            )
         return (*notes, *self._notes.values())
 
     def _one_family(self, where, keys) -> None:

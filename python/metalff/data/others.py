@@ -90,7 +90,9 @@ def read_ase(path, format: str | None = None, keys: Keys = NO_KEYS) -> Dataset:
     if not frames:
         raise MetalffError(f"{path}: the file holds no structures")
     if format == "vasp-xml" and (begun := sum(chunk.count(b"<calculation>") for chunk in chunks_of(path))) > len(frames):
-        raise MetalffError(f"{path}: the file ends within calculation {len(frames)} of {begun}; it is truncated, or VASP was stopped: end it after the last whole one")
+        raise MetalffError(
+            f"{path}: the file ends within calculation {len(frames)} of {begun}; it is truncated, or VASP was stopped: end it after the last whole one"
+        )
     return Dataset(path.name, tuple(frames), notes=labels.notes)
 
 

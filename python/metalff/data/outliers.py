@@ -50,7 +50,9 @@ class LeftOut:
         return dict(sorted(Counter(frame.group for frame in self.frames).items()))
 
     def sentence(self, of: str) -> str:
-        unit, what = ("eV/Å", "a force above") if self.option == "max_force" else ("eV per atom", "an energy above the line of their composition by more than")
+        unit, what = (
+            ("eV/Å", "a force above") if self.option == "max_force" else ("eV per atom", "an energy above the line of their composition by more than")
+        )
         groups = ", ".join(f"{group or 'no group'} {count}" for group, count in self.groups.items())
         return (
             f"{len(self.frames)} of {self.of} frames of the {of} data have {what} {self.limit:g} {unit} and are left out "

@@ -130,7 +130,9 @@ class Import:
             if before["source"] != self.content["source"]:
                 raise MetalffError(f"a set named {self.name} was imported from {before['source']}; give another --name, or remove {self.folder}")
             if before.get("keys", asdict(NO_KEYS)) != self.content["keys"]:
-                raise MetalffError(f"{self.name} was imported with other keys; give another --name, or remove it first: metalff data remove {self.name}")
+                raise MetalffError(
+                    f"{self.name} was imported with other keys; give another --name, or remove it first: metalff data remove {self.name}"
+                )
             self.content["files"] = before["files"]
 
     def tasks(self) -> dict[str, tuple]:

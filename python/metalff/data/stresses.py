@@ -93,7 +93,9 @@ def _verdict(name, frames, energy, work, near) -> Verdict:
     unit, value = min(known.items(), key=lambda item: abs(np.log(abs(slope) / item[1])) + 0.3 * (item[1] == 1 / volume))
     told = f"{name}: energies of {len(work)} pairs of strained frames contradict the stresses"
     if abs(np.log(abs(slope) / value)) > near:
-        return Verdict(f"{told}: the work of these is {1 / slope:.3g} times the difference of energies, and no unit explains it", None, len(work), slope)
+        return Verdict(
+            f"{told}: the work of these is {1 / slope:.3g} times the difference of energies, and no unit explains it", None, len(work), slope
+        )
     factor = float(np.copysign(value, slope))
     words = [] if value == 1.0 else [f"they seem to be in {unit}"]
     words += ["they seem to have the other sign (ASE's is negative under compression)"] if slope < 0 else []

@@ -12,9 +12,7 @@ from metalff.deploy.given import refuse_other_family
 from metalff.errors import MetalffError
 
 
-def weights_of(
-    family: str, source: Path, work: Path, own: tuple[str, ...] = ()
-) -> tuple[Path, Training, Manifest | None]:
+def weights_of(family: str, source: Path, work: Path, own: tuple[str, ...] = ()) -> tuple[Path, Training, Manifest | None]:
     """The file of weights, the record of the training, and the manifest of an artefact that is deployed anew.
 
     Args:

@@ -14,9 +14,7 @@ from metalff.deploy.contract import export_model
 from metalff.deploy.reference import reference
 
 
-def deploy(
-    model, commands, output, *, family: str, name: str | None = None, citation: str = "", licence: str = "", say=print
-) -> Manifest:
+def deploy(model, commands, output, *, family: str, name: str | None = None, citation: str = "", licence: str = "", say=print) -> Manifest:
     """Write the artefact of a module of atomic energies; the self-test holds the numbers of ``commands``.
 
     Args:

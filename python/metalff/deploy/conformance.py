@@ -26,9 +26,7 @@ def check_attributes(module) -> None:
     kind = type(module).__name__
     elements, r_max = getattr(module, "elements", None), getattr(module, "r_max", None)
     if not isinstance(elements, (list, tuple)) or not elements:
-        raise ContractError(
-            f"{kind} needs the attribute elements: a list of chemical symbols in the order of types, such as ['Cu']"
-        )
+        raise ContractError(f"{kind} needs the attribute elements: a list of chemical symbols in the order of types, such as ['Cu']")
     for symbol in elements:
         if symbol not in ase.data.atomic_numbers or symbol == "X" or list(elements).count(symbol) > 1:
             raise ContractError(f"{kind}.elements must be different chemical symbols; {symbol!r} is not one")
@@ -44,9 +42,7 @@ def check_attributes(module) -> None:
                 f"{kind} needs forward(edge_vec, edge_index, types) → atomic_energy[N], or layers and layer(k, …) for message passing"
             )
     elif not isinstance(getattr(module, "layers", None), int) or module.layers < 1:
-        raise ContractError(
-            f"{kind} has layer(k, …) and so needs the attribute layers: their number, a positive integer"
-        )
+        raise ContractError(f"{kind} has layer(k, …) and so needs the attribute layers: their number, a positive integer")
 
 
 def check(model: Layers, file, trained: bool = True) -> None:
@@ -129,13 +125,10 @@ class Checks:
         if value.dtype != self.dtype:
             wanted, got = (str(d).removeprefix("torch.") for d in (self.dtype, value.dtype))
             self.fail(
-                f"{name} must be {wanted} like edge_vec, but is {got}: make constants parameters or buffers, and new tensors with "
-                "edge_vec's dtype"
+                f"{name} must be {wanted} like edge_vec, but is {got}: make constants parameters or buffers, and new tensors with edge_vec's dtype"
             )
         if bad := int((~torch.isfinite(value)).sum()):
-            self.fail(
-                f"{name} must be finite, but {bad} of its {value.numel()} numbers are not (nodes without edges have an energy, too)"
-            )
+            self.fail(f"{name} must be finite, but {bad} of its {value.numel()} numbers are not (nodes without edges have an energy, too)")
 
     def energies(self, vec=None, edge_index=None, types=None):
         vec, edge_index = self.vec if vec is None else vec, self.edge_index if edge_index is None else edge_index
@@ -154,8 +147,7 @@ class Checks:
             (grad,) = torch.autograd.grad(total, vec)
         except RuntimeError as error:
             self.fail(
-                "atomic_energy must be a differentiable function of edge_vec, but autograd finds no way between them "
-                f"({str(error).split('.')[0]})"
+                f"atomic_energy must be a differentiable function of edge_vec, but autograd finds no way between them ({str(error).split('.')[0]})"
             )
         return energy.detach(), grad
 

@@ -107,9 +107,7 @@ def _export_layers(model, edge_vec, edge_index, n_types) -> bytes:
 
 def _export(module, args, shapes):
     graph = make_fx(module, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*args)
-    return torch.export.export(
-        graph, args, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True
-    )
+    return torch.export.export(graph, args, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=True)
 
 
 def _verify(model, programs, edge_vec, edge_index, types):

@@ -16,17 +16,13 @@ CITATION = "\n".join(
     (
         "L. Zhang, J. Han, H. Wang, R. Car, W. E, Deep Potential Molecular Dynamics: A Scalable Model with the Accuracy of Quantum "
         "Mechanics, Phys. Rev. Lett. 120, 143001 (2018)",
-        "L. Zhang et al., End-to-end Symmetry Preserving Inter-atomic Potential Energy Model for Finite and Extended Systems, "
-        "NeurIPS 31 (2018)",
-        "J. Zeng et al., DeePMD-kit v3: A Multiple-Backend Framework for Machine Learning Potentials, J. Chem. Theory Comput. 21, "
-        "4375 (2025)",
+        "L. Zhang et al., End-to-end Symmetry Preserving Inter-atomic Potential Energy Model for Finite and Extended Systems, NeurIPS 31 (2018)",
+        "J. Zeng et al., DeePMD-kit v3: A Multiple-Backend Framework for Machine Learning Potentials, J. Chem. Theory Comput. 21, 4375 (2025)",
     )
 )
 
 
-def deploy(
-    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
-) -> Manifest:
+def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print) -> Manifest:
     """Write the artefact of a DeePMD model with the descriptor se_e2_a.
 
     Args:

@@ -122,11 +122,7 @@ def build(config, precision="float64"):
 
 def save(model, config) -> bytes:
     """A model as a safetensors file: its weights in float64 under deepmd's own names, ``config`` as metadata."""
-    kept = {
-        name: tensor.double()
-        for name, tensor in model.state_dict().items()
-        if not any(part in name for part in REPEATED)
-    }
+    kept = {name: tensor.double() for name, tensor in model.state_dict().items() if not any(part in name for part in REPEATED)}
     return safetensors(kept, {"config": json.dumps(config)})
 
 
@@ -256,8 +252,7 @@ def configuration(model):
         "energies in vacuum (atom_ener)": fitting.remove_vaccum_contribution is not None,
         "excluded types (atom_exclude_types, exclude_types)": atomic.atom_exclude_types or fitting.exclude_types,
         "excluded pairs (pair_exclude_types, exclude_types)": atomic.pair_exclude_types or sea.exclude_types,
-        "statistics that differ between slots": bool((sea.mean != sea.mean[:, :1]).any())
-        or bool((sea.stddev != sea.stddev[:, :1]).any()),
+        "statistics that differ between slots": bool((sea.mean != sea.mean[:, :1]).any()) or bool((sea.stddev != sea.stddev[:, :1]).any()),
     }
     for what, present in refused.items():
         if present:

@@ -128,6 +128,4 @@ def deploy(source, output, name: str | None = None, licence: str = "", say=print
     """
     setfl = read_setfl(source)
     commands = ["pair_style eam/alloy", f"pair_coeff * * {as_word(Path(source).resolve())} {' '.join(setfl.elements)}"]
-    return closed_form.deploy(
-        EAM(setfl), commands, output, family="eam", name=name, citation=setfl.citation, licence=licence, say=say
-    )
+    return closed_form.deploy(EAM(setfl), commands, output, family="eam", name=name, citation=setfl.citation, licence=licence, say=say)

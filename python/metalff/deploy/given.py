@@ -38,9 +38,15 @@ class Own:
 
 OWN = {
     "mace": Own("MACE", "a directory of 'metalff train mace', a .model file or an .mlff file", ("",), "mace.", plain=False),
-    "sevennet": Own("SevenNet", "7net-0, a directory of 'metalff train sevennet', a checkpoint of sevenn or an .mlff file", (".pth", ".pt"), "model_state_dict"),
+    "sevennet": Own(
+        "SevenNet", "7net-0, a directory of 'metalff train sevennet', a checkpoint of sevenn or an .mlff file", (".pth", ".pt"), "model_state_dict"
+    ),
     "deepmd": Own(
-        "DeePMD", "a directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit or an .mlff file", (".pt",), "_extra_state", programs=(".pth",)
+        "DeePMD",
+        "a directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit or an .mlff file",
+        (".pt",),
+        "_extra_state",
+        programs=(".pth",),
     ),
     "nequip": Own("NequIP", "a directory of 'metalff train nequip' or an .mlff file"),
     "allegro": Own("Allegro", "a directory of 'metalff train allegro' or an .mlff file"),

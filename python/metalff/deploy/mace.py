@@ -18,9 +18,7 @@ CITATION = (
 )
 
 
-def deploy(
-    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
-) -> Manifest:
+def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print) -> Manifest:
     """Write the artefact of a MACE model.
 
     Args:

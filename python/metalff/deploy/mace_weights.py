@@ -109,9 +109,7 @@ def _describe(model):
     embedding = model.node_embedding.linear
     channels, embed = embedding.irreps_out.dim, Entries(lambda w: embedding(torch.eye(elements), w), embedding)
     made = {
-        "energy": lambda m: (
-            _first_head(m.atomic_energies_fn.atomic_energies, elements) + torch.atleast_1d(m.scale_shift.shift)[0]
-        ),
+        "energy": lambda m: _first_head(m.atomic_energies_fn.atomic_energies, elements) + torch.atleast_1d(m.scale_shift.shift)[0],
         "embedding": lambda m: embed(m.node_embedding.linear),
     }
     layers, count = [], int(model.num_interactions)
@@ -125,9 +123,7 @@ def _describe(model):
             last = matrices.pop()
             for i, matrix in enumerate(matrices):
                 parts[f"readout.{i}"] = lambda m, matrix=matrix, at=readout: matrix(m.readouts[at])
-            parts[f"readout.{len(matrices)}"] = lambda m, matrix=last, at=readout: (
-                matrix(m.readouts[at]) * torch.atleast_1d(m.scale_shift.scale)[0]
-            )
+            parts[f"readout.{len(matrices)}"] = lambda m, matrix=last, at=readout: matrix(m.readouts[at]) * torch.atleast_1d(m.scale_shift.scale)[0]
         layers.append(layer)
         fixed |= {f"{k}.{name}": tensor for name, tensor in constants.items()}
         made |= {f"{k}.{name}": make for name, make in parts.items()}
@@ -185,9 +181,7 @@ def _radial(model):
         require(name in ("AgnesiTransform", "SoftTransform"), f"its distance transform is {name}")
         radial["transform"] = name.removesuffix("Transform").lower()
         radii = transform.covalent_radii[model.atomic_numbers]
-        radial |= {
-            c: float(getattr(transform, c)) for c in ("q", "p", "a", "alpha") if hasattr(transform, c) and c != "p"
-        }
+        radial |= {c: float(getattr(transform, c)) for c in ("q", "p", "a", "alpha") if hasattr(transform, c) and c != "p"}
         if hasattr(transform, "p"):
             radial["agnesi_p"] = float(transform.p)
     if hasattr(model, "pair_repulsion"):
@@ -252,9 +246,7 @@ def _layer(model, k, elements):
         paths.append([l1, l2, l3])
         fixed[f"cg.{at}"] = _coupling(tp, at, sent[l1], mids[ins.i_out], l1, l2, l3).double()
     channels = next(iter(sent.values()))[0]
-    require(
-        all(mids[ins.i_out][1] == channels for ins in tp.instructions), "its messages have several numbers of channels"
-    )
+    require(all(mids[ins.i_out][1] == channels for ins in tp.instructions), "its messages have several numbers of channels")
 
     factors = _mlp(block.conv_tp_weights)
     for i, factor in enumerate(factors):
@@ -274,11 +266,7 @@ def _layer(model, k, elements):
         return lambda m: torch.stack([entries(m.interactions[k].skip_tp) for entries in after])
 
     for l in target:
-        ends = [
-            (mul, where)
-            for (_, mul, where), ins in zip([mids[i.i_out] for i in tp.instructions], tp.instructions)
-            if mids[ins.i_out][0] == l
-        ]
+        ends = [(mul, where) for (_, mul, where), ins in zip([mids[i.i_out] for i in tp.instructions], tp.instructions) if mids[ins.i_out][0] == l]
         parts = [_matrix(block.linear, {l: end}, target, l, tp.irreps_out) for end in ends]
         after = None if residual else skips(target, target, l, block.irreps_out)
 
@@ -297,9 +285,7 @@ def _layer(model, k, elements):
 
     for at, (l, contraction) in enumerate(zip(outputs, product.symmetric_contractions.contractions)):
         fixed[f"terms.{l}"], polynomial = _polynomial(contraction, l)
-        made[f"product.{l}"] = lambda m, polynomial=polynomial, at=at: polynomial(
-            m.products[k].symmetric_contractions.contractions[at]
-        )
+        made[f"product.{l}"] = lambda m, polynomial=polynomial, at=at: polynomial(m.products[k].symmetric_contractions.contractions[at])
         entries = _matrix(product.linear, outputs, outputs, l, product.linear.irreps_in)
         made[f"post.{l}"] = lambda m, entries=entries: entries(m.products[k].linear)
     layer = {

@@ -21,9 +21,7 @@ CITATION = (
 MEMBER = "native/nep.txt"
 
 
-def deploy(
-    source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print
-) -> Manifest:
+def deploy(source, output, name: str | None = None, licence: str = "", test: str | None = None, accept_errors: bool = False, say=print) -> Manifest:
     """Write the artefact of a NEP model: its nep.txt, unchanged, and a self-test with the numbers of another code.
 
     That is NEP_CPU for a file from elsewhere; for a model of ``metalff train nep``, and where NEP's environment is missing, the formulas in torch
@@ -80,9 +78,7 @@ def deploy(
         artifact.write(draft, manifest, members)
         outcome = replay(artifact.open_artifact(draft), engine="native")
         if not outcome.passed:
-            raise MetalffError(
-                f"the native engine differs from {reference} by {outcome.describe()}: report this potential; nothing was written"
-            )
+            raise MetalffError(f"the native engine differs from {reference} by {outcome.describe()}: report this potential; nothing was written")
         if test:
             say(f"errors on {test}")
             training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(draft, test)}})
@@ -135,9 +131,7 @@ def _header(source: Path, text: bytes) -> tuple[list[str], float]:
         cutoff = next(words for words in lines if words[:1] == ["cutoff"])
         return lines[0][2:], max(map(float, cutoff[1:-2:2]))
     except (IndexError, StopIteration, ValueError):
-        raise MetalffError(
-            f"'{source}' is not a potential in the form of GPUMD's nep.txt: give one that GPUMD or a trainer of NEP wrote"
-        ) from None
+        raise MetalffError(f"'{source}' is not a potential in the form of GPUMD's nep.txt: give one that GPUMD or a trainer of NEP wrote") from None
 
 
 def _open(source: Path, draft: Path) -> None:

@@ -16,10 +16,7 @@ CITATIONS = {
         "S. Batzner et al., E(3)-equivariant graph neural networks for data-efficient and accurate interatomic potentials, "
         "Nat. Commun. 13, 2453 (2022)"
     ),
-    "allegro": (
-        "A. Musaelian et al., Learning local equivariant representations for large-scale atomistic dynamics, "
-        "Nat. Commun. 14, 579 (2023)"
-    ),
+    "allegro": ("A. Musaelian et al., Learning local equivariant representations for large-scale atomistic dynamics, Nat. Commun. 14, 579 (2023)"),
 }
 
 
@@ -58,7 +55,5 @@ def deploy(
         run_worker(family, WORKER, weights, work, say, source=source)
         described = json.loads((work / "model.json").read_text())
         if described["family"] != family:
-            raise MetalffError(
-                f"'{source}' is a model of {described['family']}: run metalff deploy {described['family']}"
-            )
+            raise MetalffError(f"'{source}' is a model of {described['family']}: run metalff deploy {described['family']}")
         return assemble(work, output, described, training, before, CITATIONS[family], name, licence, test, say)

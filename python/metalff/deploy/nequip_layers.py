@@ -7,11 +7,11 @@ import json
 import struct
 
 import torch
-from program import read_safetensors, safetensors
 from nequip.data import AtomicDataDict as Key
 from nequip.model import NequIPGNNModel
 from nequip.nn import AtomwiseReduce, ConvNetLayer
 from nequip.utils.global_state import set_global_state
+from program import read_safetensors, safetensors
 
 BUILDERS = {"NequIPGNNModel": NequIPGNNModel}
 try:
@@ -88,9 +88,7 @@ class NequIPLayers(torch.nn.Module):
         """``ConvNetLayer.forward`` for the first n nodes."""
         block, x = layer.conv, data[Key.NODE_FEATURES_KEY]
         sent = block.linear_1(x)
-        sent = block.avg_num_neighbors_norm({Key.NODE_FEATURES_KEY: sent, Key.ATOM_TYPE_KEY: data[Key.ATOM_TYPE_KEY]})[
-            Key.NODE_FEATURES_KEY
-        ]
+        sent = block.avg_num_neighbors_norm({Key.NODE_FEATURES_KEY: sent, Key.ATOM_TYPE_KEY: data[Key.ATOM_TYPE_KEY]})[Key.NODE_FEATURES_KEY]
         received = block.tp_scatter(
             x=sent,
             edge_attr=data[Key.EDGE_ATTRS_KEY],

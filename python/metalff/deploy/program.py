@@ -94,12 +94,14 @@ DTYPES = {"F64": torch.float64, "F32": torch.float32, "I64": torch.int64, "I32":
 """Of safetensors."""
 
 NAMES = {
-    "dtype": {str(t).removeprefix("torch."): t for t in (torch.float64, torch.float32, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)},
+    "dtype": {
+        str(t).removeprefix("torch."): t
+        for t in (torch.float64, torch.float32, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+    },
     "layout": {"strided": torch.strided},
     "device": {"cpu": torch.device("cpu")},
     "memory_format": {
-        str(f).removeprefix("torch."): f
-        for f in (torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d)
+        str(f).removeprefix("torch."): f for f in (torch.contiguous_format, torch.preserve_format, torch.channels_last, torch.channels_last_3d)
     },
 }
 """Arguments that are neither numbers nor arrays."""

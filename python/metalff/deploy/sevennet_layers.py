@@ -80,9 +80,7 @@ class Layers(torch.nn.Module):
         block = parts[f"{k}_convolution"]
         inside = (lengths < self.model.cutoff).to(edge_vec.dtype)  # the cutoff functions do not end there
         sent = parts[f"{k}_self_interaction_1"].linear(x)
-        message = block.convolution(
-            sent[edge_index[1]], embedding.spherical.sph(edge_vec), block.weight_nn(radial) * inside.unsqueeze(-1)
-        )
+        message = block.convolution(sent[edge_index[1]], embedding.spherical.sph(edge_vec), block.weight_nn(radial) * inside.unsqueeze(-1))
         received = message.new_zeros(n, message.shape[1]).index_add(0, edge_index[0], message)
         own[KEY.NODE_FEATURE] = received / block.denominator
         for name in (f"{k}_self_interaction_2", f"{k}_self_connection_outro", f"{k}_equivariant_gate"):

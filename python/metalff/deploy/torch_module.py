@@ -112,7 +112,5 @@ def _trained(folder: Path) -> tuple[Path, tuple[Path, str], Training]:
         weights, record = folder / "weights.safetensors", json.loads((folder / "training.json").read_text("utf-8"))
         spec = config["module"]
     except (OSError, ValueError, KeyError):
-        raise MetalffError(
-            f"'{folder}' holds no finished training of 'metalff train torch': give one, or a module as my_module.py:MyModel"
-        ) from None
+        raise MetalffError(f"'{folder}' holds no finished training of 'metalff train torch': give one, or a module as my_module.py:MyModel") from None
     return weights, module_of(folder / spec), Training.model_validate(record)

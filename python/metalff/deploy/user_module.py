@@ -55,23 +55,17 @@ def make(file, name: str, arguments: dict | None = None, offered: dict | None = 
     finally:
         sys.path.remove(str(file.parent))
     if not hasattr(namespace, name):
-        raise ContractError(
-            f"{file.name} has no {name}: give a class, a function that returns a module, or a module as FILE.py:NAME"
-        )
+        raise ContractError(f"{file.name} has no {name}: give a class, a function that returns a module, or a module as FILE.py:NAME")
     made, given = getattr(namespace, name), arguments or {}
     if not isinstance(made, torch.nn.Module):
         if not callable(made):
-            raise ContractError(
-                f"{name} in {file.name} is neither a torch.nn.Module nor a class or function that makes one"
-            )
+            raise ContractError(f"{name} in {file.name} is neither a torch.nn.Module nor a class or function that makes one")
         parameters = inspect.signature(made).parameters
         given = {key: value for key, value in (offered or {}).items() if key in parameters} | given
         try:
             inspect.signature(made).bind(**given)
         except TypeError as error:
-            raise ContractError(
-                f"{name} in {file.name} cannot be made from the arguments ({', '.join(given) or 'none'}): {error}"
-            ) from None
+            raise ContractError(f"{name} in {file.name} cannot be made from the arguments ({', '.join(given) or 'none'}): {error}") from None
         try:
             made = made(**given)
         except Exception as error:

@@ -61,7 +61,11 @@ def table(queue) -> list[Noise]:
         mesh = tuple(queue.arguments[rows[0][0].arguments].get("kpts", {}).get("size", ()))
         size = float(np.sqrt(np.mean([np.mean(fine.forces**2) for _, _, fine in rows])))
         rms = float(np.sqrt(np.mean(squares)))
-        found.append(Noise(name, source, repeat, len(rows), mesh, rms, tuple(np.sqrt(squares).tolist()), float(np.std(shifts)) if len(shifts) > 1 else None, size))
+        found.append(
+            Noise(
+                name, source, repeat, len(rows), mesh, rms, tuple(np.sqrt(squares).tolist()), float(np.std(shifts)) if len(shifts) > 1 else None, size
+            )
+        )
     return found
 
 

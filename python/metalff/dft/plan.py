@@ -137,13 +137,17 @@ class Plan(_Model):
                 raise ValueError(
                     f"smearing, k_density and repeats: it is not known where {self.calculator.name} takes them; put them into calculator.arguments"
                 )
-        files = [name for part in self.parts for name in ([part.name] if part.metals is None else [f"{part.name}-{symbol}" for symbol in part.metals])]
+        files = [
+            name for part in self.parts for name in ([part.name] if part.metals is None else [f"{part.name}-{symbol}" for symbol in part.metals])
+        ]
         if len(set(files)) < len(files):
             raise ValueError(f"two parts would keep their structures under the name {next(f for f in files if files.count(f) > 1)}; rename one")
         sets = [set_name(part.name, width) for part in self.parts for width in self.widths(part)]
         sets += [set_name(part.name, width, repeat) for part in self.parts for repeat in part.repeats for width in repeat.frames]
         if len(set(sets)) < len(sets):
-            raise ValueError(f"two sets would have the name {next(name for name in sets if sets.count(name) > 1)}; rename a part or repeat, or change a width")
+            raise ValueError(
+                f"two sets would have the name {next(name for name in sets if sets.count(name) > 1)}; rename a part or repeat, or change a width"
+            )
         return self
 
     def physics(self) -> dict:
@@ -269,7 +273,9 @@ def warn_magnetic(elements) -> None:
     """Say which elements are magnetic, since the protocol has no spin."""
     found = [symbol for symbol in elements if symbol in protocol().magnetic]
     if found:
-        warnings.warn(f"{', '.join(found)}: magnetic, but labelled without spin polarisation; the labels are those of the non-magnetic state", stacklevel=2)
+        warnings.warn(
+            f"{', '.join(found)}: magnetic, but labelled without spin polarisation; the labels are those of the non-magnetic state", stacklevel=2
+        )
 
 
 def differences(old, new, prefix: str = "") -> list[str]:
@@ -284,5 +290,3 @@ def differences(old, new, prefix: str = "") -> list[str]:
     if isinstance(old, dict) or isinstance(new, dict):
         return [f"{prefix} {'is new' if old is None else 'is gone' if new is None else 'is another'}"]
     return [f"{prefix} {json.dumps(old)} → {json.dumps(new)}"]
-
-

@@ -105,7 +105,9 @@ class Queue:
             if task_id(atoms, self.plan.calculator.name, self.arguments[task.arguments]) == task.id:
                 return atoms
         path = self.folder / "structures" / f"{task.source}.extxyz"
-        raise MetalffError(f"{path} has changed since the queue was made; restore it, or remove it and make the queue again: metalff dft queue PLAN.yaml")
+        raise MetalffError(
+            f"{path} has changed since the queue was made; restore it, or remove it and make the queue again: metalff dft queue PLAN.yaml"
+        )
 
     def done_file(self, task: Task) -> Path:
         return self.folder / "done" / f"{task.id}.json"
@@ -254,7 +256,9 @@ def make(path, out=None, extend: bool = False, jobs: int = 1, say=lambda line: N
             raise MetalffError(f"{folder}: the calculator is another than that of the queue; --extend only adds; choose another --out")
         for source in found:
             if lines := plans.differences(old.drawn.get(source.name, source.settings), source.settings):
-                raise MetalffError(f"{folder} has other structures of {source.name}: {'; '.join(lines)}; choose another --out, or another name for the part")
+                raise MetalffError(
+                    f"{folder} has other structures of {source.name}: {'; '.join(lines)}; choose another --out, or another name for the part"
+                )
     new = [source for source in found if not (old and source.name in old.drawn and _file(folder, source).exists())]
     given = {source.name: plans.given(source.settings["structures"], plan.calculator.has_smearing) for source in new if source.element is None}
     (folder / "work").mkdir(parents=True, exist_ok=True)
@@ -299,7 +303,9 @@ def _make(plan: plans.Plan, folder: Path, old: Queue | None, new: list, given: d
     if count > len(tasks):
         warnings.warn(f"{count - len(tasks)} of {count} labels are the same as others (structure and arguments); each is made once", stacklevel=2)
     if old and (lost := set(old.tasks) - set(tasks.values())):
-        raise MetalffError(f"{folder}: {len(lost)} of {len(old.tasks)} tasks of the queue are not in this plan; --extend only adds; choose another --out")
+        raise MetalffError(
+            f"{folder}: {len(lost)} of {len(old.tasks)} tasks of the queue are not in this plan; --extend only adds; choose another --out"
+        )
     content = {
         "schema": SCHEMA,
         "plan": plan.model_dump(mode="json"),
@@ -308,7 +314,9 @@ def _make(plan: plans.Plan, folder: Path, old: Queue | None, new: list, given: d
         "tasks": [[task.id, task.source, task.index, task.set, task.arguments] for task in tasks.values()],
     }
     with atomic_write(folder / NAME) as stream:
-        stream.write("{\n" + ",\n".join(f' "{key}": {_lines(value) if key == "tasks" else json.dumps(value)}' for key, value in content.items()) + "\n}\n")
+        stream.write(
+            "{\n" + ",\n".join(f' "{key}": {_lines(value) if key == "tasks" else json.dumps(value)}' for key, value in content.items()) + "\n}\n"
+        )
     return Queue(folder)
 
 

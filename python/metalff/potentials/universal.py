@@ -140,9 +140,7 @@ class UniversalCalculator(Calculator):
     def _start(self) -> None:
         command = [str(environment_python(UNIVERSAL[self.model].family)), "-P", str(WORKER), self.model, str(self.threads)]
         self._said = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True)
 
     def close(self) -> None:
         """End the process; the next calculation starts another."""

@@ -131,6 +131,7 @@ def grouped_points(label: str, categories, series, y_label: str) -> str:
     Args:
         series: (values, lows, highs, colour), lists as long as ``categories``, None where there is nothing.
     """
+
     def draw(axes):
         for number, (values, lows, highs, colour) in enumerate(series):
             shift = (number - (len(series) - 1) / 2) * min(0.16, 0.7 / max(len(series), 1))

@@ -47,9 +47,7 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
     colour = figures.colours({name: potential["kind"] for name, potential in potentials.items()})
     numbers = [analysis.by_potential(sweep) for sweep in sweeps]
     results = _results(sweeps, numbers, validations)
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"digits": digits, "thousands": thousands, "svg": Markup, "columns": columns_for}
     here = files("metalff.report")
     return environment.from_string((here / "page.html.j2").read_text("utf-8")).render(
@@ -110,10 +108,7 @@ def _finding(validation) -> str:
     """One sentence: the best model beside the best reference."""
     potentials = validation.document["potentials"]
     rmse = {kind: [p for p in potentials if (p["kind"] == "mlff") == kind] for kind in (True, False)}
-    best = {
-        kind: min(group, key=lambda p: p["overall"]["force_rmse"]["value"], default=None)
-        for kind, group in rmse.items()
-    }
+    best = {kind: min(group, key=lambda p: p["overall"]["force_rmse"]["value"], default=None) for kind, group in rmse.items()}
     model, reference = best[True], best[False]
     lead = model or reference
     value = lead["overall"]["force_rmse"]["value"]
@@ -140,9 +135,7 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         "parity": [
             {
                 "potential": p,
-                "svg": figures.parity(
-                    f"Parity of forces, {p['label']}", *validation.forces[p["name"]], colour[p["name"]], limit
-                ),
+                "svg": figures.parity(f"Parity of forces, {p['label']}", *validation.forces[p["name"]], colour[p["name"]], limit),
                 "outside": int(np.count_nonzero(np.abs(validation.forces[p["name"]][1]) > limit)),
             }
             for p in documents
@@ -150,9 +143,7 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         "groups": [
             {
                 "title": heading,
-                "svg": figures.grouped_points(
-                    f"Force RMSE: {heading}", *_grouped(documents, key, colour, suffix), "force RMSE (eV/Å)"
-                ),
+                "svg": figures.grouped_points(f"Force RMSE: {heading}", *_grouped(documents, key, colour, suffix), "force RMSE (eV/Å)"),
             }
             for key, heading, suffix in (
                 ("by_temperature", "By temperature", " K"),
@@ -162,13 +153,12 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         ],
         "temperatures": _table(documents, "by_temperature"),
         "structures": _table(documents, "by_group"),
-        "symmetric": [
-            row["name"]
-            for key in ("by_temperature", "by_group")
-            for row in _table(documents, key)
-            if row["rms"] < STILL
-        ],
-        "links": _links(validation.folder, base, [name for name in ("validate.json", "elements.csv", "frames.csv", "forces.parquet") if (validation.folder / name).exists()]),
+        "symmetric": [row["name"] for key in ("by_temperature", "by_group") for row in _table(documents, key) if row["rms"] < STILL],
+        "links": _links(
+            validation.folder,
+            base,
+            [name for name in ("validate.json", "elements.csv", "frames.csv", "forces.parquet") if (validation.folder / name).exists()],
+        ),
     }
 
 
@@ -190,10 +180,7 @@ def _grouped(documents, key, colour, suffix):
     names = [row["name"] for row in _table(documents, key) if row["rms"] >= STILL]
     series = []
     for p in documents:
-        estimates = [
-            p[key][name]["force_rmse"] if name in p[key] else {"value": None, "low": None, "high": None}
-            for name in names
-        ]
+        estimates = [p[key][name]["force_rmse"] if name in p[key] else {"value": None, "low": None, "high": None} for name in names]
         series.append((*([e[part] for e in estimates] for part in ("value", "low", "high")), colour[p["name"]]))
     return [name + suffix for name in names], series
 
@@ -219,28 +206,16 @@ def _sweep(sweep, found, potentials, colour, base) -> dict:
         """A panel for each temperature with the curves that ``draw(item)`` gives: (x, y) or None."""
         made = []
         for temperature in temperatures:
-            items = [
-                (draw(item), shade[name])
-                for name, runs in found.items()
-                for item in runs
-                if item.run.temperature == temperature
-            ]
+            items = [(draw(item), shade[name]) for name, runs in found.items() for item in runs if item.run.temperature == temperature]
             if series := [(*curve, colour) for curve, colour in items if curve is not None]:
                 made.append({"title": f"{temperature:g} K", "series": series, "label": f"{title} at {temperature:g} K"})
         return made
 
     def plot(made, *labels, **options):
-        return [
-            {"title": panel["title"], "svg": figures.curves(panel["label"], panel["series"], *labels, **options)}
-            for panel in made
-        ]
+        return [{"title": panel["title"], "svg": figures.curves(panel["label"], panel["series"], *labels, **options)} for panel in made]
 
     speeds = {name: value for name, runs in found.items() if (value := analysis.speed(runs))}
-    volumes = {
-        name: points
-        for name, runs in found.items()
-        if (points := [(i.run.temperature, i.volume) for i in runs if i.volume])
-    }
+    volumes = {name: points for name, runs in found.items() if (points := [(i.run.temperature, i.volume) for i in runs if i.volume])}
     return {
         "record": sweep.record,
         "plan": yaml.safe_dump(sweep.record["plan"], sort_keys=False, default_flow_style=None).strip(),
@@ -322,9 +297,7 @@ def _results(sweeps, numbers, validations) -> dict:
                         "nve_slope_error_eV_per_atom_per_ns": item.drift and item.drift.slope_error,
                         "nve_max_deviation_eV_per_atom": item.drift and item.drift.max_deviation,
                         "rdf": {"r_A": item.r.round(4).tolist(), "g": item.g.round(5).tolist()},
-                        "msd": None
-                        if item.msd is None
-                        else {"lag_ps": item.lag_ps.round(6).tolist(), "A2": item.msd.round(6).tolist()},
+                        "msd": None if item.msd is None else {"lag_ps": item.lag_ps.round(6).tolist(), "A2": item.msd.round(6).tolist()},
                     }
                     for runs in found.values()
                     for item in runs

@@ -57,9 +57,7 @@ def read_results(folders) -> tuple[list[Sweep], list[Validation]]:
     for folder in map(Path, folders):
         is_sweep, is_validation = (folder / "sweep.json").is_file(), (folder / "validate.json").is_file()
         if not (is_sweep or is_validation):
-            raise MetalffError(
-                f"{folder} holds neither sweep.json nor validate.json; give folders of metalff sweep or validate"
-            )
+            raise MetalffError(f"{folder} holds neither sweep.json nor validate.json; give folders of metalff sweep or validate")
         if is_sweep:
             sweeps.append(_sweep(folder))
         if is_validation:
@@ -76,9 +74,7 @@ def _sweep(folder: Path) -> Sweep:
             continue
         for file, expected in job["files"].items():
             if _sha256(folder / name / file) != expected:
-                raise MetalffError(
-                    f"{folder / name / file} is not the file that the sweep wrote; remove {folder / name} and run it again"
-                )
+                raise MetalffError(f"{folder / name / file} is not the file that the sweep wrote; remove {folder / name} and run it again")
         thermo = pandas.read_csv(folder / name / "thermo.csv")
         trajectory = read_trajectory(folder / name / "trajectory.h5")
         runs.append(Run(name, job["potential"], job["temperature"], job, thermo, trajectory))
@@ -93,17 +89,13 @@ def _validation(folder: Path) -> Validation:
     except (ValueError, KeyError, TypeError) as error:
         raise MetalffError(f"{path} is damaged; run metalff validate again") from error
     if schema != VALIDATION_SCHEMA:
-        raise MetalffError(
-            f"{path} has schema {schema}, this report reads {VALIDATION_SCHEMA}; validate again with this version"
-        )
+        raise MetalffError(f"{path} has schema {schema}, this report reads {VALIDATION_SCHEMA}; validate again with this version")
     try:
         table = pandas.read_parquet(folder / "forces.parquet")
         forces = {}
         for name in names:
             rows = table[table.potential == name]
-            forces[name] = tuple(
-                rows[[f"{kind}_f{axis}" for axis in "xyz"]].to_numpy() for kind in ("reference", "predicted")
-            )
+            forces[name] = tuple(rows[[f"{kind}_f{axis}" for axis in "xyz"]].to_numpy() for kind in ("reference", "predicted"))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise MetalffError(f"{folder / 'forces.parquet'} is missing or damaged; run metalff validate again") from error
     if not all(len(reference) for reference, _ in forces.values()):

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metalff.artifact import read_manifest
-from metalff.speed.lammps import cells_of, lattice
 from metalff.errors import MetalffError
-
+from metalff.speed.lammps import cells_of, lattice
 
 PEERS = {
     "mace": {"MACECalculator": ("double", "single"), "symmetrix-xl": ("double", "single")},
@@ -59,17 +58,10 @@ def plan(models, sizes, ranks, engines, precisions, peers=()) -> list[Case]:
         manifest = read_manifest(model)
         covered = [engine for engine in engines if _covers(manifest, engine)]
         if not covered:
-            raise MetalffError(
-                f"'{model}' has no payload for engine {' or '.join(engines)}: choose another, or deploy it again"
-            )
+            raise MetalffError(f"'{model}' has no payload for engine {' or '.join(engines)}: choose another, or deploy it again")
         kinds = [(engine, precision) for precision in precisions for engine in covered]
         own = set(PEERS.get(manifest.family, {})) & set(peers)
-        kinds += [
-            (p, precision)
-            for precision in precisions
-            for p in peers
-            if p in own and precision in PEERS[manifest.family][p]
-        ]
+        kinds += [(p, precision) for precision in precisions for p in peers if p in own and precision in PEERS[manifest.family][p]]
         for atoms in sizes:
             cases += [Case(model, *kind, atoms) for kind in kinds]
         for n in ranks:

@@ -55,9 +55,7 @@ def plot(results: dict, path, machine: str) -> None:
 
     entries = list(results.values())
     scaling = any(entry["ranks"] > 1 for entry in entries)
-    figure, axes = plt.subplots(
-        1, 2 if scaling else 1, figsize=(11 if scaling else 6, 6), squeeze=False, layout="constrained"
-    )
+    figure, axes = plt.subplots(1, 2 if scaling else 1, figsize=(11 if scaling else 6, 6), squeeze=False, layout="constrained")
     left = axes[0, 0]
     models = list(dict.fromkeys(entry["model"] for entry in entries))
     markers = "osD^vPX*"

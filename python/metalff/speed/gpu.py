@@ -27,9 +27,7 @@ def read(path: Path) -> dict:
     if not isinstance(document, dict) or not isinstance(document.get("parts"), dict):
         raise MetalffError(f"'{path}' is not a file of results: give results.json that run.sh of a GPU bundle wrote")
     if document.get("schema") != SCHEMA:
-        raise MetalffError(
-            f"'{path}' has schema {document.get('schema')}, this MetalFF reads {SCHEMA}: run the bundle of this version"
-        )
+        raise MetalffError(f"'{path}' has schema {document.get('schema')}, this MetalFF reads {SCHEMA}: run the bundle of this version")
     return document
 
 
@@ -79,12 +77,9 @@ def text(documents: list[dict]) -> str:
         for entry in document["parts"].get("kernels", []):
             if "kernels" in entry:
                 parts.append(
-                    f"\n{entry['model']}, {entry['precision']}, {entry['atoms']} atoms: "
-                    f"{entry['ns/atom/step']:.1f} ns/atom/step in kernels\n\n"
+                    f"\n{entry['model']}, {entry['precision']}, {entry['atoms']} atoms: {entry['ns/atom/step']:.1f} ns/atom/step in kernels\n\n"
                 )
-                kernels = [
-                    [k["kernel"], f"{k['%']:.1f}", f"{k['ns/atom/step']:.2f}"] for k in entry["kernels"][:12]
-                ]
+                kernels = [[k["kernel"], f"{k['%']:.1f}", f"{k['ns/atom/step']:.2f}"] for k in entry["kernels"][:12]]
                 parts.append(markdown(kernels, ["kernel", "%", "ns/atom/step"], words=1))
     return "".join(parts)
 

@@ -68,9 +68,7 @@ def start(folder: Path, pair, cells, steps: int, ranks: int = 1, warm_up: int = 
     script = folder / "in.lmp"
     cells = (cells,) * 3 if isinstance(cells, int) else cells
     crystal, mass = lattice(element)[0], atomic_masses[atomic_numbers[element]]
-    text = INPUT.format(
-        pair="\n".join(pair), cells=cells, steps=steps, warm_up=warm_up, lattice=crystal, mass=mass
-    )
+    text = INPUT.format(pair="\n".join(pair), cells=cells, steps=steps, warm_up=warm_up, lattice=crystal, mass=mass)
     script.write_text(text)
     with (folder / "out").open("w") as stream:
         return subprocess.Popen(

@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 
 from metalff.artifact import read_manifest
-from metalff.speed import peers_worker
-from metalff.speed.cases import Case
-from metalff.speed.lammps import lattice, measure, mlff
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
+from metalff.speed import peers_worker
+from metalff.speed.cases import Case
+from metalff.speed.lammps import lattice, measure, mlff
 from metalff.versions import versions
 
 SECONDS = 6.0

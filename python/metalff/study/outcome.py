@@ -12,7 +12,11 @@ COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
 
 def chosen(rows, **labels) -> list[dict]:
     """Rows by section, metal, label, family, seed …"""
-    return [row for row in rows if all((row["labels"] | {"family": row["family"], "seed": row["seed"]}).get(key) == value for key, value in labels.items())]
+    return [
+        row
+        for row in rows
+        if all((row["labels"] | {"family": row["family"], "seed": row["seed"]}).get(key) == value for key, value in labels.items())
+    ]
 
 
 def normalised(row: dict, temperature: str = "all") -> list[float] | None:
@@ -110,7 +114,9 @@ def temperature_lines(rows) -> list[dict]:
         for temperature, errors in row["test"].items():
             value, low, high = errors["normalised"]
             words = {"family": row["family"], "metal": row["labels"]["metal"], "label": row["labels"]["label"], "temperature": temperature}
-            lines.append(words | {"force_rms": errors["force_rms"], "force_rmse": errors["force_rmse"][0], "normalised": value, "low": low, "high": high})
+            lines.append(
+                words | {"force_rms": errors["force_rms"], "force_rmse": errors["force_rmse"][0], "normalised": value, "low": low, "high": high}
+            )
     return lines
 
 
@@ -218,7 +224,9 @@ def statements(rows) -> list[str]:
         if words:
             without = _beside(chosen(rows, section="dose", family=family, t=0.0), values)
             said.append(f"{name}, EAM / MEAM without angular weights (t = 0) / MEAM: {without}.")
-            said.append(f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}.")
+            said.append(
+                f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}."
+            )
         if smooth := _beside(chosen(rows, section="smooth", family=family), values):
             said.append(f"{name}, EAM / MEAM cut off over 1 Å (delr = 1) / MEAM: {smooth}.")
         if screened := _screening(rows, family, values):

@@ -122,7 +122,9 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
         KeyboardInterrupt: the training has saved its state.
     """
     data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
-    values = {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
+    values = (
+        {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
+    )
     out = work / trial.key
     # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
     prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)

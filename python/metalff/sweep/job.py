@@ -186,9 +186,7 @@ class JobFolder:
         values = np.array([rows[step] for step in wanted])
         if not np.isfinite(values).all():
             first = wanted[int(np.argmin(np.isfinite(values).all(axis=1)))]
-            raise MetalffError(
-                f"{self.job.id}: temperature, energy or pressure is not finite at step {first}; the run has blown up"
-            )
+            raise MetalffError(f"{self.job.id}: temperature, energy or pressure is not finite at step {first}; the run has blown up")
         columns = [
             wanted,
             [self._stage(step) for step in wanted],
@@ -257,9 +255,7 @@ class JobFolder:
 def is_complete(restart: Path) -> bool:
     """Whether LAMMPS wrote this restart file to its end."""
     content = restart.read_bytes()
-    return (
-        len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)
-    )
+    return len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)
 
 
 def _duration(segment: Path) -> float:

@@ -165,11 +165,7 @@ def _sentence(errors) -> str:
     if error["type"] == "missing":
         return f"the key {where} is missing"
     text = error["msg"].removeprefix("Value error, ")
-    return (
-        f"{where}: {text}, not {short(repr(error['input']))}"
-        if where and error["type"] != "value_error"
-        else f"{where}: {text}".lstrip(": ")
-    )
+    return f"{where}: {text}, not {short(repr(error['input']))}" if where and error["type"] != "value_error" else f"{where}: {text}".lstrip(": ")
 
 
 def jobs(plan: Plan, folder) -> list[Job]:
@@ -190,9 +186,7 @@ def jobs(plan: Plan, folder) -> list[Job]:
             raise MetalffError(f"{spec} and another potential are both called {name}; rename the file or leave one out")
         potentials[name] = potential
     return [
-        Job(f"{name}/{number(temperature)}K", potential, temperature)
-        for name, potential in potentials.items()
-        for temperature in plan.temperatures
+        Job(f"{name}/{number(temperature)}K", potential, temperature) for name, potential in potentials.items() for temperature in plan.temperatures
     ]
 
 

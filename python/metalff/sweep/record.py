@@ -37,14 +37,8 @@ class Record:
             "command": command,
             "versions": {"python": platform.python_version()} | versions(*RECORDED),
             "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
-            "potentials": {
-                name: potential.record() | {"lammps_commands": potential.lammps_commands()}
-                for name, potential in potentials.items()
-            },
-            "jobs": {
-                job.id: {"potential": folder_name(job.potential), "temperature": job.temperature, "status": "waiting"}
-                for job in jobs
-            },
+            "potentials": {name: potential.record() | {"lammps_commands": potential.lammps_commands()} for name, potential in potentials.items()},
+            "jobs": {job.id: {"potential": folder_name(job.potential), "temperature": job.temperature, "status": "waiting"} for job in jobs},
         }
 
     def claim(self) -> None:
@@ -98,6 +92,4 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())

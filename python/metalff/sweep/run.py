@@ -120,9 +120,7 @@ class _Runner:
                 stderr=subprocess.STDOUT,
                 env={"OMP_NUM_THREADS": "1", **environment()},
                 start_new_session=True,  # Ctrl-C reaches only this process, which then ends LAMMPS in order
-                pass_fds=[
-                    self.lock
-                ],  # the folder stays locked while a LAMMPS writes to it, even if this process is killed
+                pass_fds=[self.lock],  # the folder stays locked while a LAMMPS writes to it, even if this process is killed
             )
         shown = ["mpiexec", "-n", str(self.plan.ranks), "lmp"] if self.plan.ranks > 1 else ["lmp"]
         self.running.append(Running(folder, segment, shown + arguments, process, first_step))
@@ -133,9 +131,7 @@ class _Runner:
             return
         sentence = item.folder.error()
         if "No space left" in sentence or shutil.disk_usage(self.out).free < FULL:
-            raise MetalffError(
-                f"the disk of {self.out} is full; free some space and run the same command again to go on"
-            )
+            raise MetalffError(f"the disk of {self.out} is full; free some space and run the same command again to go on")
         self._failed(item.folder, sentence)
 
     def _finish(self, folder, arguments) -> None:
@@ -155,9 +151,7 @@ class _Runner:
             return
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise MetalffError(
-                    f"the disk of {self.out} is full; free some space and run the same command again to go on"
-                ) from error
+                raise MetalffError(f"the disk of {self.out} is full; free some space and run the same command again to go on") from error
             raise
         self.record.update(folder)
         self.record.write()

@@ -66,13 +66,9 @@ class Trajectory:
         for name, shape in SHAPES.items():
             array, expected = getattr(self, name), tuple(sizes[letter] for letter in shape)
             if array.shape != expected:
-                raise MetalffError(
-                    f"{name} of a trajectory has the shape {list(array.shape)} instead of {list(expected)}"
-                )
+                raise MetalffError(f"{name} of a trajectory has the shape {list(array.shape)} instead of {list(expected)}")
             if not np.isfinite(array).all():
-                raise MetalffError(
-                    f"{name} of {self.potential} at {self.target_temperature:g} K contains numbers that are not finite"
-                )
+                raise MetalffError(f"{name} of {self.potential} at {self.target_temperature:g} K contains numbers that are not finite")
         if (np.diff(self.steps) <= 0).any():
             raise MetalffError("the steps of a trajectory must increase")
         if (np.linalg.det(self.cell) <= 0).any():
@@ -103,15 +99,11 @@ def read_trajectory(path) -> Trajectory:
         with h5py.File(path, "r") as file:
             schema = file.attrs.get("schema")
             if schema != SCHEMA:
-                raise MetalffError(
-                    f"{path} has schema {schema}, this MetalFF reads {SCHEMA}; write the file again with one version"
-                )
+                raise MetalffError(f"{path} has schema {schema}, this MetalFF reads {SCHEMA}; write the file again with one version")
             arrays = {name: file[name][()] for name in SHAPES}
             rest = {field.name: file.attrs[field.name] for field in fields(Trajectory) if field.name not in SHAPES}
     except (OSError, KeyError) as error:
         if isinstance(error, FileNotFoundError):
             raise MetalffError(f"there is no {path}") from error
-        raise MetalffError(
-            f"{path} is damaged or no trajectory of MetalFF; remove the job's folder and run the sweep again"
-        ) from error
+        raise MetalffError(f"{path} is damaged or no trajectory of MetalFF; remove the job's folder and run the sweep again") from error
     return Trajectory(**arrays, **rest)

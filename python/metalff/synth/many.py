@@ -5,11 +5,11 @@ import time
 import warnings
 from pathlib import Path
 
-from metalff.progress import Bar
 from metalff.data.metals import metals
 from metalff.errors import MetalffError, nearest
 from metalff.pool import side_by_side
 from metalff.potentials import resolve
+from metalff.progress import Bar
 from metalff.synth.synth import Settings, synthesise
 
 

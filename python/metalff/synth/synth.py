@@ -117,7 +117,9 @@ def synthesise(symbol: str, name: str, out: Path, settings: Settings, lattice: s
             progress(file, settings.frames, settings.frames)
             continue
         start = time.monotonic()
-        frames, found = trajectory(potential, chosen, temperature, settings, 1000 * settings.seed + number, lambda k: progress(file, k, settings.frames))
+        frames, found = trajectory(
+            potential, chosen, temperature, settings, 1000 * settings.seed + number, lambda k: progress(file, k, settings.frames)
+        )
         progress(file, settings.frames, settings.frames)
         if frames:
             layout.write_file(frames, out / file)

@@ -12,6 +12,7 @@ import deepmd_layers
 import loop
 from deepmd.utils.env_mat_stat import StatItem
 
+
 class Rows(deepmd_layers.DeepmdLayers):
     """The same sums as matrix products over rows as long as the longest: 1.7 times as fast where nothing is compiled."""
 

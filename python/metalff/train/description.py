@@ -63,9 +63,7 @@ def describe_training(out) -> dict:
     except OSError as error:
         raise MetalffError(f"{error.filename}: {error.strerror}; the training is incomplete") from None
     except (ValueError, KeyError) as error:
-        raise MetalffError(
-            f"{out}: config.json, result.json or history.csv is damaged ({error}); train again"
-        ) from None
+        raise MetalffError(f"{out}: config.json, result.json or history.csv is damaged ({error}); train again") from None
 
 
 def history(path: Path) -> list[dict[str, float]]:

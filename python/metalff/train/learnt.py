@@ -60,7 +60,8 @@ def not_learnt(groups: dict[str, dict]) -> list[str]:
 def unlearnt_sentence(names: list[str], groups: dict[str, dict]) -> str:
     """Which groups are not learnt, with numbers."""
     said = [
-        f"{label(name)} ({groups[name]['force_rmse']:.3g} of {groups[name]['force_rms']:.3g} eV/Å)" if name in groups else label(name) for name in names
+        f"{label(name)} ({groups[name]['force_rmse']:.3g} of {groups[name]['force_rms']:.3g} eV/Å)" if name in groups else label(name)
+        for name in names
     ]
     return (
         f"the forces of {', '.join(said)} are not learnt: their error on the validation part is more than half of the forces themselves; train longer, "
@@ -88,7 +89,9 @@ def one_volume(frames: Dataset) -> bool:
 def pressure_sentence(frames: Dataset, stress_weight: float) -> str:
     """What pressure and volume of the model rest on, where that is little; else empty."""
     stressed = bool(stress_weight) and any(frame.stress is not None for frame in frames)
-    why = "" if stressed else "no stress is learnt (" + ("its weight is 0" if any(f.stress is not None for f in frames) else "the data have none") + ")"
+    why = (
+        "" if stressed else "no stress is learnt (" + ("its weight is 0" if any(f.stress is not None for f in frames) else "the data have none") + ")"
+    )
     if one_volume(frames):
         reason = f"all training frames of the same atoms have one volume{' and ' + why if why else ''}"
         if stressed:

@@ -282,9 +282,7 @@ class Run:
         decay = [p for n, p in self.model.named_parameters() if family.decayed(n)]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
-        self.optimizer = torch.optim.Adam(
-            [{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"]
-        )
+        self.optimizer = torch.optim.Adam([{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"])
         self.epoch, self.batch, self.step, self.elapsed = 0, 0, 0, 0.0  # batch: of the epoch in progress
         self.budget = cfg["budget_s"] or math.inf
         self.best = math.inf

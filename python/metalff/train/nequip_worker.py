@@ -26,9 +26,7 @@ class NequIP(loop.Family):
         return model
 
     def energies(self, model, edge_vec, edge_index, types, batch, frames):
-        vec = (
-            edge_vec.double()
-        )  # the model computes in its own precision; energies come in double, with their last digits
+        vec = edge_vec.double()  # the model computes in its own precision; energies come in double, with their last digits
         features, energy = None, 0.0
         for k in range(model.layers):
             part, features = model.layer(k, vec, edge_index, types, features, len(types))
@@ -60,10 +58,7 @@ def arguments(cfg, e0, neighbours, scale):
         {"builder": "AllegroModel"}
         | common
         | {name: cfg[name] for name in ("num_scalar_features", "num_tensor_features")}
-        | {
-            f"{network}_hidden_layers_width": cfg["mlp_width"]
-            for network in ("scalar_embed_mlp", "allegro_mlp", "readout_mlp")
-        }
+        | {f"{network}_hidden_layers_width": cfg["mlp_width"] for network in ("scalar_embed_mlp", "allegro_mlp", "readout_mlp")}
         | {
             "radial_chemical_embed": {
                 "_target_": "allegro.nn.TwoBodyBesselScalarEmbed",

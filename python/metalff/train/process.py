@@ -134,7 +134,10 @@ class Process:
                 continue
             left = pace.left(message.fraction)
             if beat.is_due() or not message.step:
-                self._log(log, f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}, {100 * message.fraction:.0f}% done" + (f", {clock(left)} left" if left else ""))
+                self._log(
+                    log,
+                    f"{datetime.now():%Y-%m-%d %H:%M:%S} {message}, {100 * message.fraction:.0f}% done" + (f", {clock(left)} left" if left else ""),
+                )
             progress(message)
 
     def _log(self, log, line: str) -> None:

@@ -46,9 +46,7 @@ class SevenNet(loop.Family):
         if not run.cfg["start"] or model is not run.kept:  # the offset is fitted once, in float64
             return
         every = max(1, len(run.train) // OFFSET_FRAMES)
-        frames = run.train[::every] + [
-            next(f for f in run.train if k in f.types) for k in range(len(run.cfg["elements"]))
-        ]
+        frames = run.train[::every] + [next(f for f in run.train if k in f.types) for k in range(len(run.cfg["elements"]))]
         counts = np.array([np.bincount(f.types, minlength=len(run.cfg["elements"])) for f in frames], float)
         missing = [float(f.energy - self.total(model, f)) for f in frames]
         self.e0 = run.e0 = torch.tensor(np.linalg.lstsq(counts, np.array(missing), rcond=None)[0])
@@ -90,9 +88,7 @@ def arguments(cfg, neighbours, scale):
         "lmax": cfg["l_max"],
         "is_parity": cfg["parity"],
         "num_convolution_layer": layers,
-        "irreps_manual": False
-        if cfg["parity"]
-        else [f"{channels}x0e", *[hidden] * (layers - 1), f"{channels}x0e"],
+        "irreps_manual": False if cfg["parity"] else [f"{channels}x0e", *[hidden] * (layers - 1), f"{channels}x0e"],
         "radial_basis": {"radial_basis_name": "bessel", "bessel_basis_num": cfg["num_bessel"]},
         "cutoff_function": {"cutoff_function_name": "poly_cut", "poly_cut_p_value": cfg["polynomial_cutoff_p"]},
         "weight_nn_hidden_neurons": cfg["radial_mlp"],

@@ -71,9 +71,7 @@ def check_data(config: Training, dataset: Dataset) -> None:
     """Every element of the data must be one of the model's."""
     for symbol in dataset.elements:
         if symbol not in config.elements:
-            raise MetalffError(
-                f"{dataset.name} contains {symbol}, which is not among the elements {' '.join(config.elements)}; add it"
-            )
+            raise MetalffError(f"{dataset.name} contains {symbol}, which is not among the elements {' '.join(config.elements)}; add it")
 
 
 def prepare(

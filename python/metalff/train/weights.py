@@ -31,9 +31,7 @@ def weighted(dataset: Dataset, rules: list[str]) -> tuple[Dataset, list[str]]:
         if not (words and math.isfinite(factor) and factor >= 0):
             raise MetalffError(f"--weight {rule}: {EXAMPLE}")
         chosen = {id(frame) for frame in _matching(dataset, rule, words)}
-        dataset = replace(
-            dataset, frames=tuple(replace(frame, weight=frame.weight * factor) if id(frame) in chosen else frame for frame in dataset)
-        )
+        dataset = replace(dataset, frames=tuple(replace(frame, weight=frame.weight * factor) if id(frame) in chosen else frame for frame in dataset))
         notes.append(f"{len(chosen)} of {len(dataset)} frames ({words}) count {factor:g} times in the loss")
     if not any(frame.weight for frame in dataset):
         raise MetalffError(f"no frame of {dataset.name} has a weight above zero, so there is nothing to learn: mend the weights")

@@ -63,9 +63,7 @@ class Result:
     by_condition: dict[Condition, Metrics]
 
 
-def compare(
-    potentials, dataset: Dataset, progress: Callable[[str, int, int], None] | None = None, block=None
-) -> list[Result]:
+def compare(potentials, dataset: Dataset, progress: Callable[[str, int, int], None] | None = None, block=None) -> list[Result]:
     """Run every potential over every frame.
 
     Args:
@@ -102,9 +100,7 @@ def predict(potential, dataset: Dataset, step: Callable[[int], None] = lambda do
         except MetalffError as error:
             raise MetalffError(f"{potential.name} on frame {frame.index} of {frame.source}: {error}") from error
         if not (np.isfinite(energy[-1]) and np.isfinite(forces[-1]).all()):
-            raise MetalffError(
-                f"{potential.name} on frame {frame.index} of {frame.source}: the energy or a force is not finite"
-            )
+            raise MetalffError(f"{potential.name} on frame {frame.index} of {frame.source}: the energy or a force is not finite")
         step(done)
     return Prediction(potential, np.array(energy), tuple(forces), tuple(stress))
 

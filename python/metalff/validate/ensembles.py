@@ -68,7 +68,9 @@ def of_dataset(dataset: Dataset) -> list[Ensemble]:
     for number, frame in zip(trajectories_of(dataset.frames), dataset):
         if len(frame.elements) > 1 or frame.temperature is None or not frame.pbc.all():
             what = "several elements" if len(frame.elements) > 1 else "no temperature" if frame.temperature is None else "a cell that is not periodic"
-            raise MetalffError(f"frame {frame.index} of {frame.source} has {what}; select trajectories of one metal at known temperatures, such as SET[temperature=300]")
+            raise MetalffError(
+                f"frame {frame.index} of {frame.source} has {what}; select trajectories of one metal at known temperatures, such as SET[temperature=300]"
+            )
         groups.setdefault(number, []).append(frame)
     found = []
     for frames in groups.values():
@@ -102,7 +104,9 @@ def profile(ensemble: Ensemble, neighbours: float | None = None, r_max: float = 
     angle, angles = distributions.bond_angles(few.positions, few.cell, neighbours)
     metal = metals().get(ensemble.element)
     crystal = metal.crystal if metal else "fcc"
-    phase = order.phase([order.solid_fraction(p, c, crystal) for p, c in zip(few.positions[:: max(1, len(few) // 8)], few.cell[:: max(1, len(few) // 8)])])
+    phase = order.phase(
+        [order.solid_fraction(p, c, crystal) for p, c in zip(few.positions[:: max(1, len(few) // 8)], few.cell[:: max(1, len(few) // 8)])]
+    )
     moved = None
     if phase == "solid" and len(ensemble) > 1:
         moved = distributions.displacements(distributions.unwrapped(ensemble.positions, ensemble.cell))

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-
 DRAWN = 100_000
 """Atoms of a set whose forces are all drawn; of a larger one, those of evenly spaced frames."""
 

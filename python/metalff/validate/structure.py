@@ -78,9 +78,7 @@ def diffusion_coefficient(time_ps, msd, first: float = 0.1, last: float = 0.5) -
     time_ps, msd = np.asarray(time_ps, float), np.asarray(msd, float)
     chosen = (time_ps >= first * time_ps[-1]) & (time_ps <= last * time_ps[-1])
     if chosen.sum() < 2:
-        raise MetalffError(
-            "the trajectory has too few frames for a diffusion coefficient; run longer or dump more often"
-        )
+        raise MetalffError("the trajectory has too few frames for a diffusion coefficient; run longer or dump more often")
     return float(np.polyfit(time_ps[chosen], msd[chosen], 1)[0] / 6)
 
 
