@@ -151,7 +151,7 @@ class Artifact:
         """Bytes of one payload. Raises: EngineError: there is none of that name, or its hash is not that of the manifest."""
         data, size = ctypes.c_void_p(), _SIZE()
         _call("metalff_read", self._handle, _text(payload), ctypes.byref(data), ctypes.byref(size))
-        return ctypes.string_at(data.value, size.value) if size.value else b""
+        return ctypes.string_at(data, size.value) if size.value else b""
 
     def __del__(self, close=_library.metalff_close_artifact, ending=sys.is_finalizing):
         if self.__dict__.get("_handle") and self._keep is None and not ending():
