@@ -47,10 +47,11 @@ def compile_artifact(path, precision: str = "double", device: str = "cpu", say=p
         entry = cache_dir() / "compiled" / _engine.cache_key(opened, precision, device)
         if _engine.cached_programs(opened, precision, device):
             return entry
+        payload = _engine.payload_name(opened, precision)
     except _engine.EngineError as error:
         raise MetalffError(str(error)) from error
     try:
-        _make_entry(artifact, precision, device, _engine.payload_name(opened, precision), entry, say)
+        _make_entry(artifact, precision, device, payload, entry, say)
     except OSError as error:
         raise MetalffError(
             f"the cache of compiled models {entry.parent} cannot be written ({error.strerror or error}): make room "
