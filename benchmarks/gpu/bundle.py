@@ -21,6 +21,7 @@ import cuda_lammps
 import parts
 import runs
 import structures
+from ase.build import bulk
 from cuda_lammps import cmake, quiet
 
 from metalff import artifact
@@ -28,6 +29,7 @@ from metalff.artifact import Manifest, Payload
 from metalff.environments import environment_python
 from metalff.errors import MetalffError
 from metalff.lammps import environment, lmp_executable
+from metalff.selftest import of_the_engine
 from metalff.versions import versions
 
 HERE = Path(__file__).resolve().parent
@@ -40,11 +42,11 @@ SANITIZER = "nvidia-cuda-sanitizer-api==13.5.25"
 
 
 def model(name: str, path: Path) -> None:
-    """The artefact with nothing but its native payload."""
+    """The artefact with nothing but its native payload and a self-test."""
     bundled = ROOT / "potentials" / "mlff" / f"{name}.mlff"
     if bundled.is_file():
         opened = artifact.open_artifact(bundled)
-        kept = {n: (p, opened.read(n)) for n, p in opened.manifest.payloads.items() if n.startswith("native/")}
+        kept = {n: (p, opened.read(n)) for n, p in opened.manifest.payloads.items() if n.startswith(("native/", "selftest"))}
         return artifact.write(path, opened.manifest, kept)
     payload = cuda_lammps.folder() / f"{name}-{versions('metalff')['metalff']}.safetensors"
     if not payload.is_file():
@@ -55,7 +57,11 @@ def model(name: str, path: Path) -> None:
             raise MetalffError("random models of MACE are made in its environment: metalff env create mace") from None
         quiet(python, "-P", HERE / "random_mace.py", name, payload)
     manifest = Manifest(name=name, family="mace", elements=["Cu"], r_max=5.0, layers=2)
-    artifact.write(path, manifest, {"native/mace.safetensors": (Payload(kind="native", sha256="", size=0), payload.read_bytes())})
+    members = {"native/mace.safetensors": (Payload(kind="native", sha256="", size=0), payload.read_bytes())}
+    artifact.write(path, manifest, members)
+    crystal = bulk("Cu", a=3.7, cubic=True)
+    crystal.rattle(0.05, seed=1)
+    artifact.write(path, manifest, members | {"selftest.json": (Payload(kind="selftest", sha256="", size=0), of_the_engine(path, crystal))})
 
 
 def references(folder: Path, say) -> None:

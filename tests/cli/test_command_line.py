@@ -179,7 +179,7 @@ def test_version_as_a_module_and_completion():
     assert run("--version").stdout == f"metalff {metadata.version('metalff')}\n"
     completed = run(_METALFF_COMPLETE="complete_bash", COMP_WORDS="metalff deploy se", COMP_CWORD="2")
     assert completed.stdout.split() == ["sevennet"]
-    installed = run("--show-completion", "bash")
+    installed = run("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert installed.returncode == 0 and "_METALFF_COMPLETE=complete_bash" in installed.stdout
 
 

@@ -4,6 +4,7 @@ MetalFF's engine lies in the folder above and needs nothing but numpy, so any en
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import loop
@@ -29,7 +30,13 @@ class Trainer:
     """
 
     def __init__(self, family, payload, frames, threads):
-        self.engine = engine().Trainer(family, payload, threads)
+        native = engine()
+        try:
+            self.engine = native.Trainer(family, payload, threads)
+        except native.EngineError as error:
+            if "not finite" not in str(error):
+                raise
+            sys.exit("training diverged (the model holds numbers that are not finite): use a lower learning rate (--lr), and check --e0")
         self.number = {id(frame): k for k, frame in enumerate(frames)}
         for f in frames:
             vec, (centre, neighbor), types, _ = loop.collate([f])
