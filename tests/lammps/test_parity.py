@@ -90,8 +90,8 @@ MODELS = {
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
-OTHER_KINDS = ("EAM", "Stillinger-Weber", "NequIP", "Allegro", "DeePMD", "SevenNet")
-"""Whose programs in float32 are those of MACE to the engine."""
+OTHER_KINDS = ("MACE", "Stillinger-Weber", "NequIP", "Allegro", "DeePMD", "SevenNet")
+"""Whose programs in float32 are those of EAM to the engine."""
 
 ON_FOUR_RANKS = ("EAM", "MACE", "MACE, native")
 """Models that stand for the others of their kind there: strictly local, passing messages, without torch."""
