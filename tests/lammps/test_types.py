@@ -144,7 +144,7 @@ SUMS = {  # pair lines, factor of the model, factor of the other
 }
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", SUMS)
 def test_sum_of_the_parts_run_apart(name, ranks, oracle, eam_commands, tmp_path):
     box = [*crystal(), CLOSE]
@@ -168,7 +168,7 @@ ELEMENTS = {  # boxes' elements by LAMMPS type, of a model of Cu and Ni
 }
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("name", ELEMENTS)
 def test_types_of_an_alloy(name, ranks, alloy, tmp_path):
     elements = ELEMENTS[name]
@@ -274,7 +274,7 @@ SPECIAL = {
 }
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SPECIAL)
 def test_bonded_atoms_see_each_other(name, ranks, oracle, eam_commands, tmp_path):
     """Weights of special bonds are no business of a many-body model: eam/alloy without bonds is the reference."""
