@@ -23,7 +23,7 @@ from pathlib import Path
 
 from metalff.artifact import Artifact, open_artifact, read_manifest
 from metalff.errors import MetalffError
-from metalff.paths import cache_dir, private_folder, umask
+from metalff.paths import cache_dir, private_folder, sync, umask
 from metalff.selftest import TOLERANCE, replay
 
 COMPILED = 0.05
@@ -90,8 +90,10 @@ def _make_entry(artifact: Artifact, precision: str, device: str, payload: str, e
             (work / "ready").write_text(str(artifact.path))
             for path in (work, *work.iterdir()):  # as the umask has it, but written by nobody else
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~umask() & ~0o022)
+                sync(path)  # "ready" says that the programs are whole, also after a power failure
             shutil.rmtree(entry, ignore_errors=True)
             os.replace(work, entry)
+            sync(entry.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
