@@ -41,7 +41,7 @@ LINEAR, FINNIS_SINCLAIR, SHIFTED_SCALED = 0, 1, 2
 STEP, KNOTS_MOST = 0.02, 4000
 """The first spacing of knots that is tried, Å; it is halved until the error is small, or the knots are this many."""
 
-VALUE_ERROR, SLOPE_ERROR = 1e-11, 1e-9
+VALUE_ERROR, SLOPE_ERROR = 1e-11, 1e-10
 """Largest error between knots, as a part of a function's largest value and slope."""
 
 
@@ -95,7 +95,7 @@ class Radial:
     channel: np.ndarray
 
     @classmethod
-    def sample(cls, functions: Callable, first: float, cutoff: float, channel) -> "Radial":
+    def sample(cls, functions: Callable, first: float, cutoff: float, channel, near: float = 0.0) -> "Radial":
         """Knots as close as they need to be.
 
         Args:
@@ -103,20 +103,28 @@ class Radial:
             first: Å, where the functions are straight lines below.
             cutoff: Å.
             channel: [F].
+            near: Å, errors count as parts of what is largest beyond it: functions may grow without bound below.
         """
         knots = int(np.ceil((cutoff - first) / STEP)) + 1
         while True:
             r = np.linspace(first, cutoff, knots)
             table = np.stack(functions(r), axis=1)
             radial = cls(first, (cutoff - first) / (knots - 1), cutoff, table, np.asarray(channel, int))
-            between = (r[:-1, None] + radial.step * np.array([0.25, 0.5])).ravel()
-            exact, slopes, _ = functions(between)
-            value, slope = radial(between)
-            fine = np.all(np.abs(value - exact).max(axis=0) <= VALUE_ERROR * np.abs(table[:, 0]).max(axis=0))
-            fine &= np.all(np.abs(slope - slopes).max(axis=0) <= SLOPE_ERROR * np.abs(table[:, 1]).max(axis=0))
-            if fine or 2 * knots - 1 > KNOTS_MOST:
+            error, slope_error = radial.error(functions, near)
+            if (error <= VALUE_ERROR and slope_error <= SLOPE_ERROR) or 2 * knots - 1 > KNOTS_MOST:
                 return radial
             knots = 2 * knots - 1
+
+    def error(self, functions: Callable, near: float = 0.0) -> tuple[float, float]:
+        """Largest errors of values and of slopes between the knots beyond ``near``, as parts of the largest of a function there; see ``sample``."""
+        knots = self.first + self.step * np.arange(len(self.table) - 1)
+        between = (knots[:, None] + self.step * np.array([0.25, 0.5])).ravel()
+        between = between[between >= near]
+        errors = []
+        for exact, found in zip(functions(between)[:2], self(between), strict=True):
+            largest = np.abs(exact).max(axis=0)
+            errors.append(float((np.abs(found - exact).max(axis=0) / np.where(largest > 0, largest, 1.0)).max(initial=0.0)))
+        return errors[0], errors[1]
 
     def __call__(self, r) -> tuple[np.ndarray, np.ndarray]:
         """Values and slopes [K, F] at r [K] in Å, as the engine interpolates them."""
