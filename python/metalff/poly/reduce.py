@@ -147,14 +147,20 @@ class _Work:
                 self.sums[node] = shorter(self.sums[node])
 
     def prune(self) -> None:
-        """What no term needs."""
+        """What no term needs, and nodes that are zero."""
         self.terms = {pair: weights for pair, weights in self.terms.items() if np.any(weights)}
+        zero: set[int] = set()
+        for node in sorted(self.sums, key=self._depths().__getitem__):
+            self.sums[node] = {pair: f for pair, f in self.sums[node].items() if f and zero.isdisjoint(pair)}
+            if not self.sums[node]:
+                zero.add(node)
+        self.terms = {pair: weights for pair, weights in self.terms.items() if zero.isdisjoint(pair)}
         needed, waiting = set(), [node for pair in self.terms for node in pair]
         while waiting:
             if (node := waiting.pop()) in self.sums and node not in needed:
                 needed.add(node)
                 waiting += [part for pair in self.sums[node] for part in pair]
-        self.sums = {node: {pair: f for pair, f in sums.items() if f} for node, sums in self.sums.items() if node in needed}
+        self.sums = {node: sums for node, sums in self.sums.items() if node in needed}
 
     def program(self) -> Program:
         place = {-1: -1} | {node: node for node in range(self.moments)}
