@@ -99,7 +99,7 @@ class Bond:
         side = 1 - x**2
         return np.stack(
             [
-                0.5 + 3.75 * (x / 4 - x**3 / 6 + x**5 / 20),
+                (0.5 + 3.75 * (x / 4 - x**3 / 6 + x**5 / 20)) * (x > -1),
                 -1.875 / self.inner_width * side**2,
                 -15 / self.inner_width**2 * x * side,
             ]
