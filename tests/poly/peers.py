@@ -9,13 +9,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from ase.data import atomic_numbers
 from motep.calculator import MTP
 from motep.io.mlip.mtp import read_mtp
-from poly_potentials import HERE, PUBLISHED, YACE, random_mtp
 from pyace import ACEBBasisSet, ACECTildeBasisSet, PyACECalculator, create_multispecies_basis_config
 
-from ase.data import atomic_numbers
 from metalff.deploy.reference import reference, structures
+from poly_potentials import HERE, PUBLISHED, YACE, random_mtp
 
 CONFIGURATION = {
     "deltaSplineBins": 0.0001,
@@ -36,7 +36,15 @@ CONFIGURATION = {
             "delta_in": 0.3,
             "inner_cutoff_type": "distance",
         },
-        "AlNi": {"radbase": "ChebExpCos", "radparameters": [3.5], "rcut": 4.8, "dcut": 0.2, "r_in": 2.0, "delta_in": 0.25, "inner_cutoff_type": "distance"},
+        "AlNi": {
+            "radbase": "ChebExpCos",
+            "radparameters": [3.5],
+            "rcut": 4.8,
+            "dcut": 0.2,
+            "r_in": 2.0,
+            "delta_in": 0.25,
+            "inner_cutoff_type": "distance",
+        },
     },
     "functions": {"ALL": {"nradmax_by_orders": [3, 2, 1, 1, 1], "lmax_by_orders": [0, 2, 2, 1, 1]}},
 }

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from poly_potentials import PUBLISHED, differences, numbers, random_mtp
 
 from metalff.errors import MetalffError
 from metalff.poly import mtp
 from metalff.poly.reference import Reference, polynomial
+from poly_potentials import PUBLISHED, differences, numbers, random_mtp
 
 
 def read(tmp_path, text, name="a.mtp"):

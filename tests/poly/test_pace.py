@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from poly_potentials import YACE, differences, numbers
 
 from metalff.errors import MetalffError
 from metalff.poly import pace
 from metalff.poly.reference import Reference, polynomial
+from poly_potentials import YACE, differences, numbers
 
 ELEMENTS = ["Al", "Ni"]
 
@@ -80,7 +80,10 @@ def other(old: str, new: str) -> str:
 
 
 REFUSED = {
-    "zbl": (TEXT.replace("inner_cutoff_type: distance", "inner_cutoff_type: zbl"), "bond [0, 0]: the core repulsion 'zbl' switches by the nearest neighbour"),
+    "zbl": (
+        TEXT.replace("inner_cutoff_type: distance", "inner_cutoff_type: zbl"),
+        "bond [0, 0]: the core repulsion 'zbl' switches by the nearest neighbour",
+    ),
     "ChebLinear": (other("SBessel", "ChebLinear"), "bond [0, 0]: the radial functions ChebLinear do not go to zero at the cutoff"),
     "ACE.jl": (other("SBessel", "ACE.jl.base"), "bond [0, 0]: radial functions of ACE.jl are not covered"),
     "another basis": (other("SBessel", "TEST_x"), "bond [0, 0]: the radial functions TEST_x are not covered; ChebExpCos"),
@@ -101,7 +104,10 @@ REFUSED = {
     "m": (TEXT.replace(FUNCTION, FUNCTION.replace("ms_combs: [0", "ms_combs: [7")), "an m is larger than its l"),
     "fewer": (TEXT.replace(FUNCTION, FUNCTION.replace("ctildes: [", "ctildes: [1.0, ")), "ctildes has the shape"),
     "rank": (TEXT.replace(FUNCTION, FUNCTION.replace("rank: 3", "rank: 9")), "rank is '9', not a whole number from 0 to 8"),
-    "no invariant": (TEXT.replace(FUNCTION, FUNCTION.replace("ctildes: [", "ctildes: [9.0e+3, 0, ").rsplit(", ", 2)[0] + "]}"), "change when its neighbours are turned"),
+    "no invariant": (
+        TEXT.replace(FUNCTION, FUNCTION.replace("ctildes: [", "ctildes: [9.0e+3, 0, ").rsplit(", ", 2)[0] + "]}"),
+        "change when its neighbours are turned",
+    ),
     "twice": (other("E0: [0, 0]", "E0: [0, 0]\nE0: [1, 1]"), "is not YAML, so it is not a .yace file of pacemaker: a key is given twice"),
     "a bond twice": (TEXT.replace(BOND, BOND + BOND), "a key is given twice"),
     "no YAML": ("a: b: c", "is not YAML, so it is not a .yace file of pacemaker"),

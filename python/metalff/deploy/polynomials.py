@@ -82,7 +82,10 @@ def write(
         raise MetalffError(f"'{source}' has radial functions that tables cannot follow: forces would differ by {error:.1e} eV/Å; nothing was written")
     reference = formulas
     if part > 0.1 * TOLERANCE["double"]:
-        cases, reference = tables, f"{formulas}, with radial functions as tables: forces of the self-test differ by up to {error:.0e} eV/Å from exact ones"
+        cases, reference = (
+            tables,
+            f"{formulas}, with radial functions as tables: forces of the self-test differ by up to {error:.0e} eV/Å from exact ones",
+        )
         say(f"radial functions as tables, which have no kinks: forces of the self-test differ by up to {error:.0e} eV/Å from exact ones")
     config = {"source": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
     manifest = Manifest(

@@ -261,7 +261,7 @@ def _values(path: Path) -> tuple[dict, dict[str, int]]:
         raise MetalffError(f"cannot read '{path}': {error.strerror}; give a .mtp or .almtp of MLIP") from None
     if data.split(None, 1)[:1] != [b"MTP"]:
         raise MetalffError(f"'{path}' is no moment tensor potential: the first line of a .mtp or .almtp of MLIP is MTP")
-    data, selection, _ = data.partition(b"#")
+    data = data.partition(b"#")[0]
     if len(data) > LARGEST:
         raise MetalffError(f"'{path}' is larger than {LARGEST >> 20} MB, so it is no moment tensor potential")
     values: dict = {}
@@ -291,9 +291,9 @@ def _values(path: Path) -> tuple[dict, dict[str, int]]:
                     refuse(f"radial_coeffs of {line[:20]} where those of {pairs // species}-{pairs % species} belong")
                 pairs += 1
             else:
-                values["radial_coeffs"] = np.append(values["radial_coeffs"], _numbers(line, 1, refuse).ravel())
+                values["radial_coeffs"].append(_numbers(line, 1, refuse).ravel())
         elif line == "radial_coeffs":
-            put(key, np.zeros(0))
+            put(key, [])
         elif not equals:
             refuse(f"'{line[:40]}' where a key with its value belongs")
         elif key in TEXTS:
@@ -310,6 +310,8 @@ def _values(path: Path) -> tuple[dict, dict[str, int]]:
             put(key, _numbers(text, LISTS[key], refuse))
         else:
             refuse(f"the key '{key[:40]}' is not covered")
+    if "radial_coeffs" in values:
+        values["radial_coeffs"] = np.concatenate([np.zeros(0), *values["radial_coeffs"]])
     return values, places
 
 
