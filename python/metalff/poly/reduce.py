@@ -13,6 +13,9 @@ import numpy as np
 
 from metalff.poly.program import Program
 
+WRITTEN_MOST = 2_000_000
+"""Products of moments that a sum is written out into before equal ones are one."""
+
 NOTHING = 1e-12
 """Factors below this part of the largest one of a sum are round-off of zeros."""
 
@@ -124,12 +127,14 @@ class _Work:
 
         def shorter(sums: dict) -> dict:
             """The sum with its products of linear nodes written out, if it is no longer for it."""
-            written, kept = {}, {}
+            written, kept, size = {}, {}, 0
             for (a, b), factor in sums.items():
                 left, right = parts(a), parts(b) if b >= 0 else None
                 if left is None or right is None:
                     kept[a, b] = factor
                     continue
+                if (size := size + len(left) * len(right)) > WRITTEN_MOST:
+                    return sums
                 for c, one in left.items():
                     for d, other in right.items():
                         _add(written, c, d, factor * (one * other))
