@@ -106,6 +106,29 @@ def test_refused_in_a_sentence(text, sentence, tmp_path):
     assert sentence in words and "a.mtp" in words and len(words) < 400 and "\n" not in words
 
 
+def test_damaged(tmp_path):
+    """A file with letters changed, lost or doubled is read, or refused in a sentence; what is read is converted."""
+    rng, read_at_all = np.random.default_rng(11), 0
+    for _ in range(120):
+        text = list(TEXT)
+        place, most = int(rng.integers(len(text))), int(rng.choice([1, 3, 30]))
+        match int(rng.integers(4)):
+            case 0:
+                text[place] = str(rng.choice(list("0123456789-{}.,e= \n")))
+            case 1:
+                del text[place : place + most]
+            case 2:
+                text[place:place] = text[max(0, place - most) : place]
+            case _:
+                text.insert(place, str(rng.choice(["nan", "1e400", "-", "{", "0", "#"])))
+        try:
+            read(tmp_path, "".join(text)).polynomial(["Al", "Ni"])
+            read_at_all += 1
+        except MetalffError as refused:
+            assert "a.mtp" in str(refused) and len(str(refused)) < 400
+    assert 0 < read_at_all < 120
+
+
 def test_no_file(tmp_path):
     with pytest.raises(MetalffError, match=r"cannot read '.*none.mtp': No such file or directory; give a .mtp or .almtp of MLIP"):
         mtp.read(tmp_path / "none.mtp")
