@@ -20,6 +20,7 @@ is -1; no product writes a node after another has read it.
 """
 
 import json
+import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,7 +42,10 @@ LINEAR, FINNIS_SINCLAIR, SHIFTED_SCALED = 0, 1, 2
 STEP, KNOTS_MOST = 0.02, 4000
 """The first spacing of knots that is tried, Å; it is halved until the error is small, or the knots are this many."""
 
-VALUE_ERROR, SLOPE_ERROR = 1e-11, 1e-9
+KINK_STEP = 0.005
+"""The first spacing where a second derivative jumps, Å."""
+
+VALUE_ERROR, SLOPE_ERROR = 1e-11, 1e-10
 """Largest error between knots, as a part of a function's largest value and slope."""
 
 
@@ -95,7 +99,7 @@ class Radial:
     channel: np.ndarray
 
     @classmethod
-    def sample(cls, functions: Callable, first: float, cutoff: float, channel) -> "Radial":
+    def sample(cls, functions: Callable, first: float, cutoff: float, channel, near: float = 0.0, breaks=()) -> "Radial":
         """Knots as close as they need to be.
 
         Args:
@@ -103,20 +107,33 @@ class Radial:
             first: Å, where the functions are straight lines below.
             cutoff: Å.
             channel: [F].
+            near: Å, errors count as parts of what is largest beyond it: functions may grow without bound below.
+            breaks: Å, where a second or higher derivative jumps; knots lie there where even steps allow it, ``first`` moves outwards by less than a
+                step, and the steps that begin there do not count: they are short, but a quintic has no kink.
         """
-        knots = int(np.ceil((cutoff - first) / STEP)) + 1
+        step = _common_step([cutoff - place for place in breaks if first < place < cutoff]) or (cutoff - first) / np.ceil((cutoff - first) / STEP)
+        step /= np.ceil(step / (KINK_STEP if len(breaks) else STEP) * (1 - 1e-9))
         while True:
-            r = np.linspace(first, cutoff, knots)
-            table = np.stack(functions(r), axis=1)
-            radial = cls(first, (cutoff - first) / (knots - 1), cutoff, table, np.asarray(channel, int))
-            between = (r[:-1, None] + radial.step * np.array([0.25, 0.5])).ravel()
-            exact, slopes, _ = functions(between)
-            value, slope = radial(between)
-            fine = np.all(np.abs(value - exact).max(axis=0) <= VALUE_ERROR * np.abs(table[:, 0]).max(axis=0))
-            fine &= np.all(np.abs(slope - slopes).max(axis=0) <= SLOPE_ERROR * np.abs(table[:, 1]).max(axis=0))
-            if fine or 2 * knots - 1 > KNOTS_MOST:
+            knots = int((cutoff - first) / step * (1 + 1e-12)) + 1
+            r = cutoff - step * np.arange(knots)[::-1]
+            radial = cls(float(r[0]), step, cutoff, np.stack(functions(r), axis=1), np.asarray(channel, int))
+            error, slope_error = radial.error(functions, near, breaks)
+            if (error <= VALUE_ERROR and slope_error <= SLOPE_ERROR) or 2 * knots > KNOTS_MOST:
                 return radial
-            knots = 2 * knots - 1
+            step /= 2
+
+    def error(self, functions: Callable, near: float = 0.0, breaks=()) -> tuple[float, float]:
+        """Largest errors of values and of slopes between the knots beyond ``near``, as parts of the largest of a function there; see ``sample``."""
+        knots = self.first + self.step * np.arange(len(self.table) - 1)
+        for place in breaks:
+            knots = knots[(place < knots - 1e-6) | (place >= knots + self.step - 1e-6)]
+        between = (knots[:, None] + self.step * np.array([0.25, 0.5])).ravel()
+        between = between[between >= near]
+        errors = []
+        for exact, found in zip(functions(between)[:2], self(between), strict=True):
+            largest = np.abs(exact).max(axis=0)
+            errors.append(float((np.abs(found - exact).max(axis=0) / np.where(largest > 0, largest, 1.0)).max(initial=0.0)))
+        return errors[0], errors[1]
 
     def __call__(self, r) -> tuple[np.ndarray, np.ndarray]:
         """Values and slopes [K, F] at r [K] in Å, as the engine interpolates them."""
@@ -173,6 +190,13 @@ class Polynomial:
                     tensors[f"{name}.{q}"] = values
         config = {"format": FORMAT, "elements": self.elements, "r_max": self.r_max, "program": list(map(int, self.program_of))}
         return safetensors(tensors, {"config": json.dumps(config)})
+
+
+def _common_step(lengths: list[float]) -> float:
+    """The largest step that all lengths are multiples of, Å; 0 where there is none of at least 0.002 Å."""
+    micro = [round(length * 1e6) for length in lengths]
+    step = math.gcd(*micro) if micro else 0
+    return step * 1e-6 if step >= 2000 and all(abs(length * 1e6 - m) < 0.01 for length, m in zip(lengths, micro, strict=True)) else 0.0
 
 
 def harmonics(channels) -> np.ndarray:
