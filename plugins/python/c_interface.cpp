@@ -264,6 +264,14 @@ METALFF_C int metalff_predict(TrainingLoss *self, const int *batch, int size, do
   });
 }
 
+METALFF_C int metalff_n_functions(TrainingLoss *self) { return self->trainer().n_functions(); }
+
+/// See TrainingLoss::design.
+METALFF_C int metalff_design(TrainingLoss *self, const int *batch, int size, double *out)
+{
+  return guarded([&] { self->design({batch, batch + size}, out); });
+}
+
 /// Least and greatest of each descriptor over all structures: low and high [n_descriptors].
 METALFF_C int metalff_descriptor_range(TrainingLoss *self, double *low, double *high)
 {

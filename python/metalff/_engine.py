@@ -43,6 +43,7 @@ _ANSWERS = {
     "metalff_close_trainer": (None, (_HANDLE,)),
     "metalff_n_parameters": (_SIZE, (_HANDLE,)),
     "metalff_n_descriptors": (_INT, (_HANDLE,)),
+    "metalff_n_functions": (_INT, (_HANDLE,)),
 }
 """Functions that cannot fail: what they return, and of what."""
 
@@ -64,6 +65,7 @@ _STATUSES = {
     "metalff_add_structure": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _REAL, _ARRAY, _ARRAY, _REAL, _OUT),
     "metalff_gradient": (_HANDLE, _ARRAY, _INT, _REAL, _REAL, _REAL, _ARRAY, _OUT),
     "metalff_predict": (_HANDLE, _ARRAY, _INT, _ARRAY, _ARRAY, _ARRAY),
+    "metalff_design": (_HANDLE, _ARRAY, _INT, _ARRAY),
     "metalff_descriptor_range": (_HANDLE, _ARRAY, _ARRAY),
 }
 """Functions that return a status: 0 is well, 1 has a sentence, 2 is out of memory."""
@@ -231,7 +233,7 @@ class Trainer:
     """Structures with labels, and the loss of a native model on them by its parameters.
 
     Args:
-        family: nep or mace.
+        family: nep, mace or poly.
         payload: text or bytes of a model of the architecture to train.
     Raises:
         EngineError: no such family, or the payload is not valid.
@@ -290,6 +292,24 @@ class Trainer:
         outputs = energy.ctypes.data, forces.ctypes.data, virial.ctypes.data
         _call("metalff_predict", self._handle, batch.ctypes.data, batch.size, *outputs)
         return list(zip(energy.tolist(), np.split(forces, ends[:-1]), virial, strict=True)) if batch.size else []
+
+    @property
+    def n_functions(self) -> int:
+        """Basis functions of a model that is linear in its coefficients; 0 of others."""
+        return _library.metalff_n_functions(self._handle)
+
+    def design(self, batch):
+        """Of a model that is linear in its coefficients: energy (eV), forces (eV/Å) and virial (eV) of each basis function with a coefficient of one.
+
+        Returns:
+            An array [n_functions, 1 + 3 N + 9] for each of these structures.
+        """
+        batch = self._batch(batch)
+        widths = [10 + 3 * self._atoms[k] for k in batch]
+        out = np.empty(self.n_functions * sum(widths))
+        _call("metalff_design", self._handle, batch.ctypes.data, batch.size, out.ctypes.data)
+        parts = np.split(out, np.cumsum([self.n_functions * width for width in widths])[:-1]) if batch.size else []
+        return [part.reshape(-1, width) for part, width in zip(parts, widths, strict=True)]
 
     def descriptor_range(self):
         """Least and greatest value [n] of each descriptor over all structures."""

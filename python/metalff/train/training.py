@@ -289,5 +289,6 @@ def family_command(family, *arguments) -> list[str]:
     worker = Path(__file__).with_name(family.worker)
     if family.framework:
         return environments.command(family.name, worker, *arguments)
-    need_torch(f"training {family.name}")
+    if family.torch:
+        need_torch(f"training {family.name}")
     return [sys.executable, "-I", str(worker), *arguments]

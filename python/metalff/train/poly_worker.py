@@ -1,0 +1,264 @@
+"""Fit a linear polynomial; runs in MetalFF's own Python: ``python -I poly_worker.py CONFIG.json [PARENT]``, as ``loop.py`` does for other families.
+
+Leaves ``poly.safetensors``, ``history.csv`` of one line, ``sizes.csv`` (held-out error against the number of functions), ``valid.csv``, ``test.csv`` and
+``result.json``, written last. The sums over structures are kept in ``sums.npz``, so that an interrupted fit goes on.
+"""
+
+import csv
+import json
+import os
+import signal
+import sys
+import time
+import zipfile
+from collections import defaultdict
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from metalff.data import read_extxyz
+from metalff.paths import atomic_write
+from metalff.poly import radial
+from metalff.poly.basis import Size, make
+from metalff.poly.fit import Design, Normal, Solver, Structure, polynomial
+from metalff.train.configuration import CUTOFF_POWERS
+from metalff.train.splits import BLOCK, trajectory_of
+
+SMALL = {"degree": [9, 9, 9], "l_max": 4, "radial": 8}
+"""The polynomial that the cutoff's power is chosen with."""
+
+SMALL_FRAMES = 80
+"""Structures that it is chosen on, at most."""
+
+SAVE_S = 20.0
+"""Seconds between two states on the disk."""
+
+FUNCTIONS_MOST = 20_000
+"""Of all elements: their normal equations take 3 GB a fold."""
+
+
+class Stopped(Exception):
+    """A signal, or the end of the parent process."""
+
+
+class Teller:
+    """Progress as lines of JSON on stdout; raises Stopped where the fit is to end."""
+
+    def __init__(self, parent):
+        self.parent, self.signalled, self.next, self.begun = parent, False, 0.0, time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._set)
+
+    def elapsed(self) -> float:
+        """Seconds since the fit began."""
+        return time.monotonic() - self.begun
+
+    def _set(self, *_):
+        self.signalled = True
+
+    def __call__(self, fraction, step, steps):
+        if self.signalled or (self.parent is not None and os.getppid() != self.parent):
+            raise Stopped
+        if time.monotonic() > self.next:
+            print(json.dumps({"epoch": 0, "fraction": fraction, "force_rmse": None, "energy_rmse": None, "step": step, "steps": steps}), flush=True)
+            self.next = time.monotonic() + 1.0
+
+
+def main():
+    cfg = json.loads(Path(sys.argv[1]).read_text())
+    teller = Teller(int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    try:
+        result = fit(cfg, Path(cfg["out"]), teller)
+    except Stopped:
+        sys.exit(130)
+    result["elapsed_s"] = teller.elapsed()
+    versions = {name: metadata.version(name) for name in ("metalff", "numpy", "scipy", "ase")}
+    with atomic_write(Path(cfg["out"]) / "result.json") as stream:
+        json.dump(result | {"versions": versions}, stream)
+
+
+def fit(cfg, out: Path, tell) -> dict:
+    elements = cfg["elements"]
+    parts = {name: read_extxyz(cfg[f"{name}_file"]) for name in ("train", "valid", "test") if f"{name}_file" in cfg}
+    e0 = zero_of_energy(cfg["e0"], parts["train"], elements)
+    train = structures(parts["train"], elements, e0, cfg["folds"])
+    power = cfg["cutoff_power"]
+    if power == "auto":
+        power = best_power(cfg, train, tell)
+        print(f"note: cutoff_power {power} predicts held-out folds best", flush=True)
+    basis = make(size_of(cfg, cfg))
+    unknowns = len(elements) * (len(basis) + 1)
+    if unknowns > FUNCTIONS_MOST:
+        sys.exit(f"a polynomial of {unknowns} functions is too large to fit: give a smaller degree, l_max or radial (--set degree=[10,8,8])")
+    print(f"note: {len(basis)} functions for each element", flush=True)
+    pairs = radial_tables(cfg, cfg, power)
+    potential = polynomial(elements, basis, pairs, np.ones(len(elements) * len(basis)), e0)
+    normal = summed(potential, train, cfg, out, tell)
+    known = known_coefficients(cfg, len(basis), len(elements))
+    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements)))
+    kept, choice, sizes = chosen_size(normal, costs, known, cfg, basis, tell)
+    coefficients = Solver(normal, costs, known, kept).solve(choice.strength, choice.roughness)
+    shift = e0 + coefficients[-len(elements) :]
+    coefficients = coefficients[: -len(elements)]
+
+    with atomic_write(out / "sizes.csv") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("functions", "degree", "held_out_error", "chosen"), *sizes])
+    errors = {}
+    for name in ("valid", "test"):
+        if name in parts:
+            errors[name] = evaluated(potential, structures(parts[name], elements, shift, 1), coefficients, cfg, out / f"{name}.csv")
+    final = polynomial(elements, basis.part(kept[: len(basis)]), pairs, coefficients[kept[: len(coefficients)]], shift)
+    with atomic_write(out / "poly.safetensors", "wb") as stream:
+        stream.write(final.to_bytes())
+    force, energy = errors["valid"]["force_rmse"], errors["valid"]["energy_rmse"]
+    with atomic_write(out / "history.csv") as stream:
+        columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid")
+        csv.writer(stream, lineterminator="\n").writerows(
+            [columns, (1, int(kept.sum()), f"{tell.elapsed():.0f}", 0, f"{force:.5f}", f"{energy:.6f}")]
+        )
+    print(json.dumps({"epoch": 1, "fraction": 1.0, "force_rmse": force, "energy_rmse": energy}), flush=True)
+    return {
+        "epochs": 1,
+        "steps": len(train),
+        "e0": shift.tolist(),
+        "functions": int(kept[: len(coefficients)].sum()),
+        "cutoff_power": power,
+        "strength": choice.strength,
+        "roughness": choice.roughness,
+        "held_out_error": choice.error,
+    } | ({"test": errors["test"]} if "test" in errors else {})
+
+
+def zero_of_energy(e0, frames, elements) -> np.ndarray:
+    """[T] eV: as given, or the least-squares energy per atom."""
+    if e0 != "average":
+        return np.array(e0, float)
+    counts = np.array([np.bincount(types_of(f, elements), minlength=len(elements)) for f in frames], float)
+    return np.linalg.lstsq(counts, np.array([f.energy for f in frames]), rcond=None)[0]
+
+
+def types_of(frame, elements) -> np.ndarray:
+    numbers = [atomic_numbers[symbol] for symbol in elements]
+    return np.array([numbers.index(z) for z in frame.numbers], np.int32)
+
+
+def structures(frames, elements, e0, folds: int) -> list[Structure]:
+    """Sorted by fold; blocks of consecutive frames of a trajectory are dealt out to the folds in turn."""
+    trajectories = defaultdict(list)
+    for k, frame in enumerate(frames):
+        trajectories[trajectory_of(frame)].append(k)
+    blocks = [some[k : k + BLOCK] for some in trajectories.values() for k in range(0, len(some), BLOCK)]
+    fold = {k: b % folds for b, block in enumerate(blocks) for k in block}
+    mean = np.mean([frame.weight for frame in frames])
+    found = []
+    for k, f in enumerate(frames):
+        types = types_of(f, elements)
+        virial = None if f.stress is None else -f.stress * abs(np.linalg.det(f.cell))
+        found.append(Structure(f.cell, f.pbc, f.positions, types, f.energy - e0[types].sum(), f.forces, virial, f.weight / mean, fold[k]))
+    return sorted(found, key=lambda s: s.fold) if folds > 1 else found
+
+
+def size_of(cfg, shape) -> Size:
+    most = max(shape["degree"])
+    return Size(shape["radial"], min(shape["l_max"], int(most)), tuple(shape["degree"]), cfg["radial_cost"], len(cfg["elements"]), bool(cfg["zbl"]))
+
+
+def radial_tables(cfg, shape, power):
+    elements = cfg["elements"]
+    every = range(len(elements))
+    return {(a, b): radial.table(elements, (a, b), shape["radial"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"]) for a in every for b in every}
+
+
+def known_coefficients(cfg, functions: int, elements: int) -> dict[int, float]:
+    """The repulsion's, and, where free atoms are exact, shifts of zero."""
+    known = {(k + 1) * functions - 1: 1.0 for k in range(elements)} if cfg["zbl"] else {}
+    return known | ({elements * functions + k: 0.0 for k in range(elements)} if cfg["free_atom"] else {})
+
+
+def best_power(cfg, train, tell) -> int:
+    """See ``CUTOFF_POWERS``."""
+    shape = cfg | {key: min(value, cfg[key]) if key != "degree" else value for key, value in SMALL.items()}
+    basis, elements = make(size_of(cfg, shape)), cfg["elements"]
+    some = train[:: max(1, len(train) // SMALL_FRAMES)]
+    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements)))
+    errors = {}
+    for k, power in enumerate(CUTOFF_POWERS):
+        tell(0.2 * k / len(CUTOFF_POWERS), k + 1, len(CUTOFF_POWERS))
+        potential = polynomial(elements, basis, radial_tables(cfg, shape, power), np.ones(len(elements) * len(basis)), np.zeros(len(elements)))
+        design = Design(potential, some, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
+        normal = Normal(len(costs), cfg["folds"])
+        for block in design.blocks():
+            normal.add(design, block)
+        errors[power] = Solver(normal, costs, known_coefficients(cfg, len(basis), len(elements))).choose().error
+    return min(errors, key=errors.get)
+
+
+def summed(potential, train, cfg, out: Path, tell) -> Normal:
+    """Normal equations of all structures; the state on the disk is that of whole blocks."""
+    design = Design(potential, train, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
+    normal, file = Normal(design.functions + design.types, cfg["folds"]), out / "sums.npz"
+    if file.exists():
+        try:
+            with np.load(file) as state:
+                normal.restore(state)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            sys.exit(f"sums.npz cannot be read ({error}); remove it to begin this training anew")
+
+    def save():
+        with atomic_write(file, "wb") as stream:
+            np.savez(stream, **normal.state())
+
+    saved = time.monotonic()
+    for block in design.blocks():
+        if block[0] < normal.done:
+            continue
+        try:
+            tell(0.2 + 0.6 * normal.done / len(train), normal.done, len(train))
+        except Stopped:
+            save()
+            raise
+        normal.add(design, block)
+        if time.monotonic() - saved > SAVE_S:
+            save()
+            saved = time.monotonic()
+    return normal
+
+
+def chosen_size(normal, costs, known, cfg, basis, tell):
+    """The functions kept, [n] bool, their regularisation, and rows of ``sizes.csv``."""
+    elements, steps = len(cfg["elements"]), int(min(cfg["degree"])) - 1
+    limits = np.array([0.0, *cfg["degree"]])[basis.orders]
+    trials = []
+    for step in range(min(steps, 8)):
+        tell(0.8 + 0.2 * step / 8, step + 1, min(steps, 8))
+        inside = (basis.costs <= limits - step + 1e-9) | ((basis.orders == 1) & (basis.costs <= max(1.0, limits.min() - step)))
+        if cfg["zbl"]:
+            inside[-1] = True
+        kept = np.append(np.tile(inside, elements), np.ones(elements, bool))
+        trials.append((kept, Solver(normal, costs, known, kept).choose(), inside.sum(), max(cfg["degree"]) - step))
+    best = min(choice.error for _, choice, *_ in trials)
+    kept, choice, count, _ = [t for t in trials if t[1].error <= best * (1 + cfg["size_tolerance"])][-1]
+    return kept, choice, [(int(n), f"{degree:g}", f"{c.error:.6f}", int(n == count)) for _, c, n, degree in reversed(trials)]
+
+
+def evaluated(potential, part, coefficients, cfg, file: Path) -> dict:
+    """Errors of a part; those of each frame go into a file, as ``loop.py`` writes them."""
+    design = Design(potential, part, 1.0, 0.0, cfg["threads"])
+    rows = []
+    for s, (energy, forces) in zip(part, design.predict(coefficients), strict=True):
+        n = len(s.types)
+        rows.append((n, float(((forces - s.forces) ** 2).sum()), float((s.forces**2).sum()), float(energy - s.energy) / n))
+    with atomic_write(file) as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("atoms", "force_square_error", "force_square", "energy_error"), *rows])
+    atoms, square, _, energy = np.array(rows).T
+    return {
+        "force_rmse": float(np.sqrt(square.sum() / (3 * atoms.sum()))),
+        "energy_rmse": float(np.sqrt(np.mean(energy**2))),
+        "frames": len(part),
+    }
+
+
+if __name__ == "__main__":
+    main()
