@@ -37,7 +37,7 @@ NEAR = 0.8
 DENSE = 1000.0
 """eV; a core repulsion that switches the other functions off at less is not covered."""
 
-RANK_MOST, ORDER_MOST, DENSITIES_MOST = 8, 100, 16
+RANK_MOST, ORDER_MOST, DENSITIES_MOST = 8, 100, 15
 """Factors of a function; radial functions, n; densities."""
 
 LARGE = 1e30
@@ -508,8 +508,9 @@ def read(path) -> Pace:
             read.refuse(f"bonds has none of {list(pair)}")
         parsed[pair] = _bond(read, bonds[pair], f"bond {list(pair)}")
     functions = read.by_species(content, "functions", len(elements))
-    if not any(functions):
-        read.refuse("functions is empty")
+    for symbol, given in zip(elements, functions, strict=True):
+        if not given:
+            read.refuse(f"{symbol} has no functions")
     kinds = [_embedding(read, embeddings[i], f"embedding {i}", [parsed[i, j] for j in species]) for i in species]
     of = [
         [_function(read, entry, f"function {n + 1} of {elements[i]}", i, kinds[i], parsed) for n, entry in enumerate(functions[i])] for i in species
