@@ -1,6 +1,7 @@
 """Potentials to test with, and the structures that numbers of other codes belong to."""
 
 import json
+import re
 from pathlib import Path
 
 import ase
@@ -50,6 +51,12 @@ def random_mtp(seed: int = 5, species: int = 2) -> str:
     lines += [f"species_coeffs = {braces(rng.normal(0, 2, species).tolist())}"]
     lines += [f"moment_coeffs = {braces(rng.normal(0, 0.03, len(SCALARS)).tolist())}"]
     return "\n".join(lines) + "\n"
+
+
+def zbl_yace() -> str:
+    """AlNi.yace with the core of Ziegler, Biersack and Littmark, which takes over from 2.7 Å on inwards; a crystal of the self-test has closer atoms."""
+    text = re.sub(r"prehc: [\d.]+", "prehc: 1", YACE.read_text())
+    return re.sub(r"rcut_in: [\d.]+, dcut_in: [\d.]+, inner_cutoff_type: distance", "rcut_in: 2.7, dcut_in: 0.6, inner_cutoff_type: zbl", text)
 
 
 def numbers(name: str) -> list[dict]:

@@ -15,7 +15,7 @@ from motep.io.mlip.mtp import read_mtp
 from pyace import ACEBBasisSet, ACECTildeBasisSet, PyACECalculator, create_multispecies_basis_config
 
 from metalff.deploy.reference import reference, structures
-from poly_potentials import HERE, PUBLISHED, YACE, random_mtp
+from poly_potentials import HERE, PUBLISHED, YACE, random_mtp, zbl_yace
 
 CONFIGURATION = {
     "deltaSplineBins": 0.0001,
@@ -82,5 +82,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "random.mtp").write_text(random_mtp())
         found["random.mtp"] = cases(lambda: motep(Path(work) / "random.mtp", ["Al", "Ni"]), ["Al", "Ni"])
+        (Path(work) / "zbl.yace").write_text(zbl_yace())
+        found["zbl.yace"] = cases(lambda: PyACECalculator(ACECTildeBasisSet(str(Path(work) / "zbl.yace"))), ["Al", "Ni"])
     found["AlNi.yace"] = cases(lambda: PyACECalculator(ACECTildeBasisSet(str(YACE))), ["Al", "Ni"])
     (HERE / "peers.json").write_text(json.dumps(found) + "\n")

@@ -10,7 +10,7 @@ from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.poly import pace
 from metalff.poly.reference import Reference, polynomial
-from poly_potentials import YACE, differences, numbers
+from poly_potentials import YACE, differences, numbers, zbl_yace
 
 ELEMENTS = ["Al", "Ni"]
 
@@ -68,6 +68,36 @@ def test_programs_are_short(potential, converted):
     assert [program.weights.shape[1] for program in converted.programs] == [2, 1]  # the core of nickel joins its one density, which is linear
 
 
+def test_a_core_that_takes_over(tmp_path):
+    """That of Ziegler, Biersack and Littmark, by the nearest neighbour: formulas, program and engine give ML-PACE's numbers."""
+    (tmp_path / "a.yace").write_text(zbl_yace())
+    given, cases = pace.read(tmp_path / "a.yace"), numbers("zbl.yace")
+    program = given.polynomial()
+    assert np.allclose(program.inner, [[2.1, 0.6]] * 4)
+    assert max(differences(Reference(ELEMENTS, given.cutoff, given.atom), cases)) < 1e-8
+    assert max(differences(Reference(ELEMENTS, given.cutoff, polynomial(program)), cases)) < 1e-7
+    run = CliRunner().invoke(build_app(), ["deploy", "pace", str(tmp_path / "a.yace"), "-o", str(tmp_path / "a.mlff")])
+    assert run.exit_code == 0, run.exception
+    assert max(differences(MLFFCalculator(tmp_path / "a.mlff"), cases)) < 1e-7
+    assert max(differences(MLFFCalculator(tmp_path / "a.mlff", precision="single"), cases)) < 1e-3
+
+
+def test_where_a_core_takes_over(tmp_path):
+    """The core alone, a mixture, and all, by the distance of the nearest neighbour; forces are slopes of the energy."""
+    (tmp_path / "a.yace").write_text(zbl_yace())
+    given = pace.read(tmp_path / "a.yace")
+    atom = polynomial(given.polynomial())
+    for r in (1.5, 2.05, 2.2, 2.5, 2.69, 3.5):
+        vec, kinds = np.array([[0.6, 0.0, 0.8], [0.0, 4.0, 0.0]]) * [[r], [1.0]], np.array([1, 0])
+        energy, gradient = given.atom(0, vec, kinds)
+        other, found = atom(0, vec, kinds)
+        assert other == pytest.approx(energy, rel=1e-8) and np.allclose(found, gradient, atol=1e-6 * np.abs(gradient).max())
+        core = sum(float(given.bonds[0, kind].core(np.array([length]))[0, 0]) for kind, length in ((1, r), (0, 4.0)))
+        assert bool(energy == pytest.approx(core + given.shift[0], rel=1e-12)) == (r < 2.1)
+        steps = [given.atom(0, vec + h, kinds)[0] - given.atom(0, vec - h, kinds)[0] for h in 1e-5 * np.eye(6).reshape(6, 2, 3)]
+        assert np.allclose(np.array(steps).reshape(2, 3) / 2e-5, gradient, atol=1e-6 * max(1.0, np.abs(gradient).max()))
+
+
 def test_linear_densities_are_one(potential):
     """The energy of linear embeddings does not depend on how many there are."""
     two = [np.array([[0, 0.25, 1.0], [0, 0.75, 1.0]]), potential.embeddings[1]]
@@ -108,10 +138,9 @@ def other(old: str, new: str) -> str:
 
 
 REFUSED = {
-    "zbl": (
-        TEXT.replace("inner_cutoff_type: distance", "inner_cutoff_type: zbl"),
-        "bond [0, 0]: the core repulsion 'zbl' switches by the nearest neighbour",
-    ),
+    "zbl here and there": (TEXT.replace(BOND, BOND.replace("distance", "zbl")), "some bonds have the core repulsion zbl and others have not"),
+    "zbl without a range": (TEXT.replace("type: distance", "type: zbl"), "bond [0, 0]: rcut_in 0 with dcut_in 0 is no smooth inner cutoff"),
+    "unknown core": (other("type: distance", "type: wall"), "bond [0, 0]: the inner cutoff 'wall' is not covered"),
     "ChebLinear": (other("SBessel", "ChebLinear"), "bond [0, 0]: the radial functions ChebLinear do not go to zero at the cutoff"),
     "ACE.jl": (other("SBessel", "ACE.jl.base"), "bond [0, 0]: radial functions of ACE.jl are not covered"),
     "another basis": (other("SBessel", "TEST_x"), "bond [0, 0]: the radial functions TEST_x are not covered; ChebExpCos"),

@@ -48,7 +48,7 @@ def test_the_same_polynomial(seed, densities):
     shorter = reduce(program)
     assert len(shorter.products) < len(program.products) and shorter.nodes <= program.nodes
     moments = np.random.default_rng(seed).normal(size=program.moments)
-    (energy, slope), (other, found) = evaluate(program, moments), evaluate(shorter, moments)
+    (energy, slope, _), (other, found, _) = evaluate(program, moments), evaluate(shorter, moments)
     assert other == pytest.approx(energy, rel=1e-12) and np.allclose(found, slope, rtol=1e-11, atol=1e-11)
     numeric = [evaluate(shorter, moments + h)[0] - evaluate(shorter, moments - h)[0] for h in 1e-5 * np.eye(len(moments))]
     assert np.allclose(np.array(numeric) / 2e-5, slope, rtol=1e-6, atol=1e-6)

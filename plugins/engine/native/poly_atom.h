@@ -217,8 +217,26 @@ template <class P> METALFF_INLINE void densities(const PolyTables<typename P::T>
     for (int p = 0; p < D; ++p) rho[p] += t.linear_weight[std::size_t(k) * D + p] * P::of(x, t.linear_a[k]);
 }
 
+/// What an atom's nearest neighbour leaves of it: c of all but the core, of which 1 - c is left; dc/dr. As ML-PACE switches to ZBL.
+struct PolySwitch {
+  double c = 1.0, slope = 0.0;
+
+  METALFF_INLINE PolySwitch() {}
+  /// \param beyond Å past the distance where the core alone is left \param width Å from there on to all
+  METALFF_INLINE PolySwitch(double beyond, double width)
+  {
+    if (!(beyond < width)) return;
+    const double x = beyond > 0.0 ? 2.0 * beyond / width - 1.0 : -1.0, side = 1.0 - x * x;
+    c = 0.5 + 3.75 * (x / 4.0 - x * x * x / 6.0 + x * x * x * x * x / 20.0);
+    slope = 1.875 / width * side * side;
+  }
+};
+
 /// Energies of atoms from their moments, and dE/d moments in G.
-template <class P> METALFF_INLINE typename P::V polynomial(const PolyTables<typename P::T> &t, typename P::T *x, typename P::T *G)
+/// \param near of each lane, of programs with a core; then `excess` becomes dE/dc
+template <class P>
+METALFF_INLINE typename P::V polynomial(const PolyTables<typename P::T> &t, typename P::T *x, typename P::T *G, const PolySwitch *near = nullptr,
+                                        typename P::V *excess = nullptr)
 {
   using T = typename P::T;
   using V = typename P::V;
@@ -228,16 +246,23 @@ template <class P> METALFF_INLINE typename P::V polynomial(const PolyTables<type
   if (t.linear) {
     energy = sum_terms<P>(t, x, G, [&](int k) { return t.weight[k]; }, [&](int k) { return t.linear_weight[k]; });
   } else {
-    V rho[16], slope[16];
+    V rho[16], slope[16], core = P::all(0);
     densities<P>(t, x, rho);
     for (int p = 0; p < t.densities; ++p) {
       const auto &e = t.embedding[p];
       slope[p] = P::all(0);
       P::lanes([&](int lane) {
         double F, dF;
-        embed(e.kind, e.w, e.m, double(P::get(rho[p], lane)), F, dF);
-        P::set(energy, lane, P::get(energy, lane) + T(F)), P::set(slope[p], lane, T(dF));
+        const bool of_core = e.kind == poly_core;
+        embed(of_core ? 0 : e.kind, e.w, e.m, double(P::get(rho[p], lane)), F, dF);
+        if (near) dF *= of_core ? 1.0 - near[lane].c : near[lane].c;
+        V &sum = of_core ? core : energy;
+        P::set(sum, lane, P::get(sum, lane) + T(F)), P::set(slope[p], lane, T(dF));
       });
+    }
+    if (near) {
+      *excess = energy - core;
+      P::lanes([&](int lane) { P::set(energy, lane, T(near[lane].c) * P::get(energy, lane) + T(1.0 - near[lane].c) * P::get(core, lane)); });
     }
     const int D = t.densities;
     auto mixed = [&](const T *weight) {

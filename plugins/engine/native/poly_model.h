@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 namespace metalff {
@@ -20,6 +21,7 @@ template <typename T> struct PolyWorkspace {
     Vicinity vicinity;
     Neighbours<T> near;
     Buffer<T> R, dR;    // [registers][functions of the run's pair][width]
+    int nearest = -1;   // where all but the core is switched by a neighbour: its place among them
   };
   std::array<Atom, W> atoms;
   std::vector<std::vector<std::pair<int, int>>> waiting;    // [programs] atoms and their types
@@ -125,12 +127,37 @@ template <typename T> class NativePoly : public Model {
     const PolyTables<T> &t = tables_[program];
     T *x = room(s.x, std::size_t(t.nodes) * W), *G = room(s.G, std::size_t(t.nodes) * W);
     std::fill_n(x, std::size_t(t.moments) * W, T(0));
-    for (int k = 0; k < count; ++k) forward(s.atoms[k], x + k, s);
-    const V energies = polynomial<P>(t, x, G);
+    PolySwitch near[W];
+    for (int k = 0; k < count; ++k) {
+      forward(s.atoms[k], x + k, s);
+      if (!w_.inner.empty()) near[k] = nearest(s.atoms[k]);
+    }
+    V excess = {};
+    const V energies = w_.inner.empty() ? polynomial<P>(t, x, G) : polynomial<P>(t, x, G, near, &excess);
     for (int k = 0; k < count; ++k) {
       energy[k] = w_.shift[s.atoms[k].type] + double(energies[k]);
       backward(s.atoms[k], G + k, s, grad(k));
+      if (near[k].slope != 0.0) turn_off(s.atoms[k], double(excess[k]) * near[k].slope, grad(k));
     }
+  }
+
+  /// How close the nearest neighbour is to where its pair leaves the core alone.
+  PolySwitch nearest(typename PolyWorkspace<T>::Atom &atom) const
+  {
+    double least = std::numeric_limits<double>::infinity(), width = 0.0;
+    for (const auto &run : atom.near.runs) {
+      const double *inner = &w_.inner[2 * (std::size_t(atom.type) * w_.types() + run.type)];
+      for (int k = run.begin * W; k < run.end * W; ++k)
+        if (atom.near.edge[k] >= 0 && atom.near.r[k] - inner[0] < least) least = atom.near.r[k] - inner[0], width = inner[1], atom.nearest = k;
+    }
+    return least < width ? PolySwitch(least, width) : PolySwitch();
+  }
+
+  /// Adds what follows from the distance of the nearest neighbour. \param along dE/dr
+  static void turn_off(const typename PolyWorkspace<T>::Atom &atom, double along, double *edge_grad)
+  {
+    const int b = atom.nearest / W, lane = atom.nearest % W;
+    for (int c = 0; c < 3; ++c) edge_grad[3 * atom.near.edge[atom.nearest] + c] += along * double(atom.near.direction(b)[c][lane]);
   }
 
   /// Radial functions of an atom's neighbours, and its moments, added to a lane of x.

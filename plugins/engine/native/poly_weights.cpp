@@ -69,6 +69,14 @@ class Reader {
       w.r_max = std::max(w.r_max, w.pairs.back().cutoff);
     }
     require(w.r_max > 0.0, "none of its elements interact");
+    if (tensors_.has("inner")) {
+      w.inner = tensors_.get("inner", {types * types, 2});
+      for (int p = 0; p < types * types; ++p)
+        require(w.pairs[p].cutoff == 0.0 || (w.inner[2 * p] >= 0.0 && w.inner[2 * p + 1] > 0.0 && w.inner[2 * p] + w.inner[2 * p + 1] <= w.pairs[p].cutoff),
+                "inner does not give a range of distances within the cutoff");
+    }
+    for (const auto &program : w.programs)
+      for (const auto &e : program.embedding) require(e.kind != poly_core || !w.inner.empty(), "it has a core without its distances, inner");
     return w;
   }
 
@@ -125,8 +133,8 @@ class Reader {
       p.terms.push_back({whole(terms[k], 0, p.nodes - 1, "terms" + of), whole(terms[k + 1], -1, p.nodes - 1, "terms" + of)});
     for (int64_t k = 0; k < densities; ++k) {
       const double *e = &embedding[3 * k];
-      p.embedding.push_back({whole(e[0], 0, 2, "embedding" + of), e[1], e[2]});
-      require(e[0] == 0.0 || (e[2] > 0.0 && e[2] <= 10.0), "embedding" + of + " has an exponent that is not above 0 and up to 10");
+      p.embedding.push_back({whole(e[0], 0, poly_core, "embedding" + of), e[1], e[2]});
+      require(e[0] == 0.0 || e[0] == poly_core || (e[2] > 0.0 && e[2] <= 10.0), "embedding" + of + " has an exponent that is not above 0 and up to 10");
     }
     if (tensors_.has("function" + of)) {
       for (const double f : tensors_.get("function" + of, {n_terms})) p.function.push_back(whole(f, 0, most_nodes, "function" + of));

@@ -9,6 +9,7 @@ namespace metalff {
 struct Artifact;
 
 constexpr int poly_l_most = 12;
+constexpr int poly_core = 3;    // kind of an embedding: w ρ, in place of all others where a neighbour is close
 
 /// Radial functions of an ordered pair of elements, the centre's first, at the knots of quintic splines.
 struct PolyRadial {
@@ -56,6 +57,7 @@ struct PolyWeights {
   std::vector<int> program;               ///< [types]
   std::vector<PolyRadial> pairs;          ///< [types, types]
   std::vector<PolyProgram> programs;
+  std::vector<double> inner;              ///< [types, types, 2] Å: where the core alone is left, and how far beyond all else is whole; or empty
 
   int types() const { return int(elements.size()); }
   const PolyRadial &pair(int centre, int other) const { return pairs[std::size_t(centre) * types() + other]; }

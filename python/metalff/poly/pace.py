@@ -4,7 +4,8 @@ Drautz, Phys. Rev. B 99, 014104 (2019); Lysogorskiy et al., npj Comput. Mater. 7
 
     A_{μ n l m} = Σ_{j of μ} R_nl(r_ij) Y_lm,    ρ_p = Σ_functions Σ_ms c_p Re Π_t A_{μ_t n_t l_t m_t},    E = E0 + F(ρ_1, ρ_2, …)
 
-Functions of rank 1 take the radial basis itself, g_n(r). Y_lm are complex, with the phase of Condon and Shortley and Σ_m |Y_lm|² = 2l + 1.
+Functions of rank 1 take the radial basis itself, g_n(r). A core repulsion is added; that of Ziegler, Biersack and Littmark takes the place of all else where
+an atom's nearest neighbour is close (``Polynomial.inner``). Y_lm are complex, with the phase of Condon and Shortley and Σ_m |Y_lm|² = 2l + 1.
 
 The programs take y for the polar axis where ML-PACE has z. That is the same for functions that do not change when an atom's neighbours are turned, and
 ``read`` refuses others.
@@ -19,9 +20,9 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from metalff.errors import MetalffError
-from metalff.poly.program import FINNIS_SINCLAIR, L_MOST, LINEAR, SHIFTED_SCALED, Polynomial, Program, Radial
+from metalff.poly.program import CORE, FINNIS_SINCLAIR, L_MOST, LINEAR, SHIFTED_SCALED, Polynomial, Program, Radial
 from metalff.poly.reduce import reduce
-from metalff.poly.reference import embed, real_harmonics
+from metalff.poly.reference import embed, real_harmonics, switch
 from metalff.yaml_file import read_table, short
 
 WHAT = "a .yace file of pacemaker"
@@ -36,6 +37,12 @@ NEAR = 0.8
 
 DENSE = 1000.0
 """eV; a core repulsion that switches the other functions off at less is not covered."""
+
+COULOMB = 14.399645351950543
+"""eV Å, as ML-PACE has it."""
+
+UNIVERSAL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+"""Factors and decays of the screening function of Ziegler, Biersack and Littmark; its length is 0.4685 Å / (Z₁^0.23 + Z₂^0.23)."""
 
 RANK_MOST, ORDER_MOST, DENSITIES_MOST = 8, 100, 15
 """Factors of a function; radial functions, n; densities."""
@@ -53,8 +60,10 @@ class Bond:
         size: number of basis functions of rank 1.
         coefficients: [n, l, k] of R_nl = Σ_k c g_k.
         cutoff, width: Å; the outer one and what ChebExpCos takes off before it.
-        inner, inner_width: Å; functions go to zero from ``inner`` to ``inner - inner_width``, and the core repulsion does the reverse.
-        repulsion, decay: of the core, ``repulsion`` exp(-``decay`` r²) / r in eV.
+        inner, inner_width: Å; functions go to zero from ``inner`` to ``inner - inner_width``, and the core repulsion does the reverse. With
+            ``numbers``, the whole atom does so with the distance of its nearest neighbour.
+        repulsion, decay: of the core, ``repulsion`` exp(-``decay`` r²) / r in eV; with ``numbers``, ``repulsion`` times half of the ZBL.
+        numbers: the elements' in the periodic table, where the core is that of Ziegler, Biersack and Littmark.
     """
 
     base: str
@@ -67,19 +76,25 @@ class Bond:
     inner_width: float
     repulsion: float
     decay: float
+    numbers: tuple[int, int] | None = None
+
+    @property
+    def by_distance(self) -> bool:
+        """Functions themselves end at the inner cutoff."""
+        return self.inner_width > 0 and self.numbers is None
 
     @property
     def breaks(self) -> list[float]:
         """Å, where a derivative jumps."""
-        places = [self.cutoff - self.width] if self.base == "ChebExpCos" else []
-        return places + ([self.inner, self.inner - self.inner_width] if self.inner_width else [])
+        places = [self.cutoff - self.width] if self.base == "ChebExpCos" or self.numbers else []
+        return places + ([self.inner, self.inner - self.inner_width] if self.by_distance else [])
 
     def basis(self, r) -> np.ndarray:
         """g_k, first and second derivatives, [3, K, k]."""
         r, most = np.asarray(r, float), max(self.size, self.coefficients.shape[2] if self.coefficients.size else 0)
         g = {"ChebExpCos": self._exponential, "ChebPow": self._power, "SBessel": self._bessel}[self.base](r, most)
-        if self.inner_width:
-            near = self._switch(r)
+        if self.by_distance:
+            near = self._switch(r, self.inner, self.inner_width)
             near[0] -= 1
             g = _times(g, -near[:, :, None])
         return _until(r, self.cutoff, g.transpose(0, 2, 1)).transpose(0, 2, 1)
@@ -87,21 +102,43 @@ class Bond:
     def core(self, r) -> np.ndarray:
         """The core repulsion in eV, first and second derivatives, [3, K]."""
         r = np.asarray(r, float)
+        if self.numbers:
+            return self._universal(r, *self.numbers)
         value = abs(self.repulsion) * np.exp(-abs(self.decay) * r**2) / r
         fall = 2 * abs(self.decay) * r + 1 / r
         c = np.stack([value, -value * fall, value * (fall**2 - 2 * abs(self.decay) + 1 / r**2)])
         c = _times(c, _cosine(r, 0.0, self.cutoff))
-        return _until(r, self.cutoff, _times(c, self._switch(r)) if self.inner_width else c)
+        return _until(r, self.cutoff, _times(c, self._switch(r, self.inner, self.inner_width)) if self.by_distance else c)
 
-    def _switch(self, r) -> np.ndarray:
-        """1 below, 0 above the inner cutoff."""
-        x = np.clip(1 - 2 * (1 + (r - self.inner) / self.inner_width), -1.0, 1.0)
+    def _universal(self, r, first: int, second: int) -> np.ndarray:
+        """Half of the ZBL, with a polynomial that takes its value and two derivatives away at the cutoff, in eV."""
+        length = 0.46850 / (first**0.23 + second**0.23)
+
+        def screened(r):
+            parts = [
+                factor * np.exp(-decay / length * r) * np.array([[1.0], [-decay / length], [(decay / length) ** 2]]) for factor, decay in UNIVERSAL
+            ]
+            return _times(sum(parts), np.stack([1 / r, -1 / r**2, 2 / r**3]))
+
+        start, width = self.cutoff - self.width, self.width
+        (end,), (slope,), (bend,) = screened(np.array([self.cutoff]))
+        a, b = (-3 * slope + width * bend) / width**2, (2 * slope - width * bend) / width**3
+        c = -end + width * slope / 2 - width**2 * bend / 12
+        beyond = np.maximum(r - start, 0.0)
+        smooth = np.stack([a / 3 * beyond**3 + b / 4 * beyond**4 + c, a * beyond**2 + b * beyond**3, 2 * a * beyond + 3 * b * beyond**2])
+        value = self.repulsion * COULOMB / 2 * first * second * (screened(r) + smooth)
+        return _until(r, self.cutoff, _times(value, self._switch(r, self.cutoff, width)))
+
+    @staticmethod
+    def _switch(r, outer: float, width: float) -> np.ndarray:
+        """1 below ``outer - width``, 0 above ``outer``."""
+        x = np.clip(1 - 2 * (1 + (r - outer) / width), -1.0, 1.0)
         side = 1 - x**2
         return np.stack(
             [
                 (0.5 + 3.75 * (x / 4 - x**3 / 6 + x**5 / 20)) * (x > -1),
-                -1.875 / self.inner_width * side**2,
-                -15 / self.inner_width**2 * x * side,
+                -1.875 / width * side**2,
+                -15 / width**2 * x * side,
             ]
         )
 
@@ -184,7 +221,7 @@ class Pace:
         """Energy of an atom in eV and dE/dvec [E,3] by the formulas, with complex harmonics about z, for ``reference.Reference``."""
         names, products = self._products(kind)
         r = np.linalg.norm(vec, axis=1)
-        y, dy = _complex_harmonics(vec, max((l for _, _, l, _ in names), default=0))
+        y, dy = _complex_harmonics(vec, max((0, *(l for _, _, l, _ in names))))
         bases, (core, dcore) = {}, np.zeros((2, len(r)))
         for neighbour in range(len(self.elements)):
             bond = self.bonds[kind, neighbour]
@@ -202,15 +239,32 @@ class Pace:
         for factors, weights in products:
             densities += moments[factors].prod(axis=1).real @ weights
         energies, slopes = zip(*(embed(int(k), w, m, rho) for (k, w, m), rho in zip(self.embeddings[kind], densities, strict=True)), strict=True)
+        left, along, nearest = self._left(kind, r, kinds)
+        energy, weight = left * sum(energies) + (1 - left if self.switched else 1.0) * core.sum(), left * np.array(slopes)
         back = np.zeros(len(names), complex)
         for factors, weights in products:
             for t in range(factors.shape[1]):
-                np.add.at(back, factors[:, t], (weights @ slopes) * moments[np.delete(factors, t, axis=1)].prod(axis=1))
-        gradient = dcore[:, None] * vec / r[:, None]
+                np.add.at(back, factors[:, t], (weights @ weight) * moments[np.delete(factors, t, axis=1)].prod(axis=1))
+        gradient = (1 - left if self.switched else 1.0) * dcore[:, None] * vec / r[:, None]
+        if along:
+            gradient[nearest] += (sum(energies) - core.sum()) * along * vec[nearest] / r[nearest]
         for (own, place, radial), factor in zip(places, back, strict=True):
             slope = radial[1, :, None] * y[own, place, None] * (vec[own] / r[own, None]) + radial[0, :, None] * dy[own, place]
             gradient[own] += (factor * slope).real
-        return float(self.shift[kind] + sum(energies) + core.sum()), gradient
+        return float(self.shift[kind] + energy), gradient
+
+    @property
+    def switched(self) -> bool:
+        """The core takes the place of all else where the nearest neighbour of an atom is close."""
+        return any(bond.numbers for bond in self.bonds.values())
+
+    def _left(self, kind: int, r, kinds) -> tuple[float, float, int]:
+        """What the nearest neighbour leaves of all but the core, its derivative by the distance, and which neighbour it is."""
+        if not self.switched:
+            return 1.0, 0.0, 0
+        bonds = [self.bonds[kind, neighbour] for neighbour in kinds]
+        ranges = np.array([[bond.inner - bond.inner_width, bond.inner_width] for bond in bonds]).reshape(-1, 2)
+        return switch(r, ranges, np.array([bond.cutoff for bond in bonds]))
 
     def _products(self, centre: int) -> tuple[list[tuple], list[tuple[np.ndarray, np.ndarray]]]:
         """Moments (μ, n, l, m) of an element's functions, l = -1 for those of rank 1, and by rank their products [K, rank] and weights [K, P]."""
@@ -243,7 +297,10 @@ class Pace:
 
                     channel = [names.index(name) for name in mine]
                     pairs[centre, neighbour] = Radial.sample(functions, FIRST, bond.cutoff, channel, NEAR, bond.breaks)
-        return Polynomial(self.elements, self.shift, pairs, programs, list(range(len(self.elements))))
+        inner = None
+        if self.switched:
+            inner = np.array([[bond.inner - bond.inner_width, bond.inner_width] for _, bond in sorted(self.bonds.items())])
+        return Polynomial(self.elements, self.shift, pairs, programs, list(range(len(self.elements))), inner)
 
     def of_pair(self, centre: int, neighbour: int) -> list[tuple]:
         """Names of the channels that a pair adds to: ("density", p), ("core",), (μ, n, l)."""
@@ -252,7 +309,7 @@ class Pace:
 
         def adds(name) -> bool:
             if name[0] == "density":
-                return name[1] in rank1 or (self._layout(centre)[1] and bond.repulsion != 0)
+                return name[1] in rank1 or (self._layout(centre)[1] and bond.repulsion != 0 and not self.switched)
             return bond.repulsion != 0 if name[0] == "core" else name[0] == neighbour
 
         return [name for name in self._layout(centre)[0] if adds(name)]
@@ -266,7 +323,7 @@ class Pace:
             if name[0] == "core":
                 result.append(core)
             elif name[0] == "density":
-                total = core * (bond.repulsion != 0) if linear else np.zeros_like(core)
+                total = core * (bond.repulsion != 0) if linear and not self.switched else np.zeros_like(core)
                 for function in self.functions[centre]:
                     if len(function.factors) == 1 and function.factors[0][0] == neighbour:
                         weights = function.weights[0]
@@ -287,9 +344,11 @@ class Pace:
             core = any(self.bonds[centre, neighbour].repulsion for neighbour in range(len(self.elements)))
             names: list[tuple] = []
             if linear:
-                names += [("density", 0)] if densities or core else []
+                names += [("density", 0)] if densities or (core and not self.switched) else []
             else:
-                names += [("density", p) for p in sorted(densities)] + ([("core",)] if core else [])
+                names += [("density", p) for p in sorted(densities)]
+            if core and (self.switched or not linear):
+                names.append(("core",))
             names += sorted({factor for f in self.functions[centre] if len(f.factors) > 1 for factor in f.factors})
             self._layouts[centre] = names, linear
         return self._layouts[centre]
@@ -299,8 +358,8 @@ class Pace:
         channels = np.array([[0, 0] if isinstance(name[0], str) else [name[2]] * 2 for name in names], int).reshape(-1, 2)
         starts = dict(zip(names, np.concatenate([[0], np.cumsum(2 * channels[:, 1] + 1)]).tolist(), strict=False))
         embedding = self.embeddings[centre]
-        core = not linear and ("core",) in starts
-        count = 1 if linear else len(embedding) + core
+        core = ("core",) in starts
+        count = (1 if linear else len(embedding)) + core
         tree = _Tree(sum(2 * int(l) + 1 for _, l in channels), count)
         for name, start in starts.items():
             if name[0] == "density":
@@ -309,13 +368,14 @@ class Pace:
                 tree.terms[start, -1] = np.eye(count)[-1]
         for function in self.functions[centre]:
             if len(function.factors) > 1:
-                weights = function.weights @ embedding[:, 1:2] if linear else np.pad(function.weights, [(0, 0), (0, count - len(embedding))])
+                weights = function.weights @ embedding[:, 1:2] if linear else function.weights
+                weights = np.pad(weights, [(0, 0), (0, count - weights.shape[1])])
                 for ms, weight in zip(function.ms.tolist(), weights, strict=True):
                     tree.add([(starts[key] + key[2], m) for key, m in zip(function.factors, ms, strict=True)], weight)
         if linear:
             embedding = np.array([[LINEAR, 1.0, 1.0]])
-        elif core:
-            embedding = np.vstack([embedding, [LINEAR, 1.0, 1.0]])
+        if core:
+            embedding = np.vstack([embedding, [CORE if self.switched else LINEAR, 1.0, 1.0]])
         return reduce(tree.program(channels, embedding))
 
 
@@ -482,8 +542,8 @@ def read(path) -> Pace:
     """A potential from a ``.yace`` file; nothing of it is believed before it is checked.
 
     Raises:
-        MetalffError: it cannot be read, is none, or has what is not covered: a core repulsion that switches by the nearest neighbour (zbl), radial
-            functions that do not end smoothly (ChebLinear) or of ACE.jl, functions that are no invariants.
+        MetalffError: it cannot be read, is none, or has what is not covered: radial functions that do not end smoothly (ChebLinear) or of ACE.jl,
+            functions that are no invariants.
     """
     path = Path(path)
     if path.suffix == ".ace":
@@ -506,7 +566,9 @@ def read(path) -> Pace:
     for pair in ((i, j) for i in species for j in species):
         if pair not in bonds:
             read.refuse(f"bonds has none of {list(pair)}")
-        parsed[pair] = _bond(read, bonds[pair], f"bond {list(pair)}")
+        parsed[pair] = _bond(read, bonds[pair], f"bond {list(pair)}", (atomic_numbers[elements[pair[0]]], atomic_numbers[elements[pair[1]]]))
+    if len({bond.numbers is None for bond in parsed.values()}) > 1:
+        read.refuse("some bonds have the core repulsion zbl and others have not, which is not covered")
     functions = read.by_species(content, "functions", len(elements))
     for symbol, given in zip(elements, functions, strict=True):
         if not given:
@@ -521,7 +583,7 @@ def read(path) -> Pace:
     return potential
 
 
-def _bond(read: "_Reader", entry, name: str) -> Bond:
+def _bond(read: "_Reader", entry, name: str, numbers: tuple[int, int]) -> Bond:
     base = read.of(entry, "radbasename", str, name)
     if base.startswith("ACE.jl"):
         read.refuse(f"{name}: radial functions of ACE.jl are not covered")
@@ -533,13 +595,11 @@ def _bond(read: "_Reader", entry, name: str) -> Bond:
     inner, width = (read.number(entry, key, name, 0.0, 100.0) if key in entry else 0.0 for key in ("rcut_in", "dcut_in"))
     kind = entry.get("inner_cutoff_type", "density")
     repulsion, decay = read.number(entry, "prehc", name), read.number(entry, "lambdahc", name)
-    if kind == "zbl":
-        read.refuse(f"{name}: the core repulsion 'zbl' switches by the nearest neighbour of an atom, which is not covered")
-    if kind not in ("density", "distance"):
+    if kind not in ("density", "distance", "zbl"):
         read.refuse(f"{name}: the inner cutoff '{short(kind)}' is not covered")
     if kind == "density" and inner - width > 0:
         read.refuse(f"{name}: functions that end at once at an inner cutoff are not covered (inner_cutoff_type density with rcut_in)")
-    if kind == "distance" and (width == 0) != (inner == 0):
+    if (kind == "distance" and (width == 0) != (inner == 0)) or (kind == "zbl" and not 0 < width <= inner):
         read.refuse(f"{name}: rcut_in {inner:g} with dcut_in {width:g} is no smooth inner cutoff, which is not covered")
     if inner > cutoff:
         read.refuse(f"{name}: rcut_in is beyond rcut")
@@ -554,11 +614,12 @@ def _bond(read: "_Reader", entry, name: str) -> Bond:
     if base == "ChebPow" and sharpness[0] <= 1:
         read.refuse(f"{name}: the radial functions ChebPow of power {sharpness[0]:g} do not end smoothly, which is not covered")
     dcut = read.number(entry, "dcut", name, 0.0, 100.0)
-    if base == "ChebExpCos" and not 1e-4 <= dcut <= cutoff:
+    if (base == "ChebExpCos" or kind == "zbl") and not 1e-4 <= dcut <= cutoff:
         read.refuse(f"{name}: dcut is not between 0.0001 Å and rcut")
     coefficients = read.numbers(entry, "radcoefficients", (orders, l_most + 1, size), name) if orders else np.zeros((0, l_most + 1, size))
-    radial_inner = (inner, width) if kind == "distance" else (0.0, 0.0)
-    return Bond(base, float(sharpness[0]), size, coefficients, cutoff, dcut, *radial_inner, repulsion, decay)
+    if kind == "density":
+        inner = width = 0.0
+    return Bond(base, float(sharpness[0]), size, coefficients, cutoff, dcut, inner, width, repulsion, decay, numbers if kind == "zbl" else None)
 
 
 def _embedding(read: "_Reader", entry, name: str, bonds: list[Bond]) -> np.ndarray:
@@ -573,7 +634,7 @@ def _embedding(read: "_Reader", entry, name: str, bonds: list[Bond]) -> np.ndarr
     if not np.all((m > 0.01) & (m <= 10)):
         read.refuse(f"{name}: an exponent in FS_parameters is not between 0.01 and 10")
     start = read.number(entry, "rho_core_cutoff", name) - read.number(entry, "drho_core_cutoff", name)
-    if start < (DENSE if any(bond.repulsion for bond in bonds) else 0.0):
+    if start < (DENSE if any(bond.repulsion for bond in bonds) else 0.0) and not any(bond.numbers for bond in bonds):
         read.refuse(
             f"{name}: the core repulsion switches the other functions off from {start:g} eV on (rho_core_cutoff), which is not covered below {DENSE:g}"
         )

@@ -16,6 +16,8 @@ is -1; no product writes a node after another has read it.
   where value and slope are zero; quintic between knots, a straight line below the first; ``channel.{pair}`` [F]: where each function adds to;
 - ``channels.{q}`` [C, 2]; ``products.{q}`` [N, 3]: a, b, out; ``factors.{q}`` [N]; ``terms.{q}`` [M, 2]: a, b (-1: none); ``weights.{q}`` [M, P] eV;
   ``embedding.{q}`` [P, 3]: kind, w, m (``embedding.h``);
+- ``inner`` [T², 2] Å, where a program has densities of the kind ``CORE``: of the others c is left and of those 1 - c, where c goes from 0 to 1 over
+  ``inner[:, 1]`` from ``inner[:, 0]`` on, with the distance of the neighbour that is nearest to where its pair begins;
 - of fits also ``function.{q}`` [M], the basis function that a term belongs to, and ``factor.{q}`` [M]: weight = coefficient · factor.
 """
 
@@ -36,8 +38,8 @@ L_MOST = 12
 NODES_MOST = 1_000_000
 """Nodes of a program."""
 
-LINEAR, FINNIS_SINCLAIR, SHIFTED_SCALED = 0, 1, 2
-"""Kinds of embeddings: F = w ρ, and those of ML-PACE."""
+LINEAR, FINNIS_SINCLAIR, SHIFTED_SCALED, CORE = 0, 1, 2, 3
+"""Kinds of embeddings: F = w ρ, those of ML-PACE, and w ρ in place of all others where a neighbour is close."""
 
 STEP, KNOTS_MOST = 0.02, 4000
 """The first spacing of knots that is tried, Å; it is halved until the error is small, or the knots are this many."""
@@ -162,6 +164,7 @@ class Polynomial:
         pairs: by (centre, neighbour) the radial functions; those that are missing do not interact.
         programs: each once.
         program_of: [T] the program of each element as a centre.
+        inner: [T², 2] Å, see above; None: no program has a core.
     """
 
     elements: list[str]
@@ -169,6 +172,7 @@ class Polynomial:
     pairs: dict[tuple[int, int], Radial]
     programs: list[Program]
     program_of: list[int]
+    inner: np.ndarray | None = None
 
     @property
     def r_max(self) -> float:
@@ -179,7 +183,7 @@ class Polynomial:
         """``native/poly.safetensors``."""
         count = len(self.elements)
         grid = np.zeros((count**2, 3))
-        tensors = {"shift": self.shift, "grid": grid}
+        tensors = {"shift": self.shift, "grid": grid} | ({} if self.inner is None else {"inner": self.inner})
         for (centre, neighbour), radial in sorted(self.pairs.items()):
             pair = centre * count + neighbour
             grid[pair] = radial.first, radial.step, radial.cutoff

@@ -10,7 +10,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from metalff.neighbours import edges_of
-from metalff.poly.program import FINNIS_SINCLAIR, LINEAR, Polynomial, Program, harmonics
+from metalff.poly.program import CORE, FINNIS_SINCLAIR, LINEAR, Polynomial, Program, harmonics
 
 
 class Reference(Calculator):
@@ -69,8 +69,15 @@ def polynomial(potential: Polynomial, radial: Callable | None = None) -> Callabl
                     slopes[near, channel] += slope[:, f]
         y, dy = real_harmonics(vec, int(program.channels[:, 1].max(initial=0)))
         moments = [values[:, c] @ y[:, first**2 : (last + 1) ** 2] for c, (first, last) in enumerate(program.channels)]
-        energy, slope = evaluate(program, np.concatenate(moments) if moments else np.zeros(0))
+        left, along, nearest = 1.0, 0.0, 0
+        if potential.inner is not None:
+            ranges = potential.inner.reshape(len(potential.elements), -1, 2)[kind][kinds]
+            reach = [potential.pairs[kind, k].cutoff if (kind, k) in potential.pairs else 0.0 for k in kinds]
+            left, along, nearest = switch(r, ranges, reach)
+        energy, slope, excess = evaluate(program, np.concatenate(moments) if moments else np.zeros(0), left)
         gradient, start = np.zeros_like(vec), 0
+        if along:
+            gradient[nearest] += excess * along * vec[nearest] / r[nearest]
         for c, ((first, last), count) in enumerate(zip(program.channels, harmonics(program.channels), strict=True)):
             part, s = slice(first**2, (last + 1) ** 2), slope[start : start + count]
             gradient += (slopes[:, c] * (y[:, part] @ s) / r)[:, None] * vec + values[:, c, None] * (dy[:, part].transpose(0, 2, 1) @ s)
@@ -80,8 +87,18 @@ def polynomial(potential: Polynomial, radial: Callable | None = None) -> Callabl
     return atom
 
 
-def evaluate(program: Program, moments) -> tuple[float, np.ndarray]:
-    """Energy of an atom (eV) and its derivatives by the moments [A]."""
+def switch(r, ranges, reach) -> tuple[float, float, int]:
+    """c of an atom's nearest neighbour, dc/dr in 1/Å, and which it is; ranges [E,2] and reach [E] in Å of each neighbour's pair."""
+    if not (near := np.flatnonzero(r < reach)).size:
+        return 1.0, 0.0, 0
+    nearest = int(near[np.argmin((r - ranges[:, 0])[near])])
+    start, width = ranges[nearest]
+    x = np.clip(2 * (r[nearest] - start) / width - 1, -1.0, 1.0)
+    return 0.5 + 3.75 * (x / 4 - x**3 / 6 + x**5 / 20), 1.875 / width * (1 - x**2) ** 2, nearest
+
+
+def evaluate(program: Program, moments, left: float = 1.0) -> tuple[float, np.ndarray, float]:
+    """Energy of an atom (eV), of all but the core ``left`` and of that the rest; its derivatives by the moments [A], and by ``left``."""
     x, slope = np.zeros(program.nodes + 1), np.zeros(program.nodes + 1)
     x[: len(moments)], x[-1] = moments, 1.0  # b = -1 is the last one
     for (a, b, out), factor in zip(program.products.tolist(), program.factors.tolist(), strict=True):
@@ -89,19 +106,21 @@ def evaluate(program: Program, moments) -> tuple[float, np.ndarray]:
     a, b = np.asarray(program.terms, int).reshape(-1, 2).T
     densities = (x[a] * x[b]) @ program.weights
     values, slopes = zip(*(embed(int(kind), w, m, density) for (kind, w, m), density in zip(program.embedding, densities, strict=True)), strict=True)
-    weight = program.weights @ np.array(slopes)
+    core = program.embedding[:, 0] == CORE
+    share = np.where(core, 1 - left, left)
+    weight = program.weights @ (share * slopes)
     np.add.at(slope, a, weight * x[b])
     np.add.at(slope, b, weight * x[a])
     for (a, b, out), factor in zip(program.products[::-1].tolist(), program.factors[::-1].tolist(), strict=True):
         slope[a] += factor * slope[out] * x[b]
         slope[b] += factor * slope[out] * x[a]
-    return float(sum(values)), slope[: len(moments)]
+    return float(share @ values), slope[: len(moments)], float(np.where(core, -1.0, 1.0) @ values)
 
 
 def embed(kind: int, w: float, m: float, rho: float) -> tuple[float, float]:
     """An embedding function and its slope; those of Finnis and Sinclair as Lysogorskiy et al., npj Comput. Mater. 7, 97 (2021), and ML-PACE have them."""
     size, sign = abs(rho), -1.0 if rho < 0 else 1.0
-    if kind == LINEAR or m == 1.0:
+    if kind in (LINEAR, CORE) or m == 1.0:
         return w * rho, w
     if kind == FINNIS_SINCLAIR:  # |ρ|^m, a straight line near zero
         line = 1e6 ** (1.0 - m)
