@@ -1,7 +1,8 @@
 """Fit a linear polynomial; runs in MetalFF's own Python: ``python -I poly_worker.py CONFIG.json [PARENT]``, as ``loop.py`` does for other families.
 
 Leaves ``poly.safetensors``, ``history.csv`` of one line, ``sizes.csv`` (held-out error against the number of functions), ``valid.csv``, ``test.csv`` and
-``result.json``, written last. The sums over structures are kept in ``sums.npz``, so that an interrupted fit goes on.
+``result.json``, written last. The sums over structures are kept in ``sums.npz``, optimised radial functions in ``radial.npz``, so that an interrupted
+fit goes on.
 """
 
 import csv
@@ -12,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections import defaultdict
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -20,9 +22,10 @@ from ase.data import atomic_numbers
 
 from metalff.data import read_extxyz
 from metalff.paths import atomic_write
-from metalff.poly import radial
 from metalff.poly.basis import Size, make
-from metalff.poly.fit import Design, Normal, Solver, Structure, polynomial
+from metalff.poly.fit import Choice, Design, Normal, Solver, Structure, polynomial
+from metalff.poly.optimise import State, optimise
+from metalff.poly.radial import Shape
 from metalff.train.configuration import CUTOFF_POWERS
 from metalff.train.splits import BLOCK, trajectory_of
 
@@ -93,11 +96,11 @@ def fit(cfg, out: Path, tell) -> dict:
     if unknowns > FUNCTIONS_MOST:
         sys.exit(f"a polynomial of {unknowns} functions is too large to fit: give a smaller degree, l_max or radial (--set degree=[10,8,8])")
     print(f"note: {len(basis)} functions for each element", flush=True)
-    pairs = radial_tables(cfg, cfg, power)
-    potential = polynomial(elements, basis, pairs, np.ones(len(elements) * len(basis)), e0)
-    normal = summed(potential, train, cfg, out, tell)
     known = known_coefficients(cfg, len(basis), len(elements))
     costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements)))
+    pairs = optimised(cfg, basis, costs, known, train, power, out, tell) if cfg["radial_steps"] else radial_tables(cfg, cfg, power)
+    potential = polynomial(elements, basis, pairs, np.ones(len(elements) * len(basis)), e0)
+    normal = summed(potential, train, cfg, out, tell)
     kept, choice, sizes = chosen_size(normal, costs, known, cfg, basis, tell)
     coefficients = Solver(normal, costs, known, kept).solve(choice.strength, choice.roughness)
     shift = e0 + coefficients[-len(elements) :]
@@ -166,9 +169,8 @@ def size_of(cfg, shape) -> Size:
 
 
 def radial_tables(cfg, shape, power):
-    elements = cfg["elements"]
-    every = range(len(elements))
-    return {(a, b): radial.table(elements, (a, b), shape["radial"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"]) for a in every for b in every}
+    elements, functions = cfg["elements"], Shape(shape["radial"], shape["radial"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"])
+    return {(a, b): functions.table(elements, (a, b)) for a in range(len(elements)) for b in range(len(elements))}
 
 
 def known_coefficients(cfg, functions: int, elements: int) -> dict[int, float]:
@@ -187,7 +189,7 @@ def best_power(cfg, train, tell) -> int:
     for k, power in enumerate(CUTOFF_POWERS):
         tell(0.2 * k / len(CUTOFF_POWERS), k + 1, len(CUTOFF_POWERS))
         potential = polynomial(elements, basis, radial_tables(cfg, shape, power), np.ones(len(elements) * len(basis)), np.zeros(len(elements)))
-        design = Design(potential, some, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
+        design = Design(potential, some, *weights_of(cfg))
         normal = Normal(len(costs), cfg["folds"])
         for block in design.blocks():
             normal.add(design, block)
@@ -195,16 +197,64 @@ def best_power(cfg, train, tell) -> int:
     return min(errors, key=errors.get)
 
 
+def optimised(cfg, basis, costs, known, train, power, out: Path, tell):
+    """The tables of optimised radial functions; the state on the disk is that of whole steps."""
+    elements, file = cfg["elements"], out / "radial.npz"
+    shape = Shape(cfg["radial"], cfg["polynomials"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"])
+    every = [(a, b) for a in range(len(elements)) for b in range(len(elements))]
+    tables = {pair: shape.table(elements, pair) for pair in every}
+    design = Design(polynomial(elements, basis, tables, np.ones(len(elements) * len(basis)), np.zeros(len(elements))), train, *weights_of(cfg))
+    if file.exists():
+        with opened(file) as saved:
+            state = State(
+                dict(zip(every, saved["mixing"], strict=True)), saved["coefficients"], *(saved[k].item() for k in ("loss", "damping", "step"))
+            )
+            choice = Choice(*(saved[k].item() for k in ("strength", "roughness", "error")))
+    else:
+        normal = Normal(len(costs), cfg["folds"])
+        for block in design.blocks():
+            tell(0.2, 0, cfg["radial_steps"])
+            normal.add(design, block)
+        solver = Solver(normal, costs, known)
+        choice = solver.choose()
+        state = State({pair: shape.mixing() for pair in every}, solver.solve(choice.strength, choice.roughness)[: design.functions])
+
+    def keep(state):
+        print(f"step {state.step} of the radial functions: loss {state.loss:.6g}, damping {state.damping:.0e}", flush=True)
+        with atomic_write(file, "wb") as stream:
+            mixing = np.array([state.mixing[pair] for pair in every])
+            kept = {"coefficients": state.coefficients, "loss": state.loss, "damping": state.damping, "step": state.step}
+            np.savez(stream, mixing=mixing, **kept, strength=choice.strength, roughness=choice.roughness, error=choice.error)
+
+    def progress(step, rest):
+        tell(0.2 + 0.5 * (step + rest) / cfg["radial_steps"], step + 1, cfg["radial_steps"])
+
+    optimise(design, shape, state, costs, known, cfg["folds"], choice, cfg["radial_steps"], progress, keep)
+    return {pair: shape.table(elements, pair, mixing) for pair, mixing in state.mixing.items()}
+
+
+def weights_of(cfg):
+    """What ``Design`` wants besides the structures."""
+    return cfg["energy_weight"], cfg["stress_weight"], cfg["threads"]
+
+
+@contextmanager
+def opened(file: Path):
+    """A state on the disk; ends the fit with a sentence where it is damaged."""
+    try:
+        with np.load(file) as state:
+            yield state
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        sys.exit(f"{file.name} cannot be read ({error}); remove it to begin this part of the fit anew")
+
+
 def summed(potential, train, cfg, out: Path, tell) -> Normal:
     """Normal equations of all structures; the state on the disk is that of whole blocks."""
-    design = Design(potential, train, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
+    design = Design(potential, train, *weights_of(cfg))
     normal, file = Normal(design.functions + design.types, cfg["folds"]), out / "sums.npz"
     if file.exists():
-        try:
-            with np.load(file) as state:
-                normal.restore(state)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            sys.exit(f"sums.npz cannot be read ({error}); remove it to begin this training anew")
+        with opened(file) as state:
+            normal.restore(state)
 
     def save():
         with atomic_write(file, "wb") as stream:
@@ -215,7 +265,7 @@ def summed(potential, train, cfg, out: Path, tell) -> Normal:
         if block[0] < normal.done:
             continue
         try:
-            tell(0.2 + 0.6 * normal.done / len(train), normal.done, len(train))
+            tell(0.7 + 0.2 * normal.done / len(train), normal.done, len(train))
         except Stopped:
             save()
             raise
@@ -232,7 +282,7 @@ def chosen_size(normal, costs, known, cfg, basis, tell):
     limits = np.array([0.0, *cfg["degree"]])[basis.orders]
     trials = []
     for step in range(min(steps, 8)):
-        tell(0.8 + 0.2 * step / 8, step + 1, min(steps, 8))
+        tell(0.9 + 0.1 * step / 8, step + 1, min(steps, 8))
         inside = (basis.costs <= limits - step + 1e-9) | ((basis.orders == 1) & (basis.costs <= max(1.0, limits.min() - step)))
         if cfg["zbl"]:
             inside[-1] = True
