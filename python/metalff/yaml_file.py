@@ -69,7 +69,7 @@ def read_table(path, what: str) -> dict:
     if len(data) > TABLE_LARGEST:
         raise MetalffError(f"'{path}' is larger than {TABLE_LARGEST >> 20} MB, so it is not {what}")
     try:
-        content = parse(data.decode("utf-8"), _TableLoader, TABLE_PARTS)
+        content = parse(data.decode("utf-8"), table=True)
     except ValueError as error:
         raise MetalffError(f"'{path}' is not YAML, so it is not {what}: {error}") from None
     if not isinstance(content, dict):
@@ -100,15 +100,15 @@ def read_yaml(path) -> dict:
     return content
 
 
-def parse(text: str, loader=_Loader, most: int = PARTS):
-    """Python objects of a YAML text of at most ``most`` keys and values.
+def parse(text: str, table: bool = False):
+    """Python objects of a YAML text: settings, or a table of parameters.
 
     Raises:
         ValueError: it is none, or expands without end; a part of a sentence.
     """
     try:
-        content = yaml.load(text, loader)  # a safe one
-        _count(content, {}, DEPTH, most)
+        content = yaml.load(text, _TableLoader) if table else yaml.load(text, _Loader)  # both are safe
+        _count(content, {}, DEPTH, TABLE_PARTS if table else PARTS)
     except yaml.YAMLError as error:
         raise ValueError(short(" ".join(str(error).split()), 3 * SHOWN)) from None
     except RecursionError:

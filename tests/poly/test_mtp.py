@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from metalff import MLFFCalculator
+from metalff.artifact import open_artifact
+from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.poly import mtp
 from metalff.poly.reference import Reference, polynomial
@@ -68,6 +72,43 @@ def test_mlip3_and_motep_write_it_otherwise(tmp_path):
         assert np.array_equal(other.radial, same.radial) and np.array_equal(other.times, same.times) and other.min_dist == same.min_dist
 
 
+def deploy(*words):
+    """Status, and what was said."""
+    run = CliRunner().invoke(build_app(), ["deploy", *map(str, words)])
+    return run.exit_code, run.output + run.stderr + str(run.exception or "")
+
+
+def test_deployed(potential, tmp_path, request):
+    """The engine gives motep's numbers, too, and the file says where it is from."""
+    given, elements, cases = potential
+    (name,) = {"Li", "Ni", "random.mtp"} & set(request.node.callspec.params.values())
+    source = tmp_path / "a.mtp" if name == "random.mtp" else PUBLISHED / f"{name}.mtp"
+    output = tmp_path / "a.mlff"
+    status, said = deploy("mtp", source, "--elements", ",".join(elements), "-o", output, "--name", "one", "--licence", "CC0")
+    assert status == 0 and "a.mlff: mtp, " + " ".join(elements) in said
+    assert max(differences(MLFFCalculator(output), cases)) < 1e-9
+    manifest = open_artifact(output).manifest
+    assert (manifest.name, manifest.family, manifest.licence, manifest.elements) == ("one", "mtp", "CC0", elements)
+    assert manifest.r_max == given.max_dist and "Shapeev" in manifest.citation and "the formulas of MTP" in manifest.training.reference
+    assert len(open_artifact(output).selftest()) == 4
+
+
+def test_refused_to_deploy(tmp_path):
+    source, output = tmp_path / "a.mtp", tmp_path / "a.mlff"
+    source.write_text(random_mtp())
+    for words, sentence in (
+        (["mtp", source, "--elements", "Ni"], "has 2 species and --elements names 1 (Ni): name each once"),
+        (["mtp", source, "--elements", "Ni,Ni"], "has 2 species and --elements names 2 (Ni Ni): name each once"),
+        (["mtp", source, "--elements", "Ni,Q"], "'Q' is no chemical element: give --elements as symbols"),
+        (["mtp", tmp_path / "b.mtp", "--elements", "Ni"], "there is no '"),
+        (["mtp", tmp_path, "--elements", "Ni"], "is no file: give a .mtp or .almtp of MLIP"),
+        (["pace", source], "is a model of mtp, not of pace: run metalff deploy mtp"),
+        (["nep", source], "is a model of mtp, not of nep: run metalff deploy mtp"),
+    ):
+        status, said = deploy(*words, "-o", output)
+        assert status != 0 and sentence in said and not output.exists(), (words, said)
+
+
 TEXT = random_mtp()
 REFUSED = {
     "other": ("nep4 1 Cu\n", "is no moment tensor potential: the first line"),
@@ -104,6 +145,29 @@ def test_refused_in_a_sentence(text, sentence, tmp_path):
         read(tmp_path, text)
     words = str(refused.value)
     assert sentence in words and "a.mtp" in words and len(words) < 400 and "\n" not in words
+
+
+def test_damaged(tmp_path):
+    """A file with letters changed, lost or doubled is read, or refused in a sentence; what is read is converted."""
+    rng, read_at_all = np.random.default_rng(11), 0
+    for _ in range(120):
+        text = list(TEXT)
+        place, most = int(rng.integers(len(text))), int(rng.choice([1, 3, 30]))
+        match int(rng.integers(4)):
+            case 0:
+                text[place] = str(rng.choice(list("0123456789-{}.,e= \n")))
+            case 1:
+                del text[place : place + most]
+            case 2:
+                text[place:place] = text[max(0, place - most) : place]
+            case _:
+                text.insert(place, str(rng.choice(["nan", "1e400", "-", "{", "0", "#"])))
+        try:
+            read(tmp_path, "".join(text)).polynomial(["Al", "Ni"])
+            read_at_all += 1
+        except MetalffError as refused:
+            assert "a.mtp" in str(refused) and len(str(refused)) < 400
+    assert 0 < read_at_all < 120
 
 
 def test_no_file(tmp_path):

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from metalff import MLFFCalculator
+from metalff.artifact import open_artifact
+from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.poly import pace
 from metalff.poly.reference import Reference, polynomial
@@ -30,6 +34,30 @@ def test_the_numbers_of_ml_pace(potential, converted):
         assert energy < 1e-11 and forces < 5e-9 and stress < 1e-9
     energy, forces, stress = differences(Reference(ELEMENTS, potential.cutoff, polynomial(converted)), cases)
     assert energy < 1e-9 and forces < 1e-7 and stress < 1e-8
+
+
+def test_deployed(tmp_path):
+    """The engine gives ML-PACE's numbers, too, of two elements and two densities."""
+    output = tmp_path / "a.mlff"
+    run = CliRunner().invoke(build_app(), ["deploy", "pace", str(YACE), "-o", str(output), "--licence", "CC0"])
+    assert run.exit_code == 0 and "a.mlff: pace, Al Ni" in run.output
+    energy, forces, stress = differences(MLFFCalculator(output), numbers("AlNi.yace"))
+    assert energy < 1e-9 and forces < 1e-7 and stress < 1e-8
+    manifest = open_artifact(output).manifest
+    assert (manifest.family, manifest.r_max, manifest.licence) == ("pace", 5.0, "CC0") and "Drautz" in manifest.citation
+    run = CliRunner().invoke(build_app(), ["deploy", "mtp", str(YACE), "--elements", "Al,Ni", "-o", str(output)])
+    assert "is a model of pace, not of mtp: run metalff deploy pace" in str(run.exception)
+
+
+def test_kinks_are_told(tmp_path):
+    """Where the last cutoff of ChebExpCos begins among the pairs of a self-test, the record says how closely tables follow."""
+    text = YACE.read_text().replace("dcut: 0.20000000000000001", "dcut: 1.5")
+    (tmp_path / "a.yace").write_text(text)
+    run = CliRunner().invoke(build_app(), ["deploy", "pace", str(tmp_path / "a.yace"), "-o", str(tmp_path / "a.mlff")])
+    assert run.exit_code == 0
+    assert (
+        "with radial functions as tables: forces of the self-test differ by up to" in open_artifact(tmp_path / "a.mlff").manifest.training.reference
+    )
 
 
 def test_programs_are_short(potential, converted):

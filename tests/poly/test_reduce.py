@@ -28,7 +28,15 @@ def random_program(seed: int, densities: int) -> Program:
     zero = add([(3, 4, 0.7), (4, 3, -0.7)])
     high = [add([(int(rng.choice(low)), int(rng.choice(12 + 7)), rng.normal()) for _ in range(2)]) for _ in range(4)] + [add([(zero, 2, 1.0)])]
     add([(low[0], low[1], 1.0)])
-    terms = [(n, -1) for n in high + low[:2] + sums[:1]] + [(low[2], 5), (low[3], 5), (sums[0], sums[1]), (sums[1], sums[1]), (zero, zero)]
+    nothing = node = node + 1
+    terms = [(n, -1) for n in high + low[:2] + sums[:1]] + [
+        (low[2], 5),
+        (low[3], 5),
+        (sums[0], sums[1]),
+        (sums[1], sums[1]),
+        (zero, zero),
+        (nothing, 5),
+    ]
     embedding = np.array([[LINEAR, 1.0, 1.0], [SHIFTED_SCALED, 0.7, 0.5]])[:densities]
     return Program(channels, np.array(rows), np.array(factors), np.array(terms), rng.normal(size=(len(terms), densities)), embedding)
 

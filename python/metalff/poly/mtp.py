@@ -23,8 +23,8 @@ from metalff.poly.reference import real_harmonics
 LARGEST = 32 << 20
 """Bytes of the text; what MLIP-3 needs to select structures follows it after a '#'."""
 
-TIMES_MOST = 1_000_000
-"""Products of a file."""
+TIMES_MOST, DEPTH_MOST = 200_000, 64
+"""Products of a file, and of products of products."""
 
 LARGE = 1e30
 """No number of a file is larger."""
@@ -238,13 +238,16 @@ def read(path) -> Mtp:
         refuse("alpha_index_basic", "a moment is given twice")
     if len(basic) > moments or np.any(mapping < 0) or np.any(mapping >= moments):
         refuse("alpha_moment_mapping", f"a moment beyond alpha_moments_count, {moments}")
-    read_first = np.full(moments, len(times) + 1)
+    read_first, depth = np.full(moments, len(times) + 1), np.zeros(moments, int)
     for n, (a, b, _, out) in enumerate(times.tolist()):
         if not (0 <= a < moments and 0 <= b < moments and len(basic) <= out < moments):
             refuse("alpha_index_times", f"product {n + 1} names a moment that there is not, or writes to a basic one")
         if read_first[out] <= n or out in (a, b):
             refuse("alpha_index_times", f"product {n + 1} adds to a moment that was read before")
         read_first[[a, b]] = np.minimum(read_first[[a, b]], n)
+        depth[out] = max(depth[out], depth[a] + 1, depth[b] + 1)
+    if depth.max() > DEPTH_MOST:
+        refuse("alpha_index_times", f"products of products lie more than {DEPTH_MOST} deep")
     shape = (species, species, values["radial_funcs_count"], values["radial_basis_size"])
     if values["radial_coeffs"].size != np.prod(shape):
         refuse("radial_coeffs", f"{values['radial_coeffs'].size} numbers of radial_coeffs where {' × '.join(map(str, shape))} belong")

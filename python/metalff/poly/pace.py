@@ -37,7 +37,7 @@ NEAR = 0.8
 DENSE = 1000.0
 """eV; a core repulsion that switches the other functions off at less is not covered."""
 
-RANK_MOST, ORDER_MOST, DENSITIES_MOST = 8, 100, 16
+RANK_MOST, ORDER_MOST, DENSITIES_MOST = 8, 100, 15
 """Factors of a function; radial functions, n; densities."""
 
 LARGE = 1e30
@@ -172,7 +172,8 @@ class Pace:
     embeddings: list[np.ndarray]
     bonds: dict[tuple[int, int], Bond]
     functions: list[list[Function]]
-    _layouts: dict = field(default_factory=dict)
+    _layouts: dict = field(default_factory=dict, repr=False)
+    _kept: dict = field(default_factory=dict, repr=False)
 
     @property
     def cutoff(self) -> float:
@@ -181,52 +182,50 @@ class Pace:
 
     def atom(self, kind: int, vec, kinds) -> tuple[float, np.ndarray]:
         """Energy of an atom in eV and dE/dvec [E,3] by the formulas, with complex harmonics about z, for ``reference.Reference``."""
+        names, products = self._products(kind)
         r = np.linalg.norm(vec, axis=1)
-        l_most = max((l for function in self.functions[kind] for _, _, l in function.factors), default=0)
-        y, dy = _complex_harmonics(vec, l_most)
-        bases = {}
-        core, dcore = np.zeros((2, len(r)))
+        y, dy = _complex_harmonics(vec, max((l for _, _, l, _ in names), default=0))
+        bases, (core, dcore) = {}, np.zeros((2, len(r)))
         for neighbour in range(len(self.elements)):
-            bond, own = self.bonds[kind, neighbour], np.flatnonzero((kinds == neighbour) & (r < self.bonds[kind, neighbour].cutoff))
-            bases[neighbour] = own, bond.basis(r[own]), bond
+            bond = self.bonds[kind, neighbour]
+            own = np.flatnonzero((kinds == neighbour) & (r < bond.cutoff))
+            bases[neighbour] = own, bond.basis(r[own]), bond.coefficients
             core[own], dcore[own], _ = bond.core(r[own])
-        moments: dict = {}
-
-        def moment(key, m: int):
-            """Value, and R, dR of the neighbours that it comes from."""
-            if (key, m) not in moments:
-                mu, n, l = key
-                own, g, bond = bases[mu]
-                radial = (
-                    g[:, :, n]
-                    if l < 0
-                    else g @ bond.coefficients[n, l]
-                    if n < bond.coefficients.shape[0] and l < bond.coefficients.shape[1]
-                    else 0 * g[:, :, 0]
-                )
-                place = max(l, 0) ** 2 + max(l, 0) + m
-                moments[key, m] = radial[0] @ y[own, place], radial, place, own
-            return moments[key, m]
-
+        places, radials = [], {}
+        for mu, n, l, m in names:
+            own, g, c = bases[mu]
+            if (mu, n, l) not in radials:
+                radials[mu, n, l] = g[:, :, n] if l < 0 else g[:, :, : c.shape[2]] @ c[n, l]
+            places.append((own, max(l, 0) ** 2 + max(l, 0) + m, radials[mu, n, l]))
+        moments = np.array([radial[0] @ y[own, place] for own, place, radial in places])
         densities = np.zeros(len(self.embeddings[kind]))
-        parts: list[tuple] = []
-        for function in self.functions[kind]:
-            keys = [(mu, n, -1) for mu, n, _ in function.factors] if len(function.factors) == 1 else function.factors
-            for ms, weights in zip(function.ms.tolist(), function.weights, strict=True):
-                values = [moment(key, m)[0] for key, m in zip(keys, ms, strict=True)]
-                densities += weights * np.prod(values).real
-                parts.append((list(zip(keys, ms, strict=True)), values, weights))
+        for factors, weights in products:
+            densities += moments[factors].prod(axis=1).real @ weights
         energies, slopes = zip(*(embed(int(k), w, m, rho) for (k, w, m), rho in zip(self.embeddings[kind], densities, strict=True)), strict=True)
-        back: dict = {}
-        for names, values, weights in parts:
-            for t, name in enumerate(names):
-                back[name] = back.get(name, 0) + weights @ slopes * np.prod(values[:t] + values[t + 1 :])
+        back = np.zeros(len(names), complex)
+        for factors, weights in products:
+            for t in range(factors.shape[1]):
+                np.add.at(back, factors[:, t], (weights @ slopes) * moments[np.delete(factors, t, axis=1)].prod(axis=1))
         gradient = dcore[:, None] * vec / r[:, None]
-        for name, factor in back.items():
-            _, radial, place, own = moments[name]
+        for (own, place, radial), factor in zip(places, back, strict=True):
             slope = radial[1, :, None] * y[own, place, None] * (vec[own] / r[own, None]) + radial[0, :, None] * dy[own, place]
             gradient[own] += (factor * slope).real
         return float(self.shift[kind] + sum(energies) + core.sum()), gradient
+
+    def _products(self, centre: int) -> tuple[list[tuple], list[tuple[np.ndarray, np.ndarray]]]:
+        """Moments (μ, n, l, m) of an element's functions, l = -1 for those of rank 1, and by rank their products [K, rank] and weights [K, P]."""
+        if centre not in self._kept:
+            places: dict[tuple, int] = {}
+            by_rank: dict[int, tuple[list, list]] = {}
+            for function in self.functions[centre]:
+                rank = len(function.factors)
+                factors, weights = by_rank.setdefault(rank, ([], []))
+                for ms in function.ms.tolist():
+                    names = [(mu, n, l if rank > 1 else -1, m) for (mu, n, l), m in zip(function.factors, ms, strict=True)]
+                    factors.append([places.setdefault(name, len(places)) for name in names])
+                weights.append(function.weights)
+            self._kept[centre] = list(places), [(np.array(f, int).reshape(-1, rank), np.concatenate(w)) for rank, (f, w) in by_rank.items()]
+        return self._kept[centre]
 
     def polynomial(self) -> Polynomial:
         """The potential as one program per element."""
@@ -277,7 +276,7 @@ class Pace:
             else:
                 _, n, l = name
                 c = bond.coefficients
-                result.append(g[:, :, : c.shape[2]] @ c[n, l] if n < c.shape[0] and l < c.shape[1] else 0 * core)
+                result.append(g[:, :, : c.shape[2]] @ c[n, l])
         return np.stack(result, axis=2)
 
     def _layout(self, centre: int) -> tuple[list[tuple], bool]:
@@ -509,6 +508,9 @@ def read(path) -> Pace:
             read.refuse(f"bonds has none of {list(pair)}")
         parsed[pair] = _bond(read, bonds[pair], f"bond {list(pair)}")
     functions = read.by_species(content, "functions", len(elements))
+    for symbol, given in zip(elements, functions, strict=True):
+        if not given:
+            read.refuse(f"{symbol} has no functions")
     kinds = [_embedding(read, embeddings[i], f"embedding {i}", [parsed[i, j] for j in species]) for i in species]
     of = [
         [_function(read, entry, f"function {n + 1} of {elements[i]}", i, kinds[i], parsed) for n, entry in enumerate(functions[i])] for i in species

@@ -79,7 +79,7 @@ class Program:
 
     @property
     def nodes(self) -> int:
-        return max(self.moments, int(self.products[:, 2].max(initial=-1)) + 1)
+        return max(self.moments, int(self.products.max(initial=-1)) + 1, int(self.terms.max(initial=-1)) + 1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ import numpy as np
 
 from metalff.poly.program import Program
 
+WRITTEN_MOST = 2_000_000
+"""Products of moments that a sum is written out into before equal ones are one."""
+
 NOTHING = 1e-12
 """Factors below this part of the largest one of a sum are round-off of zeros."""
 
@@ -42,6 +45,9 @@ class _Work:
         self.terms: dict[tuple[int, int], np.ndarray] = {}
         for (a, b), weights in zip(program.terms.tolist(), program.weights, strict=True):
             _add(self.terms, a, b, weights)
+        for node in {node for sums in (*self.sums.values(), self.terms) for pair in sums for node in pair}:
+            if node >= self.moments:  # what nothing is added to is zero
+                self.sums.setdefault(node, {})
 
     def size(self) -> tuple[int, int]:
         return sum(map(len, self.sums.values())), len(self.terms)
@@ -57,7 +63,7 @@ class _Work:
                 _add(result, a, b, factor * (one * other))
             return result
 
-        for node in sorted(self.sums):
+        for node in self._ordered():
             sums = self.sums[node] = seen(self.sums[node])
             if len(sums) == 1 and (only := next(iter(sums)))[1] == -1:
                 same[node] = only[0], sums[only]
@@ -124,12 +130,14 @@ class _Work:
 
         def shorter(sums: dict) -> dict:
             """The sum with its products of linear nodes written out, if it is no longer for it."""
-            written, kept = {}, {}
+            written, kept, size = {}, {}, 0
             for (a, b), factor in sums.items():
                 left, right = parts(a), parts(b) if b >= 0 else None
                 if left is None or right is None:
                     kept[a, b] = factor
                     continue
+                if (size := size + len(left) * len(right)) > WRITTEN_MOST:
+                    return sums
                 for c, one in left.items():
                     for d, other in right.items():
                         _add(written, c, d, factor * (one * other))
@@ -150,7 +158,7 @@ class _Work:
         """What no term needs, and nodes that are zero."""
         self.terms = {pair: weights for pair, weights in self.terms.items() if np.any(weights)}
         zero: set[int] = set()
-        for node in sorted(self.sums, key=self._depths().__getitem__):
+        for node in self._ordered():
             self.sums[node] = {pair: f for pair, f in self.sums[node].items() if f and zero.isdisjoint(pair)}
             if not self.sums[node]:
                 zero.add(node)
@@ -164,7 +172,7 @@ class _Work:
 
     def program(self) -> Program:
         place = {-1: -1} | {node: node for node in range(self.moments)}
-        for node in sorted(self.sums, key=self._depths().__getitem__):
+        for node in self._ordered():
             place[node] = len(place) - 1
         products = [(place[a], place[b], place[out], f) for out in place if out in self.sums for (a, b), f in sorted(self.sums[out].items())]
         terms = sorted(((place[a], place[b]), weights) for (a, b), weights in self.terms.items())
@@ -176,8 +184,8 @@ class _Work:
             weights=np.array([weights for _, weights in terms]).reshape(-1, self.source.weights.shape[1]),
         )
 
-    def _depths(self) -> dict[int, tuple[int, int]]:
-        """Order in which nodes are complete."""
+    def _ordered(self) -> list[int]:
+        """Nodes, each after those that it is made of."""
         depth: dict[int, int] = {}
 
         def of(node: int) -> int:
@@ -187,7 +195,7 @@ class _Work:
                 depth[node] = 1 + max((of(part) for pair in self.sums[node] for part in pair), default=0)
             return depth[node]
 
-        return {node: (of(node), node) for node in self.sums}
+        return sorted(self.sums, key=lambda node: (of(node), node))
 
 
 def _pair(a: int, b: int) -> tuple[int, int]:
