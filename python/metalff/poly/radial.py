@@ -15,7 +15,7 @@ STEP = 0.02
 FIRST = 0.4
 """Å: below, functions are straight lines."""
 
-SATURATION = 0.15
+SATURATION = 0.1
 """Å within which a distance below the shortest one of the data stops changing for the Chebyshev polynomials, which would grow without bound."""
 
 COULOMB = 14.399645
