@@ -22,6 +22,10 @@ VARIANTS = {
 }
 
 
+POLYNOMIAL = {"elements": ("Cu", "Ni"), "size": Size(3, 3, (6, 6, 6, 6)), "r_max": 4.8}
+"""The one that every path of LAMMPS is tried with."""
+
+
 def random_polynomial(elements=("Cu",), size=Size(4, 3, (7, 7, 7, 7)), zbl=0.0, densities=1, apart=False, r_max=4.5, seed=3):
     rng = np.random.default_rng(seed)
     count = len(elements)

@@ -8,7 +8,7 @@ from ase.build import bulk
 
 from metalff.poly.basis import Size, make
 from metalff.poly.fit import Design, Normal, Solver, Structure, polynomial
-from metalff.poly.optimise import State, optimise
+from metalff.poly.optimise import Place, State, optimise
 from metalff.poly.radial import Shape, chebyshev, repulsion
 
 ELEMENTS = ["Cu", "Ni"]
@@ -93,16 +93,31 @@ def test_the_coefficients_that_made_the_labels_are_found(basis, coefficients):
     shift = np.array([-1.0, 2.0])
     some = labelled(Design(potential(basis), structures(count=80), 1.0, 1.0), coefficients, shift)
     design = Design(potential(basis), some, 30.0, 1.0, threads=2)
-    normal = Normal(design.functions + 2, 2)
+    normal = Normal(design.unknowns, 2)
     for block in design.blocks():
         normal.add(design, block)
-    solver = Solver(normal, np.append(np.tile(basis.costs, 2), [0, 0]), {len(basis) - 1: 1.0, 2 * len(basis) - 1: 1.0})
+    solver = Solver(normal, np.append(np.tile(basis.costs, 2), [0, 0, 0]), {len(basis) - 1: 1.0, 2 * len(basis) - 1: 1.0})
     choice = solver.choose()
     found = solver.solve(choice.strength, choice.roughness)
     assert choice.error < 1e-3 * np.sqrt(np.mean([np.mean(s.forces**2) for s in some]))
-    assert found[len(basis) - 1] == 1.0 and np.allclose(found[-2:], shift, atol=0.05)
-    for (energy, forces), s in zip(design.predict(found[:-2]), some, strict=True):
+    assert found[len(basis) - 1] == 1.0 and np.allclose(found[-3:-1], shift, atol=0.05)
+    for (energy, forces), s in zip(design.predict(found[:-3]), some, strict=True):
         assert np.abs(forces - s.forces).max() < 1e-3 * np.abs(s.forces).max()
+
+
+def test_a_pressure_that_all_stresses_share_is_no_part_of_the_potential(basis, coefficients):
+    pressure, found = 0.02, []
+    for offset in (0.0, pressure):
+        some = labelled(Design(potential(basis), structures(count=80), 1.0, 1.0), coefficients, np.zeros(2))
+        some = [replace(s, virial=s.virial - offset * abs(np.linalg.det(s.cell)) * np.eye(3)) for s in some]
+        design = Design(potential(basis), some, 30.0, 10.0, threads=2)
+        normal = Normal(design.unknowns, 2)
+        for block in design.blocks():
+            normal.add(design, block)
+        solver = Solver(normal, np.append(np.tile(basis.costs, 2), [0, 0, 0]), {len(basis) - 1: 1.0, 2 * len(basis) - 1: 1.0})
+        found.append(solver.solve(1e-7, 0))
+    assert found[1][-1] - found[0][-1] == pytest.approx(pressure, rel=1e-6)
+    assert np.allclose(found[0][:-1], found[1][:-1], rtol=1e-4, atol=1e-6)
 
 
 def test_memory_and_blocks_do_not_change_the_equations(basis, coefficients, monkeypatch):
@@ -111,7 +126,7 @@ def test_memory_and_blocks_do_not_change_the_equations(basis, coefficients, monk
     for size in (2**28, 1):
         monkeypatch.setattr("metalff.poly.fit.BLOCK_BYTES", size)
         design = Design(potential(basis), some, 30.0, 1.0)
-        normal = Normal(design.functions + 2, 2)
+        normal = Normal(design.unknowns, 2)
         for block in design.blocks():
             normal.add(design, block)
         sums.append(normal.matrix)
@@ -144,14 +159,15 @@ def test_optimised_radial_functions_find_those_that_made_the_labels():
     some = labelled(Design(made, structures(elements), 1.0, 1.0), coefficients, np.zeros(1))
     start = polynomial(elements, basis, {(0, 0): shape.table(elements, (0, 0))}, coefficients, [0.0])
     design = Design(start, some, 30.0, 0.0)
-    costs, normal = np.append(basis.costs, 0), Normal(len(basis) + 1, 2)
+    costs, normal = np.append(basis.costs, [0, 0]), Normal(design.unknowns, 2)
     for block in design.blocks():
         normal.add(design, block)
     solver = Solver(normal, costs, {})
     choice = replace(solver.choose(), strength=1e-10)
     begin = solver.loss(solver.solve(choice.strength, choice.roughness), choice)
     losses = []
-    state = State({(0, 0): shape.mixing()}, solver.solve(choice.strength, choice.roughness)[:-1])
+    start = Place({(0, 0): shape.mixing()}, solver.solve(choice.strength, choice.roughness)[:-2])
+    state = State(start, start)
     optimise(design, shape, state, costs, {}, 2, choice, 15, keep=lambda s: losses.append(s.loss))
     assert losses == sorted(losses, reverse=True) and losses[-1] < 1e-4 * begin
 

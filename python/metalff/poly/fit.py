@@ -1,7 +1,8 @@
 """Coefficients of a linear polynomial by regularised least squares, in bounded memory.
 
 The loss is Σ weight · N · (force MSE + energy_weight · (ΔE/N)² + stress_weight · virial MSE/N²) over structures of N atoms: every force component counts
-alike. Structures are summed up block by block into normal equations, one set per fold, so that memory does not grow with the data; the regularisation is
+alike. One more unknown is a pressure that all stresses share beyond the volume derivative of the energies: that of a plane-wave basis too small for its
+cell (Pulay stress). It is no part of the potential. Structures are summed up block by block into normal equations, one set per fold, so that memory does not grow with the data; the regularisation is
 the one that predicts held-out folds best.
 """
 
@@ -103,6 +104,7 @@ class Design:
         for s in structures:
             self.engine.add(*edges(s.cell, s.pbc, s.positions, potential.r_max), s.types, s.energy, s.forces, s.virial, s.weight)
         self.functions = self.engine.n_functions
+        self.unknowns = self.functions + self.types + 1
         self.threads = threads
 
     def blocks(self):
@@ -151,7 +153,8 @@ class Design:
         self.engine.parameters = np.concatenate([coefficients, *tables])
 
     def rows(self, block, tangents=None) -> tuple[np.ndarray, np.ndarray]:
-        """[functions + elements, rows] of weighted equations, the last for the energy of a free atom of each element; and [rows] their right sides.
+        """[functions + elements + 1, rows] of weighted equations, the last for the energy of a free atom of each element and the pressure that all stresses
+        share; and [rows] their right sides.
 
         With ``tangents`` (see there) those follow.
         """
@@ -168,8 +171,9 @@ class Design:
             else:
                 factors[-9:] = np.sqrt(s.weight * stress_weight / (9 * n))
                 label[-9:] = s.virial.ravel()
-            free = np.zeros((self.types, design.shape[1]))
-            free[:, 0] = np.bincount(s.types, minlength=self.types)
+            free = np.zeros((self.types + 1, design.shape[1]))
+            free[:-1, 0] = np.bincount(s.types, minlength=self.types)
+            free[-1, [-9, -5, -1]] = -abs(np.linalg.det(s.cell))
             used = factors > 0
             unknowns = [design, free] if tangents is None else [design, free, tangents[place]]
             equations.append((np.concatenate(unknowns) * factors)[:, used])

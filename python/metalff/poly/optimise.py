@@ -16,8 +16,24 @@ from metalff.poly.radial import Shape
 DAMPING = 1e-3
 """Of the first step, against columns of norm one."""
 
+DAMPING_MOST = 1e3
+"""Above which no step is tried."""
+
 ENOUGH = 1e-3
 """Part of the loss below which a step gains too little for another."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Radial functions, and the coefficients that tangents are taken with there.
+
+    Attributes:
+        mixing: by pair of elements [count, polynomials].
+        coefficients: [functions], those of the step that led here.
+    """
+
+    mixing: dict
+    coefficients: np.ndarray
 
 
 @dataclass
@@ -25,15 +41,15 @@ class State:
     """Where an optimisation stands.
 
     Attributes:
-        mixing: by pair of elements [count, polynomials], the best so far.
-        coefficients: [n] that tangents are made with; those of the last step's equations.
+        best: the place of the smallest loss so far.
+        trial: the place to go to next.
         loss: of the best.
-        damping: of the next step.
+        damping: of the step to the trial.
         step: steps done.
     """
 
-    mixing: dict
-    coefficients: np.ndarray
+    best: Place
+    trial: Place
     loss: float = np.inf
     damping: float = DAMPING
     step: int = 0
@@ -59,40 +75,39 @@ def optimise(
         tell: called with the step and the part of it that is done; what it raises ends the optimisation.
         keep: called with the state after each step.
     """
-    linear, pairs = len(costs), sorted(state.mixing)
-    numbers = sum(state.mixing[pair].size for pair in pairs)
-    trial, coefficients, normal = state.mixing, state.coefficients, None
+    linear = len(costs)
+
+    def equations(place):
+        unknowns = linear + sum(some.size for some in place.mixing.values())
+        return _equations(design, shape, place, unknowns, folds, lambda rest: tell(state.step, rest))
+
+    normal = None  # of the best place
     while state.step < steps:
-        now = _equations(design, shape, trial, coefficients, linear + numbers, folds, lambda rest: tell(state.step, rest))
+        now = equations(state.trial)
         solver = Solver(_linear_part(now, linear), costs, known)
-        found = solver.solve(choice.strength, choice.roughness)
-        loss = solver.loss(found, choice)
+        loss = solver.loss(solver.solve(choice.strength, choice.roughness), choice)
         state.step += 1
         if loss < state.loss:
-            gain = (state.loss - loss) / loss
-            state.mixing, state.coefficients, state.loss, normal = trial, found[: design.functions], loss, now
+            last = state.loss - loss < ENOUGH * loss
+            state.best, state.loss, normal = state.trial, loss, now
             state.damping /= 5
-            if gain < ENOUGH:
-                state.step = steps
         else:
+            last = state.damping > DAMPING_MOST
             state.damping *= 10
-            if normal is None or state.damping > 1e3:
-                state.step = steps
-        keep(state)
+        if last:
+            state.step = steps
         if state.step < steps:
-            coefficients, change = _step(normal, costs, known, choice, linear, state.damping)
-            coefficients = coefficients[: design.functions]
-            parts = np.split(change, np.cumsum([state.mixing[pair].size for pair in pairs])[:-1])
-            trial = {pair: state.mixing[pair] + part.reshape(state.mixing[pair].shape) for pair, part in zip(pairs, parts, strict=True)}
-    return state
+            normal = normal or equations(state.best)  # a state from the disk does not have them
+            state.trial = _step(normal, costs, known, choice, linear, state, design.functions)
+        keep(state)
 
 
-def _equations(design, shape, mixing, coefficients, unknowns, folds, tell) -> Normal:
+def _equations(design, shape, place, unknowns, folds, tell) -> Normal:
     normal = Normal(unknowns, folds)
     for block in design.blocks():
         tell(normal.done / len(design.structures))
-        tangents = design.tangents(block, coefficients, shape, mixing)
-        design.set(coefficients, shape, mixing)
+        tangents = design.tangents(block, place.coefficients, shape, place.mixing)
+        design.set(place.coefficients, shape, place.mixing)
         normal.add(design, block, tangents)
     return normal
 
@@ -104,8 +119,7 @@ def _linear_part(normal: Normal, linear: int) -> Normal:
     return part
 
 
-def _step(normal, costs, known, choice, linear, damping):
-    """Coefficients and the change of the mixing, [n] and [numbers]."""
+def _step(normal, costs, known, choice, linear, state, functions) -> Place:
     matrix, right = normal.matrix.sum(0), normal.right.sum(0)
     solver = Solver(_linear_part(normal, linear), costs, known)
     free = np.append(solver.free, np.arange(linear, len(right)))
@@ -114,9 +128,13 @@ def _step(normal, costs, known, choice, linear, damping):
     scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
     scale[scale == 0] = 1.0
     matrix = matrix / np.outer(scale, scale)
-    penalty = np.append(solver.penalty(choice.strength, choice.roughness), np.full(len(free) - len(solver.free), damping))
+    penalty = np.append(solver.penalty(choice.strength, choice.roughness), np.full(len(free) - len(solver.free), state.damping))
     matrix[np.diag_indices_from(matrix)] += penalty + 1e-14
     found = cho_solve(cho_factor(matrix), right / scale) / scale
     coefficients = solver.known.copy()
     coefficients[solver.free] = found[: len(solver.free)]
-    return coefficients, found[len(solver.free) :]
+    mixing, offset = {}, len(solver.free)
+    for pair, some in sorted(state.best.mixing.items()):
+        mixing[pair] = some + found[offset : offset + some.size].reshape(some.shape)
+        offset += some.size
+    return Place(mixing, coefficients[:functions])
