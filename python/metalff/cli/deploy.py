@@ -26,6 +26,7 @@ PLAIN = {
         "Directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit, or an .mlff file to deploy anew.",
     ),
     "nep": ("a neuroevolution potential", "Directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)."),
+    "poly": ("a linear polynomial", "Directory of 'metalff train poly'."),
 }
 """Families whose command needs no more than a source: what is deployed, and from what."""
 

@@ -46,6 +46,7 @@ def write(
     formulas: str,
     citation: str,
     shortest: float = 0.0,
+    training: Training | None = None,
     name: str | None = None,
     licence: str = "",
     test: str | None = None,
@@ -60,6 +61,7 @@ def write(
         atom: the formulas, as ``reference.Reference`` takes them.
         source: what was read; its name and hash go into the record.
         formulas: their name, for the record.
+        training: record of a model that was trained here; else the source's name and hash.
         shortest: Å, no atoms of a self-test's crystal are much closer.
         name, licence, test, say: see the families' ``deploy``.
 
@@ -87,14 +89,15 @@ def write(
             f"{formulas}, with radial functions as tables: forces of the self-test differ by up to {error:.0e} eV/Å from exact ones",
         )
         say(f"radial functions as tables, which have no kinks: forces of the self-test differ by up to {error:.0e} eV/Å from exact ones")
-    config = {"source": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+    if training is None:
+        training = Training(config={"model": {"source": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}})
     manifest = Manifest(
         name=name or output.stem,
         family=family,
         elements=elements,
         r_max=cutoff,
         layers=1,
-        training=Training(config={"model": config}, reference=reference),
+        training=training.model_copy(update={"reference": reference}),
         citation=citation,
         licence=licence,
         versions={"metalff": metadata.version("metalff"), "numpy": metadata.version("numpy")},
@@ -111,7 +114,7 @@ def write(
             raise MetalffError(f"the native engine differs from {reference} by {outcome.describe()}: report this potential; nothing was written")
         if test:
             say(f"errors on {test}")
-            training = manifest.training.model_copy(update={"errors": {test: errors_on(draft, test)}})
+            training = manifest.training.model_copy(update={"errors": manifest.training.errors | {test: errors_on(draft, test)}})
             manifest = manifest.model_copy(update={"training": training})
     artifact.write(output, manifest, members)
     return artifact.read_manifest(output)

@@ -13,7 +13,6 @@ where × is the Clebsch-Gordan product. Of several couplings of the same moments
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations_with_replacement
 from math import factorial, sqrt
 
 import numpy as np
@@ -93,20 +92,21 @@ class Basis:
         )
 
 
-def make(size: Size) -> Basis:
+def make(size: Size, most: int = 100_000) -> Basis:
     """The basis of one element, deterministic.
 
     Raises:
-        ValueError: a size that gives no function.
+        ValueError: a size that gives no function, or more than ``most``.
     """
-    return _Maker(size).basis()
+    return _Maker(size, most).basis()
 
 
 class _Maker:
-    def __init__(self, size: Size):
-        self.size = size
+    def __init__(self, size: Size, most: int = 100_000):
+        self.size, self.most = size, most
         channels = range(size.elements * size.radial)
         self.moments = [(c, l) for c in channels for l in range(size.l_max + 1) if l == 0 or self.cost(c, l) + 1 <= max(size.degree)]
+        self.moments.sort(key=lambda moment: (self.cost(*moment), moment))
         self.channels = np.array([[0, max(l for other, l in self.moments if other == c)] for c in channels] + [[0, 0]] * size.repulsion, int)
         first = np.concatenate([[0], np.cumsum((self.channels[:, 1] + 1) ** 2)])
         self.node = {(c, l): int(first[c]) + l * l for c, l in self.moments}
@@ -123,10 +123,11 @@ class _Maker:
     def basis(self) -> Basis:
         functions = []
         for order, degree in enumerate(self.size.degree, start=1):
-            for chosen in combinations_with_replacement(self.moments, order):
-                cost = sum(self.cost(*moment) for moment in chosen)
-                if cost <= degree + 1e-9 and sum(l for _, l in chosen) % 2 == 0:
+            for chosen, cost in self.sets(order, degree + 1e-9):
+                if sum(l for _, l in chosen) % 2 == 0:
                     functions += [(order, cost, terms) for terms in self.invariants(chosen)]
+                if len(functions) > self.most:
+                    raise ValueError(f"more than {self.most} functions")
         if not functions:
             raise ValueError("no function is this small")
         if self.size.repulsion:
@@ -144,6 +145,18 @@ class _Maker:
             np.array([order for order, *_ in functions]),
             np.array([cost for _, cost, _ in functions]),
         )
+
+    def sets(self, order: int, left: float, first: int = 0):
+        """Sets of moments, with repetition, whose cost is at most ``left``; and their costs."""
+        if order == 0:
+            yield (), 0.0
+            return
+        for k in range(first, len(self.moments)):
+            cost = self.cost(*self.moments[k])
+            if cost * order > left:
+                break
+            for rest, more in self.sets(order - 1, left - cost, k):
+                yield (self.moments[k], *rest), cost + more
 
     def invariants(self, chosen):
         """Lists of terms (a, b, factor): the independent invariants of these moments."""

@@ -1,11 +1,12 @@
 """Coefficients of a linear polynomial by regularised least squares, in bounded memory.
 
 The loss is Σ weight · N · (force MSE + energy_weight · (ΔE/N)² + stress_weight · virial MSE/N²) over structures of N atoms: every force component counts
-alike. Structures are summed up block by block into normal equations, one set per fold, so that memory does not grow with the data; the regularisation is
+alike. One more unknown is a pressure that all stresses share beyond the volume derivative of the energies: that of a plane-wave basis too small for its
+cell (Pulay stress). It is no part of the potential. Structures are summed up block by block into normal equations, one set per fold, so that memory does not grow with the data; the regularisation is
 the one that predicts held-out folds best.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -14,12 +15,16 @@ from metalff import _engine
 from metalff.neighbours import edges
 from metalff.poly.basis import Basis
 from metalff.poly.program import Polynomial, Program, Radial
+from metalff.poly.radial import Shape
 
 STRENGTHS = tuple(10.0**-k for k in range(3, 14))
 """Of the regularisation, against columns of norm one."""
 
 ROUGHNESS = (0, 4, 8)
 """Powers of a function's cost that its regularisation grows with: high radial and angular indices make an energy rough."""
+
+TANGENT = 1e-3
+"""Step of a number of the mixing in its central difference."""
 
 BLOCK_BYTES = 2**28
 """Of the design of structures that are evaluated at once."""
@@ -93,12 +98,13 @@ class Design:
     """
 
     def __init__(self, potential: Polynomial, structures: list[Structure], energy_weight: float, stress_weight: float, threads: int = 1):
-        self.types, self.structures = len(potential.elements), structures
+        self.types, self.structures, self.potential = len(potential.elements), structures, potential
         self.weights = energy_weight, stress_weight
         self.engine = _engine.Trainer("poly", potential.to_bytes(), threads)
         for s in structures:
             self.engine.add(*edges(s.cell, s.pbc, s.positions, potential.r_max), s.types, s.energy, s.forces, s.virial, s.weight)
         self.functions = self.engine.n_functions
+        self.unknowns = self.functions + self.types + 1
         self.threads = threads
 
     def blocks(self):
@@ -114,11 +120,47 @@ class Design:
         if block:
             yield block
 
-    def rows(self, block) -> tuple[np.ndarray, np.ndarray]:
-        """[functions + elements, rows] of weighted equations, the last for the energy of a free atom of each element; and [rows] their right sides."""
+    def tangents(self, block, coefficients, shape: Shape, mixing: dict) -> list[np.ndarray]:
+        """Derivatives of energy, forces and virial by the numbers of ``mixing``, pair by pair: [n, 1 + 3 N + 9] for each structure.
+
+        A function is of the fourth degree in these numbers, so central differences have no more than round-off and the third derivative.
+        """
+        offset, found = self.functions, []
+        self.set(coefficients, shape, mixing)
+        parameters = self.engine.parameters
+        for pair in sorted(mixing):
+            table = self.potential.pairs[pair].table
+            here = parameters[offset : offset + table.size].reshape(table.shape)
+            for k in range(shape.count):
+                kept = here[:, :, k].copy()
+                for n in range(shape.polynomials):
+                    answers = []
+                    for sign in (1, -1):
+                        here[:, :, k] = kept + sign * TANGENT * shape.basis[:, :, n]
+                        self.engine.parameters = parameters
+                        answers.append(self.engine.predict(block))
+                    found.append([_difference(*two) for two in zip(*answers, strict=True)])
+                here[:, :, k] = kept
+            offset += table.size
+        return [np.array(rows) for rows in zip(*found, strict=True)]
+
+    def set(self, coefficients, shape: Shape | None = None, mixing: dict | None = None) -> None:
+        """Coefficients [functions], and radial functions."""
+        if mixing is not None:
+            pairs = {pair: shape.table(self.potential.elements, pair, some) for pair, some in mixing.items()}
+            self.potential = replace(self.potential, pairs=pairs)
+        tables = [self.potential.pairs[pair].table.ravel() for pair in sorted(self.potential.pairs)]
+        self.engine.parameters = np.concatenate([coefficients, *tables])
+
+    def rows(self, block, tangents=None) -> tuple[np.ndarray, np.ndarray]:
+        """[functions + elements + 1, rows] of weighted equations, the last for the energy of a free atom of each element and the pressure that all stresses
+        share; and [rows] their right sides.
+
+        With ``tangents`` (see there) those follow.
+        """
         energy_weight, stress_weight = self.weights
         equations, labels = [], []
-        for k, design in zip(block, self.engine.design(block), strict=True):
+        for place, (k, design) in enumerate(zip(block, self.engine.design(block), strict=True)):
             s = self.structures[k]
             n = len(s.types)
             factors = np.full(design.shape[1], np.sqrt(s.weight / 3))
@@ -129,18 +171,18 @@ class Design:
             else:
                 factors[-9:] = np.sqrt(s.weight * stress_weight / (9 * n))
                 label[-9:] = s.virial.ravel()
-            free = np.zeros((self.types, design.shape[1]))
-            free[:, 0] = np.bincount(s.types, minlength=self.types)
+            free = np.zeros((self.types + 1, design.shape[1]))
+            free[:-1, 0] = np.bincount(s.types, minlength=self.types)
+            free[-1, [-9, -5, -1]] = -abs(np.linalg.det(s.cell))
             used = factors > 0
-            equations.append((np.concatenate([design, free]) * factors)[:, used])
+            unknowns = [design, free] if tangents is None else [design, free, tangents[place]]
+            equations.append((np.concatenate(unknowns) * factors)[:, used])
             labels.append((label * factors)[used])
         return np.concatenate(equations, axis=1), np.concatenate(labels)
 
     def predict(self, coefficients):
         """Energies (eV, without shifts) and forces [N,3] (eV/Å) of all structures."""
-        parameters = self.engine.parameters
-        parameters[: self.functions] = coefficients
-        self.engine.parameters = parameters
+        self.set(coefficients)
         return [answer[:2] for answer in self.engine.predict(range(len(self.structures)))]
 
 
@@ -160,10 +202,10 @@ class Normal:
         self.right = np.zeros((folds, unknowns))
         self.square, self.components, self.done = np.zeros(folds), np.zeros(folds), 0
 
-    def add(self, design: Design, block) -> None:
+    def add(self, design: Design, block, tangents=None) -> None:
         """Structures of one fold."""
         fold = design.structures[block[0]].fold
-        A, y = design.rows(block)
+        A, y = design.rows(block, tangents)
         self.matrix[fold] += A @ A.T
         self.right[fold] += A @ y
         self.square[fold] += y @ y
@@ -209,8 +251,7 @@ class Solver:
         scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
         scale[scale == 0] = 1.0
         matrix = matrix / np.outer(scale, scale)
-        penalty = np.where(self.regular, strength * self.relative**roughness, 0.0)
-        matrix[np.diag_indices_from(matrix)] += penalty + 1e-14
+        matrix[np.diag_indices_from(matrix)] += self.penalty(strength, roughness) + 1e-14
         try:
             found = cho_solve(cho_factor(matrix, overwrite_a=True, check_finite=False), right / scale, check_finite=False) / scale
         except LinAlgError:
@@ -220,6 +261,18 @@ class Solver:
         coefficients = self.known.copy()
         coefficients[self.free] = found
         return coefficients
+
+    def penalty(self, strength: float, roughness: int) -> np.ndarray:
+        """On the squares of coefficients of columns of norm one."""
+        return np.where(self.regular, strength * self.relative**roughness, 0.0)
+
+    def loss(self, coefficients, choice: Choice) -> float:
+        """Of all folds, with the penalty."""
+        n = self.normal
+        matrix = n.matrix.sum(0)
+        scaled = coefficients[self.free] ** 2 * np.diag(matrix)[self.free]
+        rest = n.square.sum() - 2 * coefficients @ n.right.sum(0) + coefficients @ (matrix @ coefficients)
+        return float(rest + self.penalty(choice.strength, choice.roughness) @ scaled)
 
     def held_out_error(self, strength: float, roughness: int) -> float:
         """See ``Choice.error``; infinite where the equations are singular."""
@@ -246,3 +299,8 @@ class Solver:
                 if worse == 2:
                     break
         return best
+
+
+def _difference(more, less) -> np.ndarray:
+    """[1 + 3 N + 9] derivatives from two answers of the engine."""
+    return np.concatenate([np.ravel(np.subtract(a, b)) for a, b in zip(more, less, strict=True)]) / (2 * TANGENT)

@@ -203,6 +203,43 @@ def _common_step(lengths: list[float]) -> float:
     return step * 1e-6 if step >= 2000 and all(abs(length * 1e6 - m) < 0.01 for length, m in zip(lengths, micro, strict=True)) else 0.0
 
 
+def from_bytes(data: bytes) -> Polynomial:
+    """What ``Polynomial.to_bytes`` made.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        (length,) = struct.unpack_from("<Q", data)
+        header = json.loads(data[8 : 8 + length])
+        config = json.loads(header.pop("__metadata__")["config"])
+        tensors = {}
+        for name, entry in header.items():
+            begin, end = (8 + length + offset for offset in entry["data_offsets"])
+            tensors[name] = np.frombuffer(data[begin:end], "<f8").reshape(entry["shape"])
+        elements, pairs = config["elements"], {}
+        for pair, (first, step, cutoff) in enumerate(tensors["grid"].tolist()):
+            if cutoff:
+                pairs[divmod(pair, len(elements))] = Radial(first, step, cutoff, tensors[f"radial.{pair}"], tensors[f"channel.{pair}"].astype(int))
+        programs = []
+        for q in range(max(config["program"]) + 1):
+            whole = {name: tensors[f"{name}.{q}"].astype(int) for name in ("channels", "products", "terms")}
+            function = tensors.get(f"function.{q}")
+            programs.append(
+                Program(
+                    **whole,
+                    factors=tensors[f"factors.{q}"],
+                    weights=tensors[f"weights.{q}"],
+                    embedding=tensors[f"embedding.{q}"],
+                    function=None if function is None else function.astype(int),
+                    factor=tensors.get(f"factor.{q}"),
+                )
+            )
+        return Polynomial(elements, tensors["shift"], pairs, programs, config["program"])
+    except (struct.error, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"no polynomial ({error})") from None
+
+
 def harmonics(channels) -> np.ndarray:
     """[C] nodes of each channel, for channels [C, 2]."""
     channels = np.asarray(channels, int).reshape(-1, 2)

@@ -1,5 +1,7 @@
 """Radial functions of a linear polynomial: Chebyshev polynomials of the distance times a smooth cutoff, and a fixed repulsion of atoms too close."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from math import comb
 
 import numpy as np
@@ -13,7 +15,7 @@ STEP = 0.02
 FIRST = 0.4
 """Å: below, functions are straight lines."""
 
-SATURATION = 0.15
+SATURATION = 0.1
 """Å within which a distance below the shortest one of the data stops changing for the Chebyshev polynomials, which would grow without bound."""
 
 COULOMB = 14.399645
@@ -68,20 +70,57 @@ def repulsion(r, first: str, second: str, outer: float) -> np.ndarray:
     return _product(_product(coulomb, screening), switch)
 
 
-def table(elements: list[str], pair: tuple[int, int], count: int, r_min: float, r_max: float, power: int, zbl: float) -> Radial:
-    """The functions of a pair of elements, centre first: ``count`` Chebyshev functions for the neighbour's channels and, with ``zbl``, the repulsion.
+@dataclass(frozen=True)
+class Shape:
+    """What radial functions are made of.
 
-    Channels of a centre: the functions of each neighbouring element in turn, then one for the repulsion.
+    Attributes:
+        count: of functions for each neighbouring element.
+        polynomials: Chebyshev polynomials that they are sums of.
+        r_min, r_max: Å.
+        power: of the cutoff.
+        zbl: outer cutoff of the repulsion, Å; 0: none.
     """
-    knots = int(np.ceil((r_max - FIRST) / STEP)) + 1
-    r = np.linspace(FIRST, r_max, knots)
-    functions = chebyshev(r, count, r_min, r_max, power)
-    channel = pair[1] * count + np.arange(count)
-    if zbl:
-        functions = np.concatenate([functions, repulsion(r, elements[pair[0]], elements[pair[1]], zbl)[:, :, None]], axis=2)
-        channel = np.append(channel, len(elements) * count)
-    functions[:, -1] = 0.0
-    return Radial(FIRST, (r_max - FIRST) / (knots - 1), r_max, np.moveaxis(functions, 0, 1), channel)
+
+    count: int
+    polynomials: int
+    r_min: float
+    r_max: float
+    power: int
+    zbl: float
+
+    @property
+    def knots(self) -> np.ndarray:
+        """Å."""
+        return np.linspace(FIRST, self.r_max, int(np.ceil((self.r_max - FIRST) / STEP)) + 1)
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """[knots, 3, polynomials]: value, first and second derivative."""
+        values = chebyshev(self.knots, self.polynomials, self.r_min, self.r_max, self.power)
+        values[:, -1] = 0.0
+        return np.moveaxis(values, 0, 1)
+
+    def mixing(self) -> np.ndarray:
+        """[count, polynomials]: each function one polynomial, which a fit may begin with."""
+        return np.eye(self.count, self.polynomials)
+
+    def table(self, elements: list[str], pair: tuple[int, int], mixing=None) -> Radial:
+        """The functions of a pair of elements, centre first; with ``zbl`` the last is the repulsion.
+
+        Channels of a centre: the functions of each neighbouring element in turn, then one for the repulsion.
+
+        Args:
+            mixing: [count, polynomials].
+        """
+        knots = self.knots
+        table = self.basis @ (self.mixing() if mixing is None else mixing).T
+        channel = pair[1] * self.count + np.arange(self.count)
+        if self.zbl:
+            nuclei = repulsion(knots, elements[pair[0]], elements[pair[1]], self.zbl)
+            table = np.concatenate([table, np.moveaxis(nuclei, 0, 1)[:, :, None]], axis=2)
+            channel = np.append(channel, len(elements) * self.count)
+        return Radial(FIRST, (self.r_max - FIRST) / (len(knots) - 1), self.r_max, table, channel)
 
 
 def _saturated(r, r_min):

@@ -36,6 +36,9 @@ EXPECTED = {
 ZBL_REACH = 1.05
 """Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
 
+MIXING_MOST = 1000
+"""Numbers of optimised radial functions: each costs two evaluations of the data per step."""
+
 R_MIN_SHARE = 0.85
 """Where a polynomial's radial functions begin ÷ the shortest distance in the training data."""
 
@@ -316,7 +319,12 @@ class PolyTraining(Training):
     """Å, where the range of the Chebyshev polynomials begins; below, they hardly change. ``auto``: ``R_MIN_SHARE`` of the shortest distance in the training
     data, whose few closest pairs would else have polynomials of their own."""
     radial: Annotated[int, Field(ge=1, le=40)] = 10
-    """Chebyshev polynomials of the distance to each neighbouring element."""
+    """Radial functions of each neighbouring element: Chebyshev polynomials of the distance, or, with ``radial_steps``, sums of them."""
+    radial_steps: NonNegativeInt = 0
+    """Gauss–Newton steps that optimise these sums, in which every step costs some hundred evaluations of the data: few optimised functions do what many
+    polynomials do, faster. A step that gains less than a thousandth is the last. 0: none."""
+    polynomials: Annotated[int, Field(ge=1, le=40)] = 10
+    """Chebyshev polynomials that an optimised function is a sum of."""
     cutoff_power: Literal["auto"] | Annotated[int, Field(ge=2, le=12)] = "auto"
     """Power of 1 − (r − r_min)/(r_max − r_min) that they fall to zero with: the higher, the less distant neighbours count. ``auto``: of
     ``CUTOFF_POWERS`` the one with which a small polynomial predicts held-out folds best."""
@@ -335,6 +343,8 @@ class PolyTraining(Training):
     """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, which is switched off from half of it on; 0: none. ``auto``: as of a NEP."""
     energy_weight: PositiveFloat = 30.0
     """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²)."""
+    stress_weight: NonNegativeFloat = 1.0
+    """Weight of the squared virial per atom (eV²), where the data have stress."""
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0. ``auto``: where the user says E0, or the data have a free atom of each element."""
     precision: Literal["float64"] = "float64"
@@ -343,6 +353,10 @@ class PolyTraining(Training):
     """The model is not chosen among epochs."""
 
     def contradiction(self):
+        if self.radial_steps and self.polynomials < self.radial:
+            return f"{self.radial} radial functions cannot be sums of {self.polynomials} polynomials: give more polynomials, or a smaller radial"
+        if self.radial_steps and (numbers := len(self.elements) ** 2 * self.radial * self.polynomials) > MIXING_MOST:
+            return f"radial functions of {numbers} numbers are too many to optimise ({MIXING_MOST}): give a smaller radial, or radial_steps=0"
         if given := sorted(self.model_fields_set & set(self.UNUSED)):
             return f"a polynomial is fitted by least squares, which has no {', '.join(given)}: leave {'it' if len(given) == 1 else 'them'} out"
         return ""
@@ -523,8 +537,8 @@ FAMILIES = {
             PolyTraining,
             {
                 "small": {},
-                "medium": {"radial": 12, "l_max": 6, "degree": [16, 14, 14, 13]},
-                "large": {"radial": 14, "l_max": 8, "degree": [18, 16, 15, 14]},
+                "medium": {"radial": 5, "radial_cost": 4.0, "degree": [22, 18, 18, 16], "radial_steps": 12},
+                "large": {"radial": 6, "l_max": 6, "radial_cost": 4.0, "degree": [26, 22, 22, 19], "radial_steps": 15},
             },
             "poly_worker.py",
             "poly.safetensors",

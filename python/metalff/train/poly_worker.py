@@ -1,7 +1,8 @@
 """Fit a linear polynomial; runs in MetalFF's own Python: ``python -I poly_worker.py CONFIG.json [PARENT]``, as ``loop.py`` does for other families.
 
 Leaves ``poly.safetensors``, ``history.csv`` of one line, ``sizes.csv`` (held-out error against the number of functions), ``valid.csv``, ``test.csv`` and
-``result.json``, written last. The sums over structures are kept in ``sums.npz``, so that an interrupted fit goes on.
+``result.json``, written last. The sums over structures are kept in ``sums.npz``, optimised radial functions in ``radial.npz``, so that an interrupted
+fit goes on.
 """
 
 import csv
@@ -12,17 +13,20 @@ import sys
 import time
 import zipfile
 from collections import defaultdict
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from ase import units
 from ase.data import atomic_numbers
 
 from metalff.data import read_extxyz
 from metalff.paths import atomic_write
-from metalff.poly import radial
 from metalff.poly.basis import Size, make
-from metalff.poly.fit import Design, Normal, Solver, Structure, polynomial
+from metalff.poly.fit import Choice, Design, Normal, Solver, Structure, polynomial
+from metalff.poly.optimise import Place, State, optimise
+from metalff.poly.radial import Shape
 from metalff.train.configuration import CUTOFF_POWERS
 from metalff.train.splits import BLOCK, trajectory_of
 
@@ -34,6 +38,9 @@ SMALL_FRAMES = 80
 
 SAVE_S = 20.0
 """Seconds between two states on the disk."""
+
+PRESSURE_TOLD = 0.3
+"""GPa between stresses and energies that is worth a sentence."""
 
 FUNCTIONS_MOST = 20_000
 """Of all elements: their normal equations take 3 GB a fold."""
@@ -88,20 +95,28 @@ def fit(cfg, out: Path, tell) -> dict:
     if power == "auto":
         power = best_power(cfg, train, tell)
         print(f"note: cutoff_power {power} predicts held-out folds best", flush=True)
-    basis = make(size_of(cfg, cfg))
-    unknowns = len(elements) * (len(basis) + 1)
-    if unknowns > FUNCTIONS_MOST:
-        sys.exit(f"a polynomial of {unknowns} functions is too large to fit: give a smaller degree, l_max or radial (--set degree=[10,8,8])")
+    most = FUNCTIONS_MOST // len(elements)
+    try:
+        basis = make(size_of(cfg, cfg), most)
+    except ValueError:
+        sys.exit(f"a polynomial of more than {most} functions for each element is too large to fit: give a smaller degree, l_max or radial")
     print(f"note: {len(basis)} functions for each element", flush=True)
-    pairs = radial_tables(cfg, cfg, power)
+    known = known_coefficients(cfg, len(basis), len(elements))
+    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements) + 1))
+    pairs = optimised(cfg, basis, costs, known, train, power, out, tell) if cfg["radial_steps"] else radial_tables(cfg, cfg, power)
     potential = polynomial(elements, basis, pairs, np.ones(len(elements) * len(basis)), e0)
     normal = summed(potential, train, cfg, out, tell)
-    known = known_coefficients(cfg, len(basis), len(elements))
-    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements)))
     kept, choice, sizes = chosen_size(normal, costs, known, cfg, basis, tell)
     coefficients = Solver(normal, costs, known, kept).solve(choice.strength, choice.roughness)
-    shift = e0 + coefficients[-len(elements) :]
-    coefficients = coefficients[: -len(elements)]
+    functions = len(elements) * len(basis)
+    shift, pressure = e0 + coefficients[functions:-1], coefficients[-1] / units.GPa
+    if abs(pressure) > PRESSURE_TOLD:
+        print(
+            f"note: stresses of the data lie {pressure:+.2f} GPa from the volume derivative of their energies, as of a plane-wave basis too small (Pulay "
+            "stress); the model has the derivative",
+            flush=True,
+        )
+    coefficients = coefficients[:functions]
 
     with atomic_write(out / "sizes.csv") as stream:
         csv.writer(stream, lineterminator="\n").writerows([("functions", "degree", "held_out_error", "chosen"), *sizes])
@@ -109,21 +124,22 @@ def fit(cfg, out: Path, tell) -> dict:
     for name in ("valid", "test"):
         if name in parts:
             errors[name] = evaluated(potential, structures(parts[name], elements, shift, 1), coefficients, cfg, out / f"{name}.csv")
-    final = polynomial(elements, basis.part(kept[: len(basis)]), pairs, coefficients[kept[: len(coefficients)]], shift)
+    final = polynomial(elements, basis.part(kept[: len(basis)]), pairs, coefficients[kept[:functions]], shift)
     with atomic_write(out / "poly.safetensors", "wb") as stream:
         stream.write(final.to_bytes())
     force, energy = errors["valid"]["force_rmse"], errors["valid"]["energy_rmse"]
     with atomic_write(out / "history.csv") as stream:
         columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid")
         csv.writer(stream, lineterminator="\n").writerows(
-            [columns, (1, int(kept.sum()), f"{tell.elapsed():.0f}", 0, f"{force:.5f}", f"{energy:.6f}")]
+            [columns, (1, int(kept[:functions].sum()), f"{tell.elapsed():.0f}", 0, f"{force:.5f}", f"{energy:.6f}")]
         )
     print(json.dumps({"epoch": 1, "fraction": 1.0, "force_rmse": force, "energy_rmse": energy}), flush=True)
     return {
         "epochs": 1,
         "steps": len(train),
         "e0": shift.tolist(),
-        "functions": int(kept[: len(coefficients)].sum()),
+        "functions": int(kept[:functions].sum()),
+        "pressure": pressure,
         "cutoff_power": power,
         "strength": choice.strength,
         "roughness": choice.roughness,
@@ -166,9 +182,8 @@ def size_of(cfg, shape) -> Size:
 
 
 def radial_tables(cfg, shape, power):
-    elements = cfg["elements"]
-    every = range(len(elements))
-    return {(a, b): radial.table(elements, (a, b), shape["radial"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"]) for a in every for b in every}
+    elements, functions = cfg["elements"], Shape(shape["radial"], shape["radial"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"])
+    return {(a, b): functions.table(elements, (a, b)) for a in range(len(elements)) for b in range(len(elements))}
 
 
 def known_coefficients(cfg, functions: int, elements: int) -> dict[int, float]:
@@ -182,29 +197,78 @@ def best_power(cfg, train, tell) -> int:
     shape = cfg | {key: min(value, cfg[key]) if key != "degree" else value for key, value in SMALL.items()}
     basis, elements = make(size_of(cfg, shape)), cfg["elements"]
     some = train[:: max(1, len(train) // SMALL_FRAMES)]
-    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements)))
+    costs = np.append(np.tile(basis.costs, len(elements)), np.zeros(len(elements) + 1))
     errors = {}
     for k, power in enumerate(CUTOFF_POWERS):
         tell(0.2 * k / len(CUTOFF_POWERS), k + 1, len(CUTOFF_POWERS))
         potential = polynomial(elements, basis, radial_tables(cfg, shape, power), np.ones(len(elements) * len(basis)), np.zeros(len(elements)))
-        design = Design(potential, some, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
-        normal = Normal(len(costs), cfg["folds"])
+        design = Design(potential, some, *weights_of(cfg))
+        normal = Normal(design.unknowns, cfg["folds"])
         for block in design.blocks():
             normal.add(design, block)
         errors[power] = Solver(normal, costs, known_coefficients(cfg, len(basis), len(elements))).choose().error
     return min(errors, key=errors.get)
 
 
+def optimised(cfg, basis, costs, known, train, power, out: Path, tell):
+    """The tables of optimised radial functions; the state on the disk is that of whole steps."""
+    elements, file = cfg["elements"], out / "radial.npz"
+    shape = Shape(cfg["radial"], cfg["polynomials"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"])
+    every = [(a, b) for a in range(len(elements)) for b in range(len(elements))]
+    tables = {pair: shape.table(elements, pair) for pair in every}
+    design = Design(polynomial(elements, basis, tables, np.ones(len(elements) * len(basis)), np.zeros(len(elements))), train, *weights_of(cfg))
+    if file.exists():
+        with opened(file) as saved:
+            places = [Place(dict(zip(every, saved[f"mixing_{name}"], strict=True)), saved[f"coefficients_{name}"]) for name in ("best", "trial")]
+            state = State(*places, *(saved[k].item() for k in ("loss", "damping", "step")))
+            choice = Choice(*(saved[k].item() for k in ("strength", "roughness", "error")))
+    else:
+        normal = Normal(design.unknowns, cfg["folds"])
+        for block in design.blocks():
+            tell(0.2, 0, cfg["radial_steps"])
+            normal.add(design, block)
+        solver = Solver(normal, costs, known)
+        choice = solver.choose()
+        start = Place({pair: shape.mixing() for pair in every}, solver.solve(choice.strength, choice.roughness)[: design.functions])
+        state = State(start, start)
+
+    def keep(state):
+        print(f"step {state.step} of the radial functions: loss {state.loss:.6g}, damping {state.damping:.0e}", flush=True)
+        with atomic_write(file, "wb") as stream:
+            kept = {"loss": state.loss, "damping": state.damping, "step": state.step}
+            for name, place in (("best", state.best), ("trial", state.trial)):
+                kept |= {f"mixing_{name}": np.array([place.mixing[pair] for pair in every]), f"coefficients_{name}": place.coefficients}
+            np.savez(stream, **kept, strength=choice.strength, roughness=choice.roughness, error=choice.error)
+
+    def progress(step, rest):
+        tell(0.2 + 0.5 * (step + rest) / cfg["radial_steps"], step + 1, cfg["radial_steps"])
+
+    optimise(design, shape, state, costs, known, cfg["folds"], choice, cfg["radial_steps"], progress, keep)
+    return {pair: shape.table(elements, pair, mixing) for pair, mixing in state.best.mixing.items()}
+
+
+def weights_of(cfg):
+    """What ``Design`` wants besides the structures."""
+    return cfg["energy_weight"], cfg["stress_weight"], cfg["threads"]
+
+
+@contextmanager
+def opened(file: Path):
+    """A state on the disk; ends the fit with a sentence where it is damaged."""
+    try:
+        with np.load(file) as state:
+            yield state
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        sys.exit(f"{file.name} cannot be read ({error}); remove it to begin this part of the fit anew")
+
+
 def summed(potential, train, cfg, out: Path, tell) -> Normal:
     """Normal equations of all structures; the state on the disk is that of whole blocks."""
-    design = Design(potential, train, cfg["energy_weight"], cfg["stress_weight"], cfg["threads"])
-    normal, file = Normal(design.functions + design.types, cfg["folds"]), out / "sums.npz"
+    design = Design(potential, train, *weights_of(cfg))
+    normal, file = Normal(design.unknowns, cfg["folds"]), out / "sums.npz"
     if file.exists():
-        try:
-            with np.load(file) as state:
-                normal.restore(state)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            sys.exit(f"sums.npz cannot be read ({error}); remove it to begin this training anew")
+        with opened(file) as state:
+            normal.restore(state)
 
     def save():
         with atomic_write(file, "wb") as stream:
@@ -215,7 +279,7 @@ def summed(potential, train, cfg, out: Path, tell) -> Normal:
         if block[0] < normal.done:
             continue
         try:
-            tell(0.2 + 0.6 * normal.done / len(train), normal.done, len(train))
+            tell(0.7 + 0.2 * normal.done / len(train), normal.done, len(train))
         except Stopped:
             save()
             raise
@@ -232,11 +296,11 @@ def chosen_size(normal, costs, known, cfg, basis, tell):
     limits = np.array([0.0, *cfg["degree"]])[basis.orders]
     trials = []
     for step in range(min(steps, 8)):
-        tell(0.8 + 0.2 * step / 8, step + 1, min(steps, 8))
+        tell(0.9 + 0.1 * step / 8, step + 1, min(steps, 8))
         inside = (basis.costs <= limits - step + 1e-9) | ((basis.orders == 1) & (basis.costs <= max(1.0, limits.min() - step)))
         if cfg["zbl"]:
             inside[-1] = True
-        kept = np.append(np.tile(inside, elements), np.ones(elements, bool))
+        kept = np.append(np.tile(inside, elements), np.ones(elements + 1, bool))
         trials.append((kept, Solver(normal, costs, known, kept).choose(), inside.sum(), max(cfg["degree"]) - step))
     best = min(choice.error for _, choice, *_ in trials)
     kept, choice, count, _ = [t for t in trials if t[1].error <= best * (1 + cfg["size_tolerance"])][-1]
