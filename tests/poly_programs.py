@@ -18,6 +18,7 @@ VARIANTS = {
     "many channels, l to 7": {"size": Size(7, 7, (9, 9, 9)), "elements": ("Cu",)},
     "pairs alone": {"size": Size(5, 0, (5, 4))},
     "embedded densities": {"densities": 3, "elements": ("Al", "Cu", "Ni"), "size": Size(2, 2, (5, 5, 5))},
+    "a core that takes over": {"densities": 3, "elements": ("Cu", "Ni"), "size": Size(2, 2, (5, 5, 5)), "core": True},
     "elements that do not interact": {"elements": ("Cu", "Ni"), "apart": True},
 }
 
@@ -26,7 +27,7 @@ POLYNOMIAL = {"elements": ("Cu", "Ni"), "size": Size(3, 3, (6, 6, 6, 6)), "r_max
 """The one that every path of LAMMPS is tried with."""
 
 
-def random_polynomial(elements=("Cu",), size=Size(4, 3, (7, 7, 7, 7)), zbl=0.0, densities=1, apart=False, r_max=4.5, seed=3):
+def random_polynomial(elements=("Cu",), size=Size(4, 3, (7, 7, 7, 7)), zbl=0.0, densities=1, apart=False, core=False, r_max=4.5, seed=3):
     rng = np.random.default_rng(seed)
     count = len(elements)
     size = replace(size, elements=count, repulsion=zbl > 0)
@@ -42,6 +43,9 @@ def random_polynomial(elements=("Cu",), size=Size(4, 3, (7, 7, 7, 7)), zbl=0.0, 
         embedding = np.array([[program.LINEAR, 1.0, 1.0], [program.SHIFTED_SCALED, 0.4, 0.5], [program.FINNIS_SINCLAIR, 0.3, 0.8]])[:densities]
         mixed = [p.weights * rng.normal(1, 0.4, (1, densities)) for p in made.programs]
         made = replace(made, programs=[replace(p, weights=w, embedding=embedding) for p, w in zip(made.programs, mixed, strict=True)])
+    if core:  # the last density, where a neighbour is close
+        embedding[-1] = program.CORE, 1.0, 1.0
+        made = replace(made, inner=np.stack([rng.uniform(1.8, 2.1, count**2), rng.uniform(1.0, 1.4, count**2)], axis=1))
     return made
 
 

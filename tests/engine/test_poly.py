@@ -7,6 +7,7 @@ from ase import Atoms
 from inputs import rewritten
 from metalff import MLFFCalculator, _engine
 from metalff.errors import MetalffError
+from metalff.poly.program import CORE
 from metalff.poly.reference import Reference, polynomial
 from nep_variants import crystals
 from poly_programs import VARIANTS, put, random_polynomial
@@ -97,9 +98,19 @@ def wild_embedding(potential):
     object.__setattr__(potential.programs[0], "embedding", np.array([[1.0, 1.0, -2.0]]))
 
 
+def core_without_distances(potential):
+    object.__setattr__(potential.programs[0], "embedding", np.array([[CORE, 1.0, 1.0]]))
+
+
+def core_beyond_the_cutoff(potential):
+    object.__setattr__(potential, "inner", np.array([[4.0, 1.0]]))
+
+
 @pytest.mark.parametrize(
     "change, sentence",
     [
+        (core_without_distances, "it has a core without its distances, inner"),
+        (core_beyond_the_cutoff, "inner does not give a range of distances within the cutoff"),
         (far_node, "products.0 holds a number that is not a whole one it may have"),
         (later_node, "products.0 holds a number"),
         (no_such_term, "terms.0 holds a number"),

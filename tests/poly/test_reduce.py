@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metalff.poly.program import LINEAR, SHIFTED_SCALED, Program, safetensors
+from metalff.poly.program import LINEAR, SHIFTED_SCALED, Polynomial, Program, Radial, from_bytes
 from metalff.poly.reduce import reduce
 from metalff.poly.reference import evaluate
 
@@ -63,10 +63,13 @@ def test_nodes_are_complete_before_they_are_read(seed):
         assert out not in read and max(a, b) < out
 
 
-def test_safetensors_are_read_by_others():
-    torch = pytest.importorskip("torch")
-    from metalff.deploy.program import read_safetensors
-
-    values = np.arange(6.0).reshape(2, 3)
-    found = read_safetensors(safetensors({"a": values, "b": np.zeros((0, 2)), "c": [1]}, {"config": "{}"}))
-    assert torch.equal(found["a"], torch.tensor(values)) and list(found["b"].shape) == [0, 2] and found["c"].item() == 1.0
+def test_bytes_and_back():
+    """With and without what is optional."""
+    radial = Radial(1.0, 0.5, 3.0, np.arange(30.0).reshape(5, 3, 2), np.array([0, 1]))
+    program = random_program(1, 2)
+    for inner in (None, np.array([[1.0, 0.5]] * 4)):
+        made = Polynomial(["Al", "Ni"], np.array([0.5, 1.5]), {(0, 1): radial, (1, 0): radial}, [program], [0, 0], inner)
+        data = made.to_bytes()
+        assert from_bytes(data).to_bytes() == data and made.r_max == 3.0
+    with pytest.raises(ValueError, match="no polynomial"):
+        from_bytes(b"\x08\0\0\0\0\0\0\0{}      ")

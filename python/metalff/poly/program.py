@@ -235,7 +235,7 @@ def from_bytes(data: bytes) -> Polynomial:
                     factor=tensors.get(f"factor.{q}"),
                 )
             )
-        return Polynomial(elements, tensors["shift"], pairs, programs, config["program"])
+        return Polynomial(elements, tensors["shift"], pairs, programs, config["program"], tensors.get("inner"))
     except (struct.error, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"no polynomial ({error})") from None
 
