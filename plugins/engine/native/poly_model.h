@@ -24,6 +24,7 @@ template <typename T> struct PolyWorkspace {
   std::array<Atom, W> atoms;
   std::vector<std::vector<std::pair<int, int>>> waiting;    // [programs] atoms and their types
   Buffer<T> Y, x, G, value, slope, dfunction;
+  Buffer<double> grad;    // of the edges of one atom
 };
 
 template <typename T> class NativePoly : public Model {
@@ -65,6 +66,43 @@ template <typename T> class NativePoly : public Model {
       for (int i = item * at_once; i < end; ++i) add(i, graph.types[i], s, tile);
       finish(s, tile);
     });
+  }
+
+  int committee() const override
+  {
+    for (const auto &program : w_.programs)
+      if (!program.linear() || program.densities() != w_.programs[0].densities()) return 0;
+    return w_.programs[0].densities() - 1;
+  }
+
+  void evaluate_committee(const Graph &graph, double *energy, double *const *force) override
+  {
+    PolyWorkspace<T> &s = workspaces_[0];
+    const int members = committee();
+    std::fill_n(energy, members, 0.0);
+    auto tile = [&](int program, int count) {
+      for (int k = 0; k < count; ++k) s.atoms[k].vicinity.look(graph, s.atoms[k].index, w_.types(), cutoffs(s.atoms[k].type));
+      T *x = nodes(program, count, s), *G = room(s.G, std::size_t(tables_[program].nodes) * W);
+      program_forward<P>(tables_[program], x);
+      for (int m = 0; m < members; ++m) {
+        const V energies = one_density<P>(tables_[program], m + 1, x, G);
+        for (int k = 0; k < count; ++k) {
+          auto &atom = s.atoms[k];
+          energy[m] += w_.shift[atom.type] + double(energies[k]);
+          const int64_t first = graph.first[atom.index], last = graph.first[atom.index + 1];
+          double *grad = room(s.grad, 3 * std::size_t(last - first)) - 3 * first;    // of the edges from the first one on
+          std::fill_n(grad + 3 * first, 3 * (last - first), 0.0);
+          backward(atom, G + k, s, grad);
+          for (int64_t e = first; e < last; ++e)
+            for (int c = 0; c < 3; ++c) {
+              force[m][3 * std::size_t(atom.index) + c] += grad[3 * e + c];
+              force[m][3 * std::size_t(graph.neighbor[e]) + c] -= grad[3 * e + c];
+            }
+        }
+      }
+    };
+    for (int i = 0; i < graph.n_owned; ++i) add(i, graph.types[i], s, tile);
+    finish(s, tile);
   }
 
   bool walk(Surroundings &around) override
@@ -123,14 +161,21 @@ template <typename T> class NativePoly : public Model {
   template <typename Grad> void evaluate_tile(int program, int count, PolyWorkspace<T> &s, double *energy, Grad &&grad) const
   {
     const PolyTables<T> &t = tables_[program];
-    T *x = room(s.x, std::size_t(t.nodes) * W), *G = room(s.G, std::size_t(t.nodes) * W);
-    std::fill_n(x, std::size_t(t.moments) * W, T(0));
-    for (int k = 0; k < count; ++k) forward(s.atoms[k], x + k, s);
+    T *x = nodes(program, count, s), *G = room(s.G, std::size_t(t.nodes) * W);
     const V energies = polynomial<P>(t, x, G);
     for (int k = 0; k < count; ++k) {
       energy[k] = w_.shift[s.atoms[k].type] + double(energies[k]);
       backward(s.atoms[k], G + k, s, grad(k));
     }
+  }
+
+  /// Nodes of a tile, of which the moments are complete.
+  T *nodes(int program, int count, PolyWorkspace<T> &s) const
+  {
+    T *x = room(s.x, std::size_t(tables_[program].nodes) * W);
+    std::fill_n(x, std::size_t(tables_[program].moments) * W, T(0));
+    for (int k = 0; k < count; ++k) forward(s.atoms[k], x + k, s);
+    return x;
   }
 
   /// Radial functions of an atom's neighbours, and its moments, added to a lane of x.
