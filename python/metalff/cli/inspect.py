@@ -16,6 +16,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     from metalff.artifact import open_artifact
     from metalff.train.learnt import label as group_label
     from metalff.train.learnt import unlearnt_sentence
+    from metalff.validate.groups import PART
 
     opened = open_artifact(file)
     manifest = opened.manifest
@@ -36,11 +37,13 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     for label, text in rows.items():
         typer.echo(f"{label:18s} {text}")
     groups = training.errors.get("groups", {})
-    for name, errors in training.errors.items():
-        if name != "groups":
-            typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+    sets = {name: errors for name, errors in training.errors.items() if name != "groups"}
+    for name, errors in sets.items():
+        whole, _, part = name.rpartition(PART)
+        of_part = whole in sets
+        typer.echo(f"{'' if of_part else 'error on ' + name:18s} {part + ': ' if of_part else ''}{numbers(errors)}")
     for name, errors in groups.items():
-        typer.echo(f"{'error on group':18s} {group_label(name)}: " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+        typer.echo(f"{'error on group':18s} {group_label(name)}: {numbers(errors)}")
     if training.unlearnt:
         typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
     if training.pressure:
@@ -50,3 +53,8 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     for name, payload in manifest.payloads.items():
         typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
     typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))
+
+
+def numbers(errors: dict[str, float]) -> str:
+    """Errors by name, four digits each."""
+    return ", ".join(f"{key} {value:.4g}" for key, value in errors.items())
