@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give
+from metalff.cli.command import add, give, whole
 from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
@@ -149,15 +149,6 @@ def by_element(results):
             cells.append(text(found, 100, 1) + bounds)
         shown.add_row(element, *cells)
     return shown
-
-
-def whole(shown) -> None:
-    """Print a table in its own width, whatever that of the terminal: a cut number is none."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    console = Console(width=1000)
-    Console(width=Measurement.get(console, console.options, shown).maximum).print(shown)
 
 
 def by_group(results):

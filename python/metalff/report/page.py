@@ -10,10 +10,12 @@ import numpy as np
 import yaml
 
 from metalff import __version__
+from metalff.data.published import CITATION, SOURCE, published
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.report import analysis, figures, metals
 from metalff.report.results import Sweep, Validation, read_results
+from metalff.validate.groups import indented
 from metalff.validate.metrics import STILL
 
 SCHEMA = 1
@@ -56,6 +58,7 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
         version=__version__,
         potentials=potentials,
         still=STILL,
+        elsewhere={"source": SOURCE, "citation": CITATION},
         colour=colour,
         script=Markup((here / "metals.js").read_text("utf-8")) if any(metals.table(v.document) for v in validations) else "",
         findings=[finding for validation in validations if (finding := _finding(validation))],
@@ -151,8 +154,8 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
             )
             if any(row["rms"] >= STILL for row in _table(documents, key))
         ],
-        "temperatures": _table(documents, "by_temperature"),
-        "structures": _table(documents, "by_group"),
+        "by_group": _by_group(documents),
+        "published": published(validation.document["dataset"]["sha256"]),
         "symmetric": [row["name"] for key in ("by_temperature", "by_group") for row in _table(documents, key) if row["rms"] < STILL],
         "links": _links(
             validation.folder,
@@ -194,6 +197,14 @@ def _table(documents, key) -> list[dict]:
         rmse = [metric and metric["force_rmse"]["value"] for metric in metrics]
         rows.append({"name": name, "frames": known["frames"], "rms": known["force_rms_reference"], "rmse": rmse})
     return rows
+
+
+def _by_group(documents) -> list[dict]:
+    """A row per group and temperature of it: label, frames, RMS force, and the errors of each potential in words; none of an older MetalFF's results."""
+    if not all(p.get("groups") for p in documents):
+        return []
+    labels = documents[0]["groups"]
+    return [{"name": indented(name, labels), **errors, "potentials": [p["groups"][name] for p in documents]} for name, errors in labels.items()]
 
 
 def _sweep(sweep, found, potentials, colour, base) -> dict:
