@@ -104,6 +104,18 @@ def test_what_others_published_stands_apart(page):
     assert re.search(r"SevenNet 0\.157 0\.\d+ 17\.9", text)
 
 
+def test_a_published_model_is_a_reference(validation, tmp_path):
+    """A bundled MTP of others runs as ours do, and is compared with, not led by."""
+    out = shutil.copytree(validation, tmp_path / "out")
+    document = json.loads((out / "validate.json").read_text())
+    eam, meam = document["potentials"]
+    eam["kind"] = meam["kind"] = "mlff"
+    meam["doi"] = ""
+    (out / "validate.json").write_text(json.dumps(document))
+    text = " ".join("".join(read(write_report([out], tmp_path / "report.html")).text).split())
+    assert "MEAM (Jelinek 2012) has a force RMSE of 0.198" in text and "2.2 times more than the best reference potential, EAM (Mishin 2001)" in text
+
+
 def test_results_of_an_older_metalff(validation, tmp_path):
     """They have no groups with shares; the page is there without that table."""
     out = shutil.copytree(validation, tmp_path / "out")

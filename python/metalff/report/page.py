@@ -98,7 +98,7 @@ def _potentials(sweeps, validations) -> dict[str, dict]:
         found |= {potential["name"]: potential for potential in validation.document["potentials"]}
     for sweep in sweeps:
         found |= {potential["name"]: potential for potential in sweep.record["potentials"].values()}
-    return dict(sorted(found.items(), key=lambda item: RANK.get(item[1]["kind"], len(RANK))))
+    return dict(sorted(found.items(), key=lambda item: (not _is_model(item[1]), RANK.get(item[1]["kind"], len(RANK)))))
 
 
 def _title(sweeps, validations) -> str:
@@ -107,10 +107,15 @@ def _title(sweeps, validations) -> str:
     return f"Force fields for {', '.join(sorted(elements))}"
 
 
+def _is_model(potential: dict) -> bool:
+    """Whether it is a model that was trained here or deployed, not a reference that others published, which has a paper of its own."""
+    return potential["kind"] == "mlff" and not potential["doi"]
+
+
 def _finding(validation) -> str:
     """One sentence: the best model beside the best reference."""
     potentials = validation.document["potentials"]
-    rmse = {kind: [p for p in potentials if (p["kind"] == "mlff") == kind] for kind in (True, False)}
+    rmse = {kind: [p for p in potentials if _is_model(p) == kind] for kind in (True, False)}
     best = {kind: min(group, key=lambda p: p["overall"]["force_rmse"]["value"], default=None) for kind, group in rmse.items()}
     model, reference = best[True], best[False]
     lead = model or reference
@@ -134,7 +139,7 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         "metals": by_metal,
         "metals_json": json.dumps(by_metal, ensure_ascii=False).replace("<", "\\u003c"),
         "document": validation.document,
-        "rows": [{"potential": p, "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
+        "rows": [{"potential": p, "is_model": _is_model(p), "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
         "parity": [
             {
                 "potential": p,

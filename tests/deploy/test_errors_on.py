@@ -1,0 +1,46 @@
+"""Errors on test data in the manifest: of the whole set, and of each group of it."""
+
+import pytest
+from typer.testing import CliRunner
+
+from metalff.artifact import read_manifest
+from metalff.cli import build_app
+from metalff.potentials import resolve
+from metalff.validate.compare import compare
+from nep_variants import write_nep
+
+SPEC = "zuo2020-Cu:test[frames=0:31:2]"
+
+
+def metalff(*words):
+    done = CliRunner().invoke(build_app(), [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("errors")
+    metalff("deploy", "nep", write_nep(folder / "nep.txt", elements=("Cu",)), "-o", folder / "Cu.mlff", "--test", SPEC)
+    return folder / "Cu.mlff"
+
+
+def test_manifest(deployed):
+    """The engine reads the file, so that errors of groups are numbers by name as those of sets are."""
+    from metalff import data
+
+    errors = read_manifest(deployed).training.errors
+    (result,) = compare([resolve(str(deployed), ["Cu"])], data.read(SPEC))
+    assert set(errors) == {SPEC, *(f"{SPEC}, {label}" for label in result.groups)} and f"{SPEC}, aimd 3000 K" in errors
+    whole, parts = errors.pop(SPEC), {name.removeprefix(f"{SPEC}, "): own for name, own in errors.items()}
+    assert parts == {label: pytest.approx(own) for label, own in result.groups.items()}
+    assert whole["force_rmse"] == pytest.approx(result.overall.force_rmse.value) and whole["stress_rmse"] > 0 and whole["normalised"] > 0
+    assert sum(own["frames"] for label, own in parts.items() if not label.endswith(" K")) == whole["frames"] == 16
+    assert "normalised" not in parts["strain"]
+
+
+def test_inspect(deployed):
+    lines = metalff("inspect", deployed).splitlines()
+    (at,) = [k for k, line in enumerate(lines) if line.startswith(f"error on {SPEC} ")]
+    below = [line.strip().partition(":")[0] for line in lines[at + 1 : at + 8]]
+    assert below == ["aimd", "aimd 300 K", "aimd 1000 K", "aimd 3000 K", "strain", "surface", "vacancy"]
