@@ -23,8 +23,9 @@ RESAMPLES = 1000
 SEED = 20200124
 LEVEL = 0.95
 
-STILL = 0.001
-"""eV/Å: where the RMS reference force is smaller, symmetry makes the forces vanish, and no error is taken relative to them."""
+STILL = 0.002
+"""eV/Å: where the RMS reference force is smaller, symmetry makes the forces vanish but for the noise of their labels (0.0011 in strained crystals of
+nickel in zuo2020), and no error is taken relative to them."""
 
 
 @dataclass(frozen=True)
