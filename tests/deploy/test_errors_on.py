@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from metalff import data
 from metalff.artifact import read_manifest
 from metalff.cli import build_app
 from metalff.potentials import resolve
@@ -21,14 +22,13 @@ def metalff(*words):
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("errors")
-    metalff("deploy", "nep", write_nep(folder / "nep.txt", elements=("Cu",)), "-o", folder / "Cu.mlff", "--test", SPEC)
-    return folder / "Cu.mlff"
+    said = metalff("deploy", "nep", write_nep(folder / "nep.txt", elements=("Cu",)), "-o", folder / "Cu.mlff", "--test", SPEC)
+    return folder / "Cu.mlff", said
 
 
 def test_manifest(deployed):
     """The engine reads the file, so that errors of groups are numbers by name as those of sets are."""
-    from metalff import data
-
+    deployed, said = deployed
     errors = read_manifest(deployed).training.errors
     (result,) = compare([resolve(str(deployed), ["Cu"])], data.read(SPEC))
     assert set(errors) == {SPEC, *(f"{SPEC}, {label}" for label in result.groups)} and f"{SPEC}, aimd 3000 K" in errors
@@ -37,10 +37,13 @@ def test_manifest(deployed):
     assert whole["force_rmse"] == pytest.approx(result.overall.force_rmse.value) and whole["stress_rmse"] > 0 and whole["normalised"] > 0
     assert sum(own["frames"] for label, own in parts.items() if not label.endswith(" K")) == whole["frames"] == 16
     assert "normalised" not in parts["strain"]
+    hot = parts["aimd 3000 K"]
+    line = f"    3000 K: force RMSE {hot['force_rmse']:.4f}, MAE {hot['force_mae']:.4f}, RMS force {hot['force_rms']:.4f} eV/Å, "
+    assert line in said and f"{100 * hot['share']:.1f} % of the squared error" in said
 
 
 def test_inspect(deployed):
-    lines = metalff("inspect", deployed).splitlines()
+    lines = metalff("inspect", deployed[0]).splitlines()
     (at,) = [k for k, line in enumerate(lines) if line.startswith(f"error on {SPEC} ")]
     below = [line.strip().partition(":")[0] for line in lines[at + 1 : at + 8]]
-    assert below == ["aimd", "aimd 300 K", "aimd 1000 K", "aimd 3000 K", "strain", "surface", "vacancy"]
+    assert below == ["aimd", "300 K", "1000 K", "3000 K", "strain", "surface", "vacancy"]

@@ -14,9 +14,8 @@ def register(app: typer.Typer) -> None:
 
 def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> None:
     from metalff.artifact import open_artifact
-    from metalff.train.learnt import label as group_label
     from metalff.train.learnt import unlearnt_sentence
-    from metalff.validate.groups import PART
+    from metalff.validate.groups import PART, UNGROUPED, in_words, lines, parts_of
 
     opened = open_artifact(file)
     manifest = opened.manifest
@@ -39,11 +38,12 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     groups = training.errors.get("groups", {})
     sets = {name: errors for name, errors in training.errors.items() if name != "groups"}
     for name, errors in sets.items():
-        whole, _, part = name.rpartition(PART)
-        of_part = whole in sets
-        typer.echo(f"{'' if of_part else 'error on ' + name:18s} {part + ': ' if of_part else ''}{numbers(errors)}")
+        if name.rpartition(PART)[0] not in sets:
+            typer.echo(f"{'error on ' + name:18s} {in_words(errors)}")
+            for line in lines(parts_of(name, sets)):
+                typer.echo(f"{'':16s} {line}")
     for name, errors in groups.items():
-        typer.echo(f"{'error on group':18s} {group_label(name)}: {numbers(errors)}")
+        typer.echo(f"{'error on group':18s} {name or UNGROUPED}: {in_words(errors)}")
     if training.unlearnt:
         typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
     if training.pressure:
@@ -53,8 +53,3 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     for name, payload in manifest.payloads.items():
         typer.echo(f"{'payload':18s} {name} ({payload.size / 1e3:.0f} kB, sha256 {payload.sha256[:12]})")
     typer.echo(f"{'cite':18s} " + manifest.citation.replace("\n", "\n" + 19 * " "))
-
-
-def numbers(errors: dict[str, float]) -> str:
-    """Errors by name, four digits each."""
-    return ", ".join(f"{key} {value:.4g}" for key, value in errors.items())

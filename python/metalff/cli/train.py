@@ -100,9 +100,6 @@ TITLES = {
 }
 
 
-MOST_GROUPS = 24
-"""Groups and parts of them that the summary of a training lists; ``training.json`` has them all."""
-
 ESTIMATE = 10.0
 """Seconds after which a training says how long it will take."""
 
@@ -269,35 +266,21 @@ def train_family(
 
 def outcome(described: dict, out: Path):
     """The errors of the model kept, in sentences."""
-    from metalff.validate.groups import PART
+    from metalff.validate.groups import lines, parts_of
 
     errors = described["errors"]["validation"]
     yield (
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
-    yield from by_group(described["errors"].get("groups", {}))
+    yield from lines(described["errors"].get("groups", {}))
     if "test" in described["errors"]:
         test = described["errors"]["test"]
         yield (
             f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
             f"{1000 * test['energy_rmse']:.2f} meV/atom"
         )
-        yield from by_group({name.removeprefix(f"test{PART}"): e for name, e in described["errors"].items() if name.startswith(f"test{PART}")})
-
-
-def by_group(groups: dict[str, dict]):
-    """Errors of each group in a line, where there are several; of very many the groups alone, without their parts."""
-    from metalff.train.learnt import label
-    from metalff.validate.groups import indented
-
-    names = [name for name in groups if indented(name, groups) == name] if len(groups) > MOST_GROUPS else list(groups)
-    for name in names if len(names) > 1 else ():
-        found = groups[name]
-        numbers = f"force RMSE {found['force_rmse']:.4f}" + (f", MAE {found['force_mae']:.4f}" if "force_mae" in found else "")
-        numbers += f" of RMS {found['force_rms']:.4f} eV/Å" + (f" ({100 * found['normalised']:.1f} %)" if "normalised" in found else "")
-        numbers += f", {100 * found['share']:.1f} % of the squared error" if "share" in found else ""
-        yield f"  {indented(label(name), groups)}: {numbers}, energy RMSE {1000 * found['energy_rmse']:.2f} meV/atom ({found['frames']} frames)"
+        yield from lines(parts_of("test", described["errors"]))
 
 
 def begins(out: Path, written: dict) -> str:

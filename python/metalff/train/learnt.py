@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data import Dataset
-from metalff.validate.groups import UNNAMED, groups_of, indented
+from metalff.validate.groups import UNGROUPED, UNNAMED, groups_of, indented
 from metalff.validate.groups import group_errors as errors_of
 from metalff.validate.metrics import FrameErrors
 
@@ -77,7 +77,7 @@ def unlearnt_sentence(names: list[str], groups: dict[str, dict]) -> str:
 
 
 def label(group: str) -> str:
-    return group or "frames without a group"
+    return group or UNGROUPED
 
 
 def one_volume(frames: Dataset) -> bool:

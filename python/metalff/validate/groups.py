@@ -25,8 +25,14 @@ UNNAMED = "other"
 """What frames without a group are called beside others that have one."""
 
 
+UNGROUPED = "frames without a group"
+"""What they are called in a sentence."""
+
 PART = ", "
 """Between the name of a data set and that of a group of it, where errors of both have names."""
+
+MOST = 24
+"""Groups and parts of them that are listed line by line; files have them all."""
 
 
 class Condition(NamedTuple):
@@ -118,3 +124,36 @@ def still_sentence(labels) -> str:
     if not labels:
         return ""
     return f"No RMSE / RMS force for {', '.join(labels)}: symmetry makes the forces there vanish (RMS below {STILL:g} eV/Å)."
+
+
+def in_words(errors: dict[str, float]) -> str:
+    """Errors of a set or a group in one line; what is not known is left out."""
+    words = []
+
+    def add(key: str, form: str, scale: float = 1.0):
+        if key in errors:
+            words.append(form.format(scale * errors[key]))
+
+    add("force_rmse", "force RMSE {:.4f}")
+    add("force_mae", "MAE {:.4f}")
+    add("force_rms", "RMS force {:.4f}")
+    if words:
+        words[-1] += " eV/Å"
+    add("normalised", "{:.1f} % of it", 100)
+    add("share", "{:.1f} % of the squared error", 100)
+    energy = "energy_rmse_offset" if "energy_rmse_offset" in errors else "energy_rmse"
+    add(energy, f"energy RMSE {{:.2f}} meV/atom{' after offset' if energy != 'energy_rmse' else ''}", 1000)
+    add("stress_rmse", "stress RMSE {:.2f} meV/Å³", 1000)
+    return ", ".join(words) + (f" ({errors['frames']:.0f} frames)" if "frames" in errors else "")
+
+
+def lines(groups: dict[str, dict]):
+    """One line per group and temperature, where there are several; of more than ``MOST`` those of the groups alone."""
+    names = [name for name in groups if indented(name, groups) == name] if len(groups) > MOST else list(groups)
+    for name in names if len(names) > 1 else ():
+        yield f"  {indented(name or UNGROUPED, groups)}: {in_words(groups[name])}"
+
+
+def parts_of(name: str, errors: dict[str, dict]) -> dict[str, dict]:
+    """Errors of the groups of the data set ``name`` among errors by name."""
+    return {other.removeprefix(name + PART): found for other, found in errors.items() if other.startswith(name + PART)}
