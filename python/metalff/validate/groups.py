@@ -147,11 +147,32 @@ def in_words(errors: dict[str, float]) -> str:
     return ", ".join(words) + (f" ({errors['frames']:.0f} frames)" if "frames" in errors else "")
 
 
+COLUMNS = {
+    "frames": ("frames", "{:.0f}", 1),
+    "force_rms": ("RMS force", "{:.3f}", 1),
+    "force_rmse": ("force RMSE", "{:.4f}", 1),
+    "force_mae": ("MAE", "{:.4f}", 1),
+    "normalised": ("RMSE/RMS", "{:.3f}", 1),
+    "share": ("share of error²", "{:.1f} %", 100),
+    "energy_rmse": ("energy", "{:.2f}", 1000),
+    "stress_rmse": ("stress", "{:.2f}", 1000),
+}
+"""Heading, form and scale of what ``lines`` shows: forces in eV/Å, energies (after offset where known) in meV/atom, stresses in meV/Å³."""
+
+
 def lines(groups: dict[str, dict]):
-    """One line per group and temperature, where there are several; of more than ``MOST`` those of the groups alone."""
+    """A table in plain text, a line per group and temperature, where there are several; of more than ``MOST`` the groups alone."""
     names = [name for name in groups if indented(name, groups) == name] if len(groups) > MOST else list(groups)
-    for name in names if len(names) > 1 else ():
-        yield f"  {indented(name or UNGROUPED, groups)}: {in_words(groups[name])}"
+    if len(names) < 2:
+        return
+    shown = [{**groups[name], "energy_rmse": groups[name].get("energy_rmse_offset", groups[name]["energy_rmse"])} for name in names]
+    table = [["", *(indented(name or UNGROUPED, groups) for name in names)]]
+    for key, (heading, form, scale) in COLUMNS.items():
+        if any(key in errors for errors in shown):
+            table.append([heading, *(form.format(scale * errors[key]) if key in errors else "–" for errors in shown)])
+    widths = [max(map(len, column)) for column in table]
+    for first, *rest in zip(*table):
+        yield "  ".join([f"  {first:<{widths[0]}}", *(f"{word:>{width}}" for word, width in zip(rest, widths[1:]))])
 
 
 def parts_of(name: str, errors: dict[str, dict]) -> dict[str, dict]:
