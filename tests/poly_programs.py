@@ -49,6 +49,19 @@ def random_polynomial(elements=("Cu",), size=Size(4, 3, (7, 7, 7, 7)), zbl=0.0, 
     return made
 
 
+def committee(members=3, **words):
+    """A polynomial with a committee, and each of its members as one of its own: the model itself first."""
+    alone = random_polynomial(**words)
+    rng = np.random.default_rng(5)
+    weights = [np.concatenate([p.weights, p.weights * rng.normal(1, 0.05, (len(p.terms), members))], axis=1) for p in alone.programs]
+    embedding = np.array([[program.LINEAR, 1.0, 1.0]] + [[program.LINEAR, 0.0, 1.0]] * members)
+    together = replace(alone, programs=[replace(p, weights=w, embedding=embedding) for p, w in zip(alone.programs, weights, strict=True)])
+    apart = [
+        replace(alone, programs=[replace(p, weights=w[:, [m]]) for p, w in zip(alone.programs, weights, strict=True)]) for m in range(members + 1)
+    ]
+    return together, apart
+
+
 def put(path, potential, atoms=None):
     manifest = Manifest(name="variant", family="poly", elements=potential.elements, r_max=potential.r_max, layers=1)
     return selftests.write(path, manifest, program.MEMBER, potential.to_bytes(), atoms)

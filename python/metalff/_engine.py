@@ -44,6 +44,7 @@ _ANSWERS = {
     "metalff_n_parameters": (_SIZE, (_HANDLE,)),
     "metalff_n_descriptors": (_INT, (_HANDLE,)),
     "metalff_n_functions": (_INT, (_HANDLE,)),
+    "metalff_committee": (_INT, (_HANDLE,)),
 }
 """Functions that cannot fail: what they return, and of what."""
 
@@ -59,6 +60,7 @@ _STATUSES = {
     "metalff_open_engine": (_TEXT, _TEXT, _TEXT, _INT, _INT, _TEXT, _TEXT, _INT, _INT, _OUT),
     "metalff_profile": (_HANDLE, _OUT),
     "metalff_evaluate": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _ARRAY, _ARRAY),
+    "metalff_evaluate_committee": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _ARRAY, _ARRAY),
     "metalff_open_trainer": (_TEXT, _TEXT, _SIZE, _INT, _OUT),
     "metalff_get_parameters": (_HANDLE, _ARRAY),
     "metalff_set_parameters": (_HANDLE, _ARRAY),
@@ -218,15 +220,35 @@ class Engine:
         Raises:
             EngineError: the arrays do not fit together.
         """
+        arrays, given = self._graph(centre, neighbor, edge_vec, types)
+        energy, grad = np.empty(arrays[3].size), np.empty((arrays[0].size, 3))
+        _call("metalff_evaluate", self._handle, *given, energy.ctypes.data, grad.ctypes.data)
+        return energy, grad
+
+    @property
+    def committee(self) -> int:
+        """Members of a committee that came with the model, besides the model itself."""
+        return _library.metalff_committee(self._handle)
+
+    def evaluate_committee(self, centre, neighbor, edge_vec, types):
+        """Energies [M] of the structure in eV and forces [M,N,3] in eV/Å of the committee's members, with one pass over the neighbours.
+
+        Arguments and errors: see ``evaluate``.
+        """
+        arrays, given = self._graph(centre, neighbor, edge_vec, types)
+        energy, forces = np.empty(self.committee), np.empty((self.committee, arrays[3].size, 3))
+        _call("metalff_evaluate_committee", self._handle, *given, energy.ctypes.data, forces.ctypes.data)
+        return energy, forces
+
+    @staticmethod
+    def _graph(centre, neighbor, edge_vec, types):
+        """Arrays of a graph, which must outlive the call, and what the library takes for them."""
         centre, neighbor = _array(centre, np.int64), _array(neighbor, np.int64)
         edge_vec, types = _array(edge_vec, np.float64), _array(types, np.int32)
         edges, nodes = centre.size, types.size
         if neighbor.size != edges or edge_vec.size != 3 * edges:
             raise EngineError("centre, neighbor and edge_vec must describe the same number of edges")
-        energy, grad = np.empty(nodes), np.empty((edges, 3))
-        given = centre.ctypes.data, neighbor.ctypes.data, edge_vec.ctypes.data, edges, types.ctypes.data, nodes
-        _call("metalff_evaluate", self._handle, *given, energy.ctypes.data, grad.ctypes.data)
-        return energy, grad
+        return (centre, neighbor, edge_vec, types), (centre.ctypes.data, neighbor.ctypes.data, edge_vec.ctypes.data, edges, types.ctypes.data, nodes)
 
 
 class Trainer:

@@ -7,10 +7,11 @@ from ase import Atoms
 from inputs import rewritten
 from metalff import MLFFCalculator, _engine
 from metalff.errors import MetalffError
+from metalff.neighbours import edges
 from metalff.poly.program import CORE
 from metalff.poly.reference import Reference, polynomial
 from nep_variants import crystals
-from poly_programs import VARIANTS, put, random_polynomial
+from poly_programs import VARIANTS, committee, put, random_polynomial
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -70,6 +71,27 @@ def test_closer_than_the_first_knot(tmp_path):
         reference = Atoms("Cu2", atoms.positions, calculator=Reference(["Cu"], potential.r_max, polynomial(potential)))
         assert energies[-1] == pytest.approx(reference.get_potential_energy(), rel=1e-10)
     assert np.all(np.diff(energies) < 0)
+
+
+@pytest.mark.parametrize("words", [{}, {"elements": ("Cu", "Ni"), "zbl": 2.4}])
+def test_a_committee_is_its_members(words, tmp_path):
+    together, apart = committee(**words)
+    engine = _engine.Engine(put(tmp_path / "all.mlff", together))
+    members = [_engine.Engine(put(tmp_path / f"{m}.mlff", one)) for m, one in enumerate(apart)]
+    assert engine.committee == 3 and members[0].committee == 0
+    atoms = crystals(together.elements)["hot"]
+    types = np.array([together.elements.index(s) for s in atoms.symbols])
+    graph = (*edges(atoms.cell.array, atoms.pbc, atoms.positions, together.r_max), types)
+    assert np.array_equal(engine.evaluate(*graph)[0], members[0].evaluate(*graph)[0])
+    energies, forces = engine.evaluate_committee(*graph)
+    for m, member in enumerate(members[1:]):
+        energy, grad = member.evaluate(*graph)
+        expected = np.zeros((len(atoms), 3))
+        np.add.at(expected, graph[0], grad)
+        np.subtract.at(expected, graph[1], grad)
+        assert energies[m] == pytest.approx(energy.sum(), abs=1e-9)
+        assert np.allclose(forces[m], expected, rtol=0, atol=1e-9)
+    assert np.abs(forces[0] - forces[1]).max() > 1e-3
 
 
 def spoilt(change):

@@ -184,3 +184,22 @@ def test_derivatives_of_the_radial_functions():
 def test_the_polynomials_stay_small_below_the_shortest_distance():
     inside, below = chebyshev(np.linspace(2.0, 4.5, 200), 12, 2.0, 4.5, 3)[0], chebyshev(np.linspace(0.1, 2.0, 200), 12, 2.0, 4.5, 3)[0]
     assert np.all(np.abs(below).max(axis=0) < 60 * np.abs(inside).max(axis=0))
+
+
+def test_a_committee_is_as_wide_as_held_out_errors(basis, coefficients):
+    """Labels with noise: members differ from the fit by about as much as it errs on folds that it has not seen."""
+    rng = np.random.default_rng(3)
+    some = labelled(Design(potential(basis), structures(count=80), 1.0, 1.0), coefficients, np.zeros(2))
+    noisy = [replace(s, forces=s.forces + rng.normal(0, 0.5, s.forces.shape)) for s in some]
+    design = Design(potential(basis), noisy, 1.0, 0.0, threads=2)
+    normal = Normal(design.unknowns, 2)
+    for block in design.blocks():
+        normal.add(design, block)
+    solver = Solver(normal, np.append(np.tile(basis.costs, 2), [0, 0, 0]), {len(basis) - 1: 1.0, 2 * len(basis) - 1: 1.0})
+    choice = solver.choose()
+    fitted, members = solver.solve(choice.strength, choice.roughness), solver.committee(choice, 12, seed=1)
+    assert np.all(members[len(basis) - 1] == 1.0)
+    own = np.concatenate([f.ravel() for _, f in design.predict(fitted[:-3])])
+    spread = np.sqrt(np.mean([np.mean((np.concatenate([f.ravel() for _, f in design.predict(m[:-3])]) - own) ** 2) for m in members.T]))
+    assert 0.2 < spread / choice.error < 1.2
+    assert np.array_equal(members, solver.committee(choice, 12, seed=1))

@@ -92,7 +92,7 @@ template <typename T> class PolyArrays {
       place_[k] = line ? -int(linear_a.size()) : int(term_b.size()) - 1;
     }
     std::partial_sum(term_first.begin(), term_first.end(), term_first.begin());
-    t_.linear_terms = int(linear_a.size());
+    t_.linear_terms = int(linear_a.size()), t_.terms = int(term_b.size());
     arrange(p);
   }
 
@@ -101,10 +101,14 @@ template <typename T> class PolyArrays {
   {
     const int D = t_.densities;
     std::vector<double> sums(term_b.size() * D, 0.0), linear(linear_a.size() * D, 0.0);
-    for (std::size_t k = 0; k < place_.size(); ++k) {
-      double *to = place_[k] < 0 ? &linear[std::size_t(-place_[k] - 1) * D] : &sums[std::size_t(place_[k]) * D];
-      for (int d = 0; d < D; ++d) to[d] += p.weights[k * D + d];
-    }
+    for (std::size_t k = 0; k < place_.size(); ++k)
+      for (int d = 0; d < D; ++d) {
+        const double w = p.weights[k * D + d];
+        if (place_[k] < 0)
+          linear[std::size_t(d) * linear_a.size() + std::size_t(-place_[k] - 1)] += w;
+        else
+          sums[std::size_t(d) * term_b.size() + std::size_t(place_[k])] += w;
+      }
     weight.assign(sums.begin(), sums.end()), linear_weight.assign(linear.begin(), linear.end());
   }
 

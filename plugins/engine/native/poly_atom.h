@@ -35,9 +35,10 @@ template <typename T> struct PolyTables {
   const int *a = nullptr, *b = nullptr;          // [products]; b -1: of one factor
   const T *factor = nullptr;
   const int *term_first = nullptr, *term_b = nullptr;    // [nodes + 1], [terms]
-  const T *weight = nullptr;                     // [terms, densities]
+  const T *weight = nullptr;                     // [densities, terms]
   const int *linear_a = nullptr;                 // [linear terms]
-  const T *linear_weight = nullptr;              // [linear terms, densities]
+  const T *linear_weight = nullptr;              // [densities, linear terms]
+  int terms = 0;
   const PolyProgram::Embedding *embedding = nullptr;
 };
 
@@ -211,10 +212,21 @@ template <class P> METALFF_INLINE void densities(const PolyTables<typename P::T>
   for (int a = 0; a < t.nodes; ++a)
     for (int k = t.term_first[a]; k < t.term_first[a + 1]; ++k) {
       const V product = P::of(x, a) * P::of(x, t.term_b[k]);
-      for (int p = 0; p < D; ++p) rho[p] += t.weight[std::size_t(k) * D + p] * product;
+      for (int p = 0; p < D; ++p) rho[p] += t.weight[std::size_t(p) * t.terms + k] * product;
     }
   for (int k = 0; k < t.linear_terms; ++k)
-    for (int p = 0; p < D; ++p) rho[p] += t.linear_weight[std::size_t(k) * D + p] * P::of(x, t.linear_a[k]);
+    for (int p = 0; p < D; ++p) rho[p] += t.linear_weight[std::size_t(p) * t.linear_terms + k] * P::of(x, t.linear_a[k]);
+}
+
+/// ρ_p as the energy, and its derivatives by moments in G; nodes are complete.
+template <class P> METALFF_INLINE typename P::V one_density(const PolyTables<typename P::T> &t, int p, const typename P::T *x, typename P::T *G)
+{
+  using T = typename P::T;
+  for (int k = 0; k < t.nodes; ++k) P::of(G, k) = P::all(0);
+  const T *weight = t.weight + std::size_t(p) * t.terms, *linear = t.linear_weight + std::size_t(p) * t.linear_terms;
+  const auto energy = sum_terms<P>(t, x, G, [&](int k) { return weight[k]; }, [&](int k) { return linear[k]; });
+  program_backward<P>(t, x, G);
+  return energy;
 }
 
 /// What an atom's nearest neighbour leaves of it: c of all but the core, of which 1 - c is left; dc/dr. As ML-PACE switches to ZBL.
@@ -241,38 +253,32 @@ METALFF_INLINE typename P::V polynomial(const PolyTables<typename P::T> &t, type
   using T = typename P::T;
   using V = typename P::V;
   program_forward<P>(t, x);
+  if (t.linear) return one_density<P>(t, 0, x, G);
   for (int k = 0; k < t.nodes; ++k) P::of(G, k) = P::all(0);
-  V energy = P::all(0);
-  if (t.linear) {
-    energy = sum_terms<P>(t, x, G, [&](int k) { return t.weight[k]; }, [&](int k) { return t.linear_weight[k]; });
-  } else {
-    V rho[16], slope[16], core = P::all(0);
-    densities<P>(t, x, rho);
-    for (int p = 0; p < t.densities; ++p) {
-      const auto &e = t.embedding[p];
-      slope[p] = P::all(0);
-      P::lanes([&](int lane) {
-        double F, dF;
-        const bool of_core = e.kind == poly_core;
-        embed(of_core ? 0 : e.kind, e.w, e.m, double(P::get(rho[p], lane)), F, dF);
-        if (near) dF *= of_core ? 1.0 - near[lane].c : near[lane].c;
-        V &sum = of_core ? core : energy;
-        P::set(sum, lane, P::get(sum, lane) + T(F)), P::set(slope[p], lane, T(dF));
-      });
-    }
-    if (near) {
-      *excess = energy - core;
-      P::lanes([&](int lane) { P::set(energy, lane, T(near[lane].c) * P::get(energy, lane) + T(1.0 - near[lane].c) * P::get(core, lane)); });
-    }
-    const int D = t.densities;
-    auto mixed = [&](const T *weight) {
-      V w = P::all(0);
-      for (int p = 0; p < D; ++p) w += weight[p] * slope[p];
-      return w;
-    };
-    sum_terms<P>(t, x, G, [&](int k) { return mixed(t.weight + std::size_t(k) * D); },
-                 [&](int k) { return mixed(t.linear_weight + std::size_t(k) * D); });
+  V energy = P::all(0), rho[poly_densities_most], slope[poly_densities_most], core = P::all(0);
+  densities<P>(t, x, rho);
+  for (int p = 0; p < t.densities; ++p) {
+    const auto &e = t.embedding[p];
+    slope[p] = P::all(0);
+    P::lanes([&](int lane) {
+      double F, dF;
+      const bool of_core = e.kind == poly_core;
+      embed(of_core ? 0 : e.kind, e.w, e.m, double(P::get(rho[p], lane)), F, dF);
+      if (near) dF *= of_core ? 1.0 - near[lane].c : near[lane].c;
+      V &sum = of_core ? core : energy;
+      P::set(sum, lane, P::get(sum, lane) + T(F)), P::set(slope[p], lane, T(dF));
+    });
   }
+  if (near) {
+    *excess = energy - core;
+    P::lanes([&](int lane) { P::set(energy, lane, T(near[lane].c) * P::get(energy, lane) + T(1.0 - near[lane].c) * P::get(core, lane)); });
+  }
+  auto mixed = [&](const T *weight, int stride) {
+    V w = P::all(0);
+    for (int p = 0; p < t.densities; ++p) w += weight[std::size_t(p) * stride] * slope[p];
+    return w;
+  };
+  sum_terms<P>(t, x, G, [&](int k) { return mixed(t.weight + k, t.terms); }, [&](int k) { return mixed(t.linear_weight + k, t.linear_terms); });
   program_backward<P>(t, x, G);
   return energy;
 }

@@ -26,6 +26,7 @@ template <typename T> struct PolyWorkspace {
   std::array<Atom, W> atoms;
   std::vector<std::vector<std::pair<int, int>>> waiting;    // [programs] atoms and their types
   Buffer<T> Y, x, G, value, slope, dfunction;
+  Buffer<double> grad;    // of the edges of one atom
 };
 
 template <typename T> class NativePoly : public Model {
@@ -67,6 +68,43 @@ template <typename T> class NativePoly : public Model {
       for (int i = item * at_once; i < end; ++i) add(i, graph.types[i], s, tile);
       finish(s, tile);
     });
+  }
+
+  int committee() const override
+  {
+    for (const auto &program : w_.programs)
+      if (!program.linear() || program.densities() != w_.programs[0].densities()) return 0;
+    return w_.programs[0].densities() - 1;
+  }
+
+  void evaluate_committee(const Graph &graph, double *energy, double *const *force) override
+  {
+    PolyWorkspace<T> &s = workspaces_[0];
+    const int members = committee();
+    std::fill_n(energy, members, 0.0);
+    auto tile = [&](int program, int count) {
+      for (int k = 0; k < count; ++k) s.atoms[k].vicinity.look(graph, s.atoms[k].index, w_.types(), cutoffs(s.atoms[k].type));
+      T *x = nodes(program, count, s), *G = room(s.G, std::size_t(tables_[program].nodes) * W);
+      program_forward<P>(tables_[program], x);
+      for (int m = 0; m < members; ++m) {
+        const V energies = one_density<P>(tables_[program], m + 1, x, G);
+        for (int k = 0; k < count; ++k) {
+          auto &atom = s.atoms[k];
+          energy[m] += w_.shift[atom.type] + double(energies[k]);
+          const int64_t first = graph.first[atom.index], last = graph.first[atom.index + 1];
+          double *grad = room(s.grad, 3 * std::size_t(last - first)) - 3 * first;    // of the edges from the first one on
+          std::fill_n(grad + 3 * first, 3 * (last - first), 0.0);
+          backward(atom, G + k, s, grad);
+          for (int64_t e = first; e < last; ++e)
+            for (int c = 0; c < 3; ++c) {
+              force[m][3 * std::size_t(atom.index) + c] += grad[3 * e + c];
+              force[m][3 * std::size_t(graph.neighbor[e]) + c] -= grad[3 * e + c];
+            }
+        }
+      }
+    };
+    for (int i = 0; i < graph.n_owned; ++i) add(i, graph.types[i], s, tile);
+    finish(s, tile);
   }
 
   bool walk(Surroundings &around) override
@@ -125,19 +163,16 @@ template <typename T> class NativePoly : public Model {
   template <typename Grad> void evaluate_tile(int program, int count, PolyWorkspace<T> &s, double *energy, Grad &&grad) const
   {
     const PolyTables<T> &t = tables_[program];
-    T *x = room(s.x, std::size_t(t.nodes) * W), *G = room(s.G, std::size_t(t.nodes) * W);
-    std::fill_n(x, std::size_t(t.moments) * W, T(0));
+    T *x = nodes(program, count, s), *G = room(s.G, std::size_t(t.nodes) * W);
     PolySwitch near[W];
-    for (int k = 0; k < count; ++k) {
-      forward(s.atoms[k], x + k, s);
-      if (!w_.inner.empty()) near[k] = nearest(s.atoms[k]);
-    }
+    for (int k = 0; k < count && !w_.inner.empty(); ++k) near[k] = nearest(s.atoms[k]);
     V excess = {};
     const V energies = w_.inner.empty() ? polynomial<P>(t, x, G) : polynomial<P>(t, x, G, near, &excess);
     for (int k = 0; k < count; ++k) {
       energy[k] = w_.shift[s.atoms[k].type] + double(energies[k]);
-      backward(s.atoms[k], G + k, s, grad(k));
-      if (near[k].slope != 0.0) turn_off(s.atoms[k], double(excess[k]) * near[k].slope, grad(k));
+      double *gradient = grad(k);
+      backward(s.atoms[k], G + k, s, gradient);
+      if (near[k].slope != 0.0) turn_off(s.atoms[k], double(excess[k]) * near[k].slope, gradient);
     }
   }
 
@@ -158,6 +193,15 @@ template <typename T> class NativePoly : public Model {
   {
     const int b = atom.nearest / W, lane = atom.nearest % W;
     for (int c = 0; c < 3; ++c) edge_grad[3 * atom.near.edge[atom.nearest] + c] += along * double(atom.near.direction(b)[c][lane]);
+  }
+
+  /// Nodes of a tile, of which the moments are complete.
+  T *nodes(int program, int count, PolyWorkspace<T> &s) const
+  {
+    T *x = room(s.x, std::size_t(tables_[program].nodes) * W);
+    std::fill_n(x, std::size_t(tables_[program].moments) * W, T(0));
+    for (int k = 0; k < count; ++k) forward(s.atoms[k], x + k, s);
+    return x;
   }
 
   /// Radial functions of an atom's neighbours, and its moments, added to a lane of x.

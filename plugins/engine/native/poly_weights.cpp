@@ -75,8 +75,11 @@ class Reader {
         require(w.pairs[p].cutoff == 0.0 || (w.inner[2 * p] >= 0.0 && w.inner[2 * p + 1] > 0.0 && w.inner[2 * p] + w.inner[2 * p + 1] <= w.pairs[p].cutoff),
                 "inner does not give a range of distances within the cutoff");
     }
-    for (const auto &program : w.programs)
-      for (const auto &e : program.embedding) require(e.kind != poly_core || !w.inner.empty(), "it has a core without its distances, inner");
+    for (const auto &program : w.programs) {
+      const bool core = std::any_of(program.embedding.begin(), program.embedding.end(), [](const auto &e) { return e.kind == poly_core; });
+      require(!core || !w.inner.empty(), "it has a core without its distances, inner");
+      require(core || w.inner.empty(), "it has distances of a core, inner, and a program without one");
+    }
     return w;
   }
 
@@ -127,7 +130,7 @@ class Reader {
     const auto &embedding = tensors_.get("embedding" + of, {-1, 3});
     const int64_t n_terms = int64_t(terms.size() / 2), densities = int64_t(embedding.size() / 3);
     require(n_terms >= 1 && n_terms <= 100'000'000, "terms" + of + " has none, or too many");
-    require(densities >= 1 && densities <= 16, "embedding" + of + " has no densities, or more than 16");
+    require(densities >= 1 && densities <= poly_densities_most, "embedding" + of + " has no densities, or more than 32");
     p.weights = tensors_.get("weights" + of, {n_terms, densities});
     for (std::size_t k = 0; k < terms.size(); k += 2)
       p.terms.push_back({whole(terms[k], 0, p.nodes - 1, "terms" + of), whole(terms[k + 1], -1, p.nodes - 1, "terms" + of)});

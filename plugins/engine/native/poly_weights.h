@@ -8,7 +8,7 @@ namespace metalff {
 
 struct Artifact;
 
-constexpr int poly_l_most = 12;
+constexpr int poly_l_most = 12, poly_densities_most = 32;
 constexpr int poly_core = 3;    // kind of an embedding: w ρ, in place of all others where a neighbour is close
 
 /// Radial functions of an ordered pair of elements, the centre's first, at the knots of quintic splines.
@@ -46,7 +46,13 @@ struct PolyProgram {
   std::vector<double> factor;             ///< [terms] weight per coefficient of that function
 
   int densities() const { return int(embedding.size()); }
-  bool linear() const { return embedding.size() == 1 && embedding[0].kind == 0 && embedding[0].w == 1.0; }
+  /// Whether the energy is the first density. Any others are then those of a committee, which the energy does not depend on.
+  bool linear() const
+  {
+    for (std::size_t p = 0; p < embedding.size(); ++p)
+      if (embedding[p].kind != 0 || embedding[p].w != (p == 0 ? 1.0 : 0.0)) return false;
+    return true;
+  }
 };
 
 struct PolyWeights {

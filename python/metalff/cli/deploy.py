@@ -162,5 +162,10 @@ def _deploy(deploy, source: Path | str, out: Path, **options) -> None:
     manifest = deploy(source, out, **options, say=lambda line: typer.echo(f"  {line}", err=True))
     size = out.stat().st_size / 1e6
     typer.echo(f"{out}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
+    if test := options.get("test"):
+        from metalff.validate.groups import in_words, lines, parts_of
+
+        errors = manifest.training.errors
+        typer.echo("\n".join([f"errors on {test}: {in_words(errors[test])}", *lines(parts_of(test, errors))]))
     typer.echo(f"next: metalff check {out}")
     give({"file": out, "bytes": out.stat().st_size} | manifest.model_dump(mode="json", by_alias=True))

@@ -274,25 +274,21 @@ def train_family(
 
 def outcome(described: dict, out: Path):
     """The errors of the model kept, in sentences."""
-    from metalff.train.learnt import label
+    from metalff.validate.groups import lines, parts_of
 
     errors = described["errors"]["validation"]
     yield (
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
+    yield from lines(described["errors"].get("groups", {}))
     if "test" in described["errors"]:
         test = described["errors"]["test"]
         yield (
             f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
             f"{1000 * test['energy_rmse']:.2f} meV/atom"
         )
-    groups = described["errors"].get("groups", {})
-    for part, found in groups.items() if len(groups) > 1 else ():
-        yield (
-            f"  {label(part)}: force RMSE {found['force_rmse']:.4f} of RMS {found['force_rms']:.4f} eV/Å, energy RMSE "
-            f"{1000 * found['energy_rmse']:.2f} meV/atom ({found['frames']} frames)"
-        )
+        yield from lines(parts_of("test", described["errors"]))
 
 
 def begins(out: Path, written: dict) -> str:

@@ -9,12 +9,12 @@ the one that predicts held-out folds best.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from metalff import _engine
 from metalff.neighbours import edges
 from metalff.poly.basis import Basis
-from metalff.poly.program import Polynomial, Program, Radial
+from metalff.poly.program import LINEAR, Polynomial, Program, Radial
 from metalff.poly.radial import Shape
 
 STRENGTHS = tuple(10.0**-k for k in range(3, 14))
@@ -70,15 +70,21 @@ class Choice:
 
 
 def polynomial(elements: list[str], basis: Basis, pairs: dict[tuple[int, int], Radial], coefficients, shift) -> Polynomial:
-    """The potential of a basis and its coefficients: those of the first element as a centre, of the second, …; shift [T] eV."""
-    parts = np.split(np.asarray(coefficients, float), len(elements))
+    """The potential of a basis and its coefficients: those of the first element as a centre, of the second, …; shift [T] eV.
+
+    Args:
+        coefficients: [functions], or [functions, 1 + M] with those of the M members of a committee.
+    """
+    coefficients = np.asarray(coefficients, float).reshape(len(elements) * len(basis), -1)
+    parts, members = np.split(coefficients, len(elements)), coefficients.shape[1] - 1
     programs = [
         Program(
             basis.channels,
             basis.products,
             basis.factors,
             basis.terms,
-            (part[basis.function] * basis.factor)[:, None],
+            part[basis.function] * basis.factor[:, None],
+            np.array([[LINEAR, 1.0, 1.0]] + [[LINEAR, 0.0, 1.0]] * members),
             function=basis.function + k * len(basis),
             factor=basis.factor,
         )
@@ -245,15 +251,10 @@ class Solver:
     def solve(self, strength: float, roughness: int, left_out: int | None = None) -> np.ndarray | None:
         """[n] coefficients from all folds but one; None where the equations are singular in float64."""
         folds = [f for f in range(len(self.normal.square)) if f != left_out]
-        matrix = sum(self.normal.matrix[f] for f in folds)
-        right = sum(self.normal.right[f] for f in folds) - matrix @ self.known
-        matrix, right = matrix[np.ix_(self.free, self.free)], right[self.free]
-        scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
-        scale[scale == 0] = 1.0
-        matrix = matrix / np.outer(scale, scale)
-        matrix[np.diag_indices_from(matrix)] += self.penalty(strength, roughness) + 1e-14
+        right = sum(self.normal.right[f] - self.normal.matrix[f] @ self.known for f in folds)[self.free]
         try:
-            found = cho_solve(cho_factor(matrix, overwrite_a=True, check_finite=False), right / scale, check_finite=False) / scale
+            factor, scale = self._factor(strength, roughness, left_out)
+            found = cho_solve(factor, right / scale, check_finite=False) / scale
         except LinAlgError:
             return None
         if not np.isfinite(found).all():
@@ -273,6 +274,36 @@ class Solver:
         scaled = coefficients[self.free] ** 2 * np.diag(matrix)[self.free]
         rest = n.square.sum() - 2 * coefficients @ n.right.sum(0) + coefficients @ (matrix @ coefficients)
         return float(rest + self.penalty(choice.strength, choice.roughness) @ scaled)
+
+    def committee(self, choice: Choice, members: int, seed: int) -> np.ndarray:
+        """[n, members] coefficients drawn from the posterior of the Bayesian ridge regression, as wide as held-out errors are.
+
+        The posterior's covariance is σ² (A Aᵀ + penalty)⁻¹ (Bishop, Pattern Recognition and Machine Learning (2006), eq. 3.54). With σ from residuals it
+        would say how well the coefficients are known if the polynomial were exact; here σ² is such that the mean variance that it predicts for the
+        equations of a fold, from the other folds, is the mean square of the errors there.
+        """
+        n, errors, predicted = self.normal, 0.0, 0.0
+        for fold in range(len(n.square)):
+            c = self.solve(choice.strength, choice.roughness, fold)
+            errors += n.square[fold] - 2 * c @ n.right[fold] + c @ (n.matrix[fold] @ c)
+            factor, scale = self._factor(choice.strength, choice.roughness, fold)
+            part = n.matrix[fold][np.ix_(self.free, self.free)] / np.outer(scale, scale)
+            predicted += np.trace(cho_solve(factor, part))
+        factor, scale = self._factor(choice.strength, choice.roughness, None)
+        draws = np.random.default_rng(seed).normal(size=(len(self.free), members))
+        spread = solve_triangular(factor[0], draws, lower=factor[1], trans=1) / scale[:, None]
+        found = np.repeat(self.solve(choice.strength, choice.roughness)[:, None], members, axis=1)
+        found[self.free] += np.sqrt(max(0.0, errors) / max(predicted, 1e-300)) * spread
+        return found
+
+    def _factor(self, strength: float, roughness: int, left_out: int | None):
+        """Cholesky factor of the scaled equations of all folds but one, and their scales."""
+        matrix = sum(self.normal.matrix[f] for f in range(len(self.normal.square)) if f != left_out)[np.ix_(self.free, self.free)]
+        scale = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+        scale[scale == 0] = 1.0
+        matrix = matrix / np.outer(scale, scale)
+        matrix[np.diag_indices_from(matrix)] += self.penalty(strength, roughness) + 1e-14
+        return cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False), scale
 
     def held_out_error(self, strength: float, roughness: int) -> float:
         """See ``Choice.error``; infinite where the equations are singular."""

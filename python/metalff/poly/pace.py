@@ -347,7 +347,7 @@ class Pace:
                 names += [("density", 0)] if densities or (core and not self.switched) else []
             else:
                 names += [("density", p) for p in sorted(densities)]
-            if core and (self.switched or not linear):
+            if self.switched or (core and not linear):
                 names.append(("core",))
             names += sorted({factor for f in self.functions[centre] if len(f.factors) > 1 for factor in f.factors})
             self._layouts[centre] = names, linear

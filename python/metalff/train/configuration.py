@@ -339,6 +339,9 @@ class PolyTraining(Training):
     size_tolerance: NonNegativeFloat = 0.0
     """Of the polynomials within this one (all degrees smaller by as much), the smallest is taken whose held-out error is not larger than that of the best
     by more than this part of it."""
+    committee: Annotated[int, Field(ge=0, le=31)] = 0
+    """Members of a committee in the same file: polynomials drawn from the posterior of the fit, as wide as held-out errors are, whose disagreement says how
+    far the model can be trusted (docs/poly.md)."""
     zbl: Literal["auto"] | NonNegativeFloat = "auto"
     """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, which is switched off from half of it on; 0: none. ``auto``: as of a NEP."""
     energy_weight: PositiveFloat = 30.0

@@ -107,7 +107,8 @@ def fit(cfg, out: Path, tell) -> dict:
     potential = polynomial(elements, basis, pairs, np.ones(len(elements) * len(basis)), e0)
     normal = summed(potential, train, cfg, out, tell)
     kept, choice, sizes = chosen_size(normal, costs, known, cfg, basis, tell)
-    coefficients = Solver(normal, costs, known, kept).solve(choice.strength, choice.roughness)
+    solver = Solver(normal, costs, known, kept)
+    coefficients = solver.solve(choice.strength, choice.roughness)
     functions = len(elements) * len(basis)
     shift, pressure = e0 + coefficients[functions:-1], coefficients[-1] / units.GPa
     if abs(pressure) > PRESSURE_TOLD:
@@ -124,6 +125,9 @@ def fit(cfg, out: Path, tell) -> dict:
     for name in ("valid", "test"):
         if name in parts:
             errors[name] = evaluated(potential, structures(parts[name], elements, shift, 1), coefficients, cfg, out / f"{name}.csv")
+    if cfg["committee"]:
+        members = solver.committee(choice, cfg["committee"], cfg["seed"])[:functions]
+        coefficients = np.concatenate([coefficients[:, None], members], axis=1)
     final = polynomial(elements, basis.part(kept[: len(basis)]), pairs, coefficients[kept[:functions]], shift)
     with atomic_write(out / "poly.safetensors", "wb") as stream:
         stream.write(final.to_bytes())
