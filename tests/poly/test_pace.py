@@ -8,6 +8,7 @@ from metalff import MLFFCalculator
 from metalff.artifact import open_artifact
 from metalff.cli import build_app
 from metalff.errors import MetalffError
+from metalff.lammps import LammpsCalculator, as_word
 from metalff.poly import pace
 from metalff.poly.reference import Reference, polynomial
 from poly_potentials import YACE, differences, numbers, zbl_yace
@@ -69,7 +70,7 @@ def test_programs_are_short(potential, converted):
 
 
 def test_a_core_that_takes_over(tmp_path):
-    """That of Ziegler, Biersack and Littmark, by the nearest neighbour: formulas, program and engine give ML-PACE's numbers."""
+    """That of Ziegler, Biersack and Littmark, by the nearest neighbour: formulas, program and engine give ML-PACE's numbers, in LAMMPS, too."""
     (tmp_path / "a.yace").write_text(zbl_yace())
     given, cases = pace.read(tmp_path / "a.yace"), numbers("zbl.yace")
     program = given.polynomial()
@@ -80,6 +81,8 @@ def test_a_core_that_takes_over(tmp_path):
     assert run.exit_code == 0, run.exception
     assert max(differences(MLFFCalculator(tmp_path / "a.mlff"), cases)) < 1e-7
     assert max(differences(MLFFCalculator(tmp_path / "a.mlff", precision="single"), cases)) < 1e-3
+    in_lammps = LammpsCalculator(["pair_style mlff", f"pair_coeff * * {as_word(tmp_path / 'a.mlff')} Al Ni"], ELEMENTS)
+    assert max(differences(in_lammps, cases)) < 1e-7
 
 
 def test_where_a_core_takes_over(tmp_path):
