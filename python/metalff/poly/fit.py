@@ -23,8 +23,8 @@ STRENGTHS = tuple(10.0**-k for k in range(3, 14))
 ROUGHNESS = (0, 4, 8)
 """Powers of a function's cost that its regularisation grows with: high radial and angular indices make an energy rough."""
 
-TANGENT = 1e-3
-"""Step of a number of the mixing in its central difference."""
+TANGENT = 1e-5
+"""Step of a number of the mixing in its difference."""
 
 BLOCK_BYTES = 2**28
 """Of the design of structures that are evaluated at once."""
@@ -129,23 +129,20 @@ class Design:
     def tangents(self, block, coefficients, shape: Shape, mixing: dict) -> list[np.ndarray]:
         """Derivatives of energy, forces and virial by the numbers of ``mixing``, pair by pair: [n, 1 + 3 N + 9] for each structure.
 
-        A function is of the fourth degree in these numbers, so central differences have no more than round-off and the third derivative.
+        By forward differences, which are as exact as a direction of descent needs to be.
         """
         offset, found = self.functions, []
         self.set(coefficients, shape, mixing)
-        parameters = self.engine.parameters
+        parameters, answers = self.engine.parameters, self.engine.predict(block)
         for pair in sorted(mixing):
             table = self.potential.pairs[pair].table
             here = parameters[offset : offset + table.size].reshape(table.shape)
             for k in range(shape.count):
                 kept = here[:, :, k].copy()
                 for n in range(shape.polynomials):
-                    answers = []
-                    for sign in (1, -1):
-                        here[:, :, k] = kept + sign * TANGENT * shape.basis[:, :, n]
-                        self.engine.parameters = parameters
-                        answers.append(self.engine.predict(block))
-                    found.append([_difference(*two) for two in zip(*answers, strict=True)])
+                    here[:, :, k] = kept + TANGENT * shape.basis[:, :, n]
+                    self.engine.parameters = parameters
+                    found.append([_difference(*two) for two in zip(self.engine.predict(block), answers, strict=True)])
                 here[:, :, k] = kept
             offset += table.size
         return [np.array(rows) for rows in zip(*found, strict=True)]
@@ -334,4 +331,4 @@ class Solver:
 
 def _difference(more, less) -> np.ndarray:
     """[1 + 3 N + 9] derivatives from two answers of the engine."""
-    return np.concatenate([np.ravel(np.subtract(a, b)) for a, b in zip(more, less, strict=True)]) / (2 * TANGENT)
+    return np.concatenate([np.ravel(np.subtract(a, b)) for a, b in zip(more, less, strict=True)]) / TANGENT

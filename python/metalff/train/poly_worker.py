@@ -36,6 +36,9 @@ SMALL = {"degree": [9, 9, 9], "l_max": 4, "radial": 8}
 SMALL_FRAMES = 80
 """Structures that it is chosen on, at most."""
 
+OPTIMISED_ATOMS = 10_000
+"""Of the structures, every so many, that radial functions are optimised on; coefficients are then fitted to all."""
+
 SAVE_S = 20.0
 """Seconds between two states on the disk."""
 
@@ -220,6 +223,7 @@ def optimised(cfg, basis, costs, known, train, power, out: Path, tell):
     shape = Shape(cfg["radial"], cfg["polynomials"], cfg["r_min"], cfg["r_max"], power, cfg["zbl"])
     every = [(a, b) for a in range(len(elements)) for b in range(len(elements))]
     tables = {pair: shape.table(elements, pair) for pair in every}
+    train = train[:: max(1, round(sum(len(s.types) for s in train) / OPTIMISED_ATOMS))]
     design = Design(polynomial(elements, basis, tables, np.ones(len(elements) * len(basis)), np.zeros(len(elements))), train, *weights_of(cfg))
     if file.exists():
         with opened(file) as saved:
