@@ -85,13 +85,16 @@ def test_deployed(name, tmp_path):
     if name == "random.mtp":
         source, elements = tmp_path / "a.mtp", ["Al", "Ni"]
         source.write_text(random_mtp())
-    status, said = deploy("mtp", source, "--elements", ",".join(elements), "-o", output, "--name", "one", "--licence", "CC0")
+    test = ["--test", "zuo2020-Li:test"] if name == "Li" else []
+    status, said = deploy("mtp", source, "--elements", ",".join(elements), "-o", output, "--name", "one", "--licence", "CC0", *test)
     assert status == 0 and "a.mlff: mtp, " + " ".join(elements) in said
     assert max(differences(MLFFCalculator(output), cases)) < 1e-9
     manifest = open_artifact(output).manifest
     assert (manifest.name, manifest.family, manifest.licence, manifest.elements) == ("one", "mtp", "CC0", elements)
     assert manifest.r_max == mtp.read(source).max_dist and "Shapeev" in manifest.citation and "the formulas of MTP" in manifest.training.reference
     assert len(open_artifact(output).selftest()) == 4
+    if test:  # as by motep
+        assert manifest.training.errors["zuo2020-Li:test"]["force_rmse"] == pytest.approx(0.0132, abs=5e-5)
 
 
 def test_refused_to_deploy(tmp_path):
