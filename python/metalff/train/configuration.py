@@ -346,7 +346,7 @@ class PolyTraining(Training):
     """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, which is switched off from half of it on; 0: none. ``auto``: as of a NEP."""
     energy_weight: PositiveFloat = 30.0
     """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²)."""
-    stress_weight: NonNegativeFloat = 1.0
+    stress_weight: NonNegativeFloat = 0.1
     """Weight of the squared virial per atom (eV²), where the data have stress."""
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0. ``auto``: where the user says E0, or the data have a free atom of each element."""
