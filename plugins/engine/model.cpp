@@ -39,7 +39,9 @@ using NativeLoader = Model *(*) (const std::string &, const Artifact &, const Op
 struct NativeFamily {
   const char *payload, *loader;
 };
-constexpr NativeFamily native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"}, {"native/nep.txt", "metalff_load_native_nep"}};
+constexpr NativeFamily native_families[] = {{"native/mace.safetensors", "metalff_load_native_mace"},
+                                            {"native/nep.txt", "metalff_load_native_nep"},
+                                            {"native/poly.safetensors", "metalff_load_native_poly"}};
 
 /// Null: it has none.
 const NativeFamily *native_family(const Artifact &artifact)
@@ -142,7 +144,7 @@ std::string describe_device(const std::string &device)
 std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::string &payload)
 {
   using Loader = Trainer *(*) (const std::string &);
-  if (family != "nep" && family != "mace") throw Error("the native engine trains nep and mace, not " + family);
+  if (family != "nep" && family != "mace" && family != "poly") throw Error("the native engine trains nep, mace and poly, not " + family);
   const auto load = reinterpret_cast<Loader>(native_function(("metalff_train_native_" + family).c_str()));
   if (!load) throw Error("the native engine is of another version of MetalFF: install MetalFF again");
   return std::unique_ptr<Trainer>(load(payload));

@@ -89,6 +89,14 @@ class Model {
   /// Width of the widest features that evaluate() exchanges; 0: none, the model is strictly local.
   virtual int feature_width() const { return 0; }
 
+  /// Further members of a committee that came with the model and share most of its work; the model itself is not one of them.
+  virtual int committee() const { return 0; }
+
+  /// Of every member: energies of the owned nodes and, added, forces on all nodes.
+  /// \param energy [committee] Σ_{i < n_owned} E_i, eV
+  /// \param force  [committee] arrays [n_nodes * 3], eV/Å
+  virtual void evaluate_committee(const Graph &, double *, double *const *) {}
+
   /// What the next evaluate() of this graph takes beyond what is in use; the first call may evaluate some centres to find out.
   /// Zeros where the system does not tell.
   virtual Need memory(const Graph &) { return {}; }

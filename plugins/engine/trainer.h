@@ -32,9 +32,15 @@ class Trainer {
   /// Descriptors [n_owned, n_descriptors] as they enter the network, unscaled; none where a model has no such thing.
   virtual int n_descriptors() const { return 0; }
   virtual void descriptors(const Graph &, double *) {}
+
+  /// Basis functions of a model that is linear in its coefficients, and what each of them gives with a coefficient of one:
+  /// energy, forces and virial in rows [n_functions][1 + 3 n_nodes + 9], added (TrainingLoss has the units).
+  virtual int n_functions() const { return 0; }
+  virtual void design(const Graph &, double *) {}
 };
 
-/// The trainer of a native payload: nep.txt of the family nep, or what deploy/mace_weights.py writes of the family mace. Throws Error.
+/// The trainer of a native payload: nep.txt of the family nep, what deploy/mace_weights.py writes of the family mace, or poly/program.py of
+/// the family poly. Throws Error.
 std::unique_ptr<Trainer> open_trainer(const std::string &family, const std::string &payload);
 
 }    // namespace metalff

@@ -70,6 +70,18 @@ std::vector<Answer> TrainingLoss::predict(const std::vector<int> &batch)
   return answers;
 }
 
+void TrainingLoss::design(const std::vector<int> &batch, double *out)
+{
+  const int threads = int(trainers_.size());
+  const std::size_t functions = trainer().n_functions();
+  std::vector<std::size_t> begin(1, 0);
+  for (const int k : batch) begin.push_back(begin.back() + functions * (1 + 3 * std::size_t(structures_.at(k).graph.n_nodes) + 9));
+  std::fill_n(out, begin.back(), 0.0);
+  share(threads, threads, [&](int thread, int) {
+    for (std::size_t k = thread; k < batch.size(); k += threads) trainers_[thread]->design(structures_[batch[k]].graph, out + begin[k]);
+  });
+}
+
 double TrainingLoss::add_gradient(int k, int thread, double part, const LossTerms &terms)
 {
   LabelledGraph &structure = structures_.at(k);

@@ -52,6 +52,10 @@ class TrainingLoss {
   Answer predict(int k, int thread = 0);
   std::vector<Answer> predict(const std::vector<int> &batch);
 
+  /// Of a model that is linear in its coefficients: a block [n_functions][1 + 3 n_nodes + 9] per structure, one after the other, of energy (eV), forces
+  /// (eV/Å) and virial (eV) of each function.
+  void design(const std::vector<int> &batch, double *out);
+
   /// Loss of a batch; gradient [n_parameters] is overwritten.
   double gradient(const std::vector<int> &batch, const LossTerms &terms, double *gradient);
 

@@ -15,6 +15,8 @@ class Deviation : protected Pointers {
  public:
   Deviation(LAMMPS *lmp, int members) : Pointers(lmp), members_(members), force_(members), energy_(members) {}
 
+  std::size_t members() const { return force_.size(); }
+
   /// Forgets the forces; `n_all` local and ghost atoms.
   void start(int n_all);
 

@@ -113,9 +113,6 @@ void PairMLFF::set_flags()
 void PairMLFF::load()
 {
   const std::size_t count = coefficients_.paths.size();
-  if (count == 1 && (!settings_.deviation_file.empty() || settings_.stop_above > 0.0))
-    error->all(FLERR, "deviation and stop_above of pair_style mlff compare models, but there is only '{}': name two or "
-               "more .mlff files in pair_coeff", coefficients_.paths[0]);
   members_.clear();
   members_.resize(count);
   r_max_ = 0.0;
@@ -139,7 +136,14 @@ void PairMLFF::load()
   coefficients_.sha256.clear();
   for (const auto &member : members_) coefficients_.sha256.push_back(member.artifact.sha256);
   neighborhood_ = std::make_unique<Neighborhood>(lmp, members_[0].element, r_max_ * units_.length, layers_);
-  deviation_ = count > 1 ? std::make_unique<Deviation>(lmp, int(count)) : nullptr;
+  // a committee that came with a single model is asked only where the input wants to know
+  const bool wanted = !settings_.deviation_file.empty() || settings_.stop_above > 0.0;
+  const int committee = count == 1 && wanted && members_[0].model ? members_[0].model->committee() : 0;
+  if (count == 1 && wanted && committee == 0)
+    error->all(FLERR, "deviation and stop_above of pair_style mlff compare models, but there is only '{}', which has no committee: name two or "
+               "more .mlff files in pair_coeff", coefficients_.paths[0]);
+  deviation_ = count + committee > 1 ? std::make_unique<Deviation>(lmp, int(count) + committee) : nullptr;
+  if (deviation_) nextra = 3;
 }
 
 /// Index into the model's elements by LAMMPS type (entry 0 is unused); NULL is -1.
@@ -271,7 +275,7 @@ bool PairMLFF::walk()
 {
   const Member &member = members_[0];
   const Extrapolation *guard = member.extrapolation.get();
-  if (members_.size() > 1 || vflag_atom || cvflag_atom || units_.length != 1.0 || (guard && !guard->unseen().empty())) return false;
+  if (deviation_ || vflag_atom || cvflag_atom || units_.length != 1.0 || (guard && !guard->unseen().empty())) return false;
   metalff::Surroundings around;
   around.n = atom->nlocal, around.n_all = atom->nlocal + atom->nghost;
   if (atom->nlocal > 0) around.x = atom->x[0], around.force = atom->f[0];
@@ -458,7 +462,7 @@ void PairMLFF::evaluate_drivers()
 {
   const metalff::Graph &graph = neighborhood_->graph;
   evaluate(0, atomic_energy_, edge_grad_);
-  if (settings_.mean && deviation_) {
+  if (settings_.mean && members_.size() > 1) {
     deviation_->start(atom->nlocal + atom->nghost);
     add_to_deviation(0, atomic_energy_, edge_grad_);
     for (std::size_t m = 1; m < members_.size(); ++m) {
@@ -491,20 +495,42 @@ void PairMLFF::add_to_deviation(std::size_t m, const std::vector<double> &energy
   }
 }
 
+/// Of a single model that came with a committee: its members after itself.
+void PairMLFF::add_committee_to_deviation()
+{
+  const metalff::Graph &graph = neighborhood_->graph;
+  const std::vector<int> &atom_of = neighborhood_->atom_of;
+  const std::size_t members = deviation_->members() - 1, numbers = 3 * std::size_t(graph.n_nodes);
+  committee_force_.assign(members * numbers, 0.0);
+  std::vector<double> energy(members, 0.0);
+  std::vector<double *> force;
+  for (std::size_t m = 0; m < members; ++m) force.push_back(committee_force_.data() + m * numbers);
+  stop_together(with(members_[0], [&] {
+    if (graph.n_owned > 0) members_[0].model->evaluate_committee(graph, energy.data(), force.data());
+  }));
+  for (std::size_t m = 0; m < members; ++m) {
+    deviation_->energy(int(m) + 1) = energy[m] * units_.energy;
+    double *to = deviation_->force(int(m) + 1);
+    for (int node = 0; node < graph.n_nodes; ++node)
+      for (int c = 0; c < 3; ++c) to[3 * std::size_t(atom_of[node]) + c] += force[m][3 * std::size_t(node) + c] * units_.force();
+  }
+}
+
 void PairMLFF::deviate()
 {
   const double start = platform::walltime();
   exchange_.seconds = 0.0;
-  if (!settings_.mean) {
+  if (!settings_.mean || members_.size() == 1) {
     deviation_->start(atom->nlocal + atom->nghost);
     add_to_deviation(0, atomic_energy_, edge_grad_);
     for (std::size_t m = 1; m < members_.size(); ++m) {
       evaluate(m, other_energy_, other_grad_);
       add_to_deviation(m, other_energy_, other_grad_);
     }
+    if (members_.size() < deviation_->members()) add_committee_to_deviation();
   }
   if (comm->nprocs > 1)    // on one rank no force is on a ghost
-    for (reversing_ = 0; reversing_ < members_.size(); ++reversing_) comm->reverse_comm(this, 3);
+    for (reversing_ = 0; reversing_ < deviation_->members(); ++reversing_) comm->reverse_comm(this, 3);
   deviation_->reduce(neighborhood_->atom_of, neighborhood_->graph.n_owned);
   deviated_at_ = update->ntimestep;
   // compute pair sums over ranks

@@ -80,6 +80,7 @@ class PairMLFF : public Pair {
   void evaluate(std::size_t member, std::vector<double> &energy, std::vector<double> &grad);
   void evaluate_drivers();
   void add_to_deviation(std::size_t member, const std::vector<double> &energy, const std::vector<double> &grad);
+  void add_committee_to_deviation();
   void report_deviation();
   void stop_together(std::string message);
   void scatter();
@@ -100,6 +101,7 @@ class PairMLFF : public Pair {
   std::vector<double> atomic_energy_, edge_grad_;   // of what drives
   std::vector<double> other_energy_, other_grad_;   // of another member
 
+  std::vector<double> committee_force_;             // [members, nodes, 3]
   std::unique_ptr<Deviation> deviation_;            // of an ensemble
   std::size_t reversing_ = 0;                       // the member whose forces comm carries
   bigint computed_at_ = -1, deviated_at_ = -1;    // steps

@@ -207,6 +207,22 @@ METALFF_C int metalff_evaluate(metalff_engine *self, const int64_t *centre, cons
   });
 }
 
+METALFF_C int metalff_committee(const metalff_engine *self) { return self->model->committee(); }
+
+/// As metalff_evaluate, for the members of the model's committee: energy[M] (eV) of the whole structure, force[M,N,3] (eV/Å).
+METALFF_C int metalff_evaluate_committee(metalff_engine *self, const int64_t *centre, const int64_t *neighbor, const double *edge_vec,
+                                         int64_t edges, const int32_t *types, int64_t nodes, double *energy, double *force)
+{
+  return guarded([&] {
+    metalff::fill_graph(self->graph, centre, neighbor, edge_vec, edges, types, nodes, self->opened.artifact.layers);
+    const int members = self->model->committee();
+    std::fill_n(force, 3 * nodes * members, 0.0);
+    std::vector<double *> forces;
+    for (int m = 0; m < members; ++m) forces.push_back(force + 3 * nodes * m);
+    self->model->evaluate_committee(self->graph, energy, forces.data());
+  });
+}
+
 METALFF_C int metalff_open_trainer(const char *family, const char *payload, std::size_t size, int threads, TrainingLoss **out)
 {
   return guarded([&] { *out = new TrainingLoss(family, std::string(payload, size), threads); });
@@ -262,6 +278,14 @@ METALFF_C int metalff_predict(TrainingLoss *self, const int *batch, int size, do
       virial = std::copy(answer.virial.begin(), answer.virial.end(), virial);
     }
   });
+}
+
+METALFF_C int metalff_n_functions(TrainingLoss *self) { return self->trainer().n_functions(); }
+
+/// See TrainingLoss::design.
+METALFF_C int metalff_design(TrainingLoss *self, const int *batch, int size, double *out)
+{
+  return guarded([&] { self->design({batch, batch + size}, out); });
 }
 
 /// Least and greatest of each descriptor over all structures: low and high [n_descriptors].

@@ -43,6 +43,8 @@ _ANSWERS = {
     "metalff_close_trainer": (None, (_HANDLE,)),
     "metalff_n_parameters": (_SIZE, (_HANDLE,)),
     "metalff_n_descriptors": (_INT, (_HANDLE,)),
+    "metalff_n_functions": (_INT, (_HANDLE,)),
+    "metalff_committee": (_INT, (_HANDLE,)),
 }
 """Functions that cannot fail: what they return, and of what."""
 
@@ -58,12 +60,14 @@ _STATUSES = {
     "metalff_open_engine": (_TEXT, _TEXT, _TEXT, _INT, _INT, _TEXT, _TEXT, _INT, _INT, _OUT),
     "metalff_profile": (_HANDLE, _OUT),
     "metalff_evaluate": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _ARRAY, _ARRAY),
+    "metalff_evaluate_committee": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _ARRAY, _ARRAY),
     "metalff_open_trainer": (_TEXT, _TEXT, _SIZE, _INT, _OUT),
     "metalff_get_parameters": (_HANDLE, _ARRAY),
     "metalff_set_parameters": (_HANDLE, _ARRAY),
     "metalff_add_structure": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _REAL, _ARRAY, _ARRAY, _REAL, _OUT),
     "metalff_gradient": (_HANDLE, _ARRAY, _INT, _REAL, _REAL, _REAL, _ARRAY, _OUT),
     "metalff_predict": (_HANDLE, _ARRAY, _INT, _ARRAY, _ARRAY, _ARRAY),
+    "metalff_design": (_HANDLE, _ARRAY, _INT, _ARRAY),
     "metalff_descriptor_range": (_HANDLE, _ARRAY, _ARRAY),
 }
 """Functions that return a status: 0 is well, 1 has a sentence, 2 is out of memory."""
@@ -216,22 +220,42 @@ class Engine:
         Raises:
             EngineError: the arrays do not fit together.
         """
+        arrays, given = self._graph(centre, neighbor, edge_vec, types)
+        energy, grad = np.empty(arrays[3].size), np.empty((arrays[0].size, 3))
+        _call("metalff_evaluate", self._handle, *given, energy.ctypes.data, grad.ctypes.data)
+        return energy, grad
+
+    @property
+    def committee(self) -> int:
+        """Members of a committee that came with the model, besides the model itself."""
+        return _library.metalff_committee(self._handle)
+
+    def evaluate_committee(self, centre, neighbor, edge_vec, types):
+        """Energies [M] of the structure in eV and forces [M,N,3] in eV/Å of the committee's members, with one pass over the neighbours.
+
+        Arguments and errors: see ``evaluate``.
+        """
+        arrays, given = self._graph(centre, neighbor, edge_vec, types)
+        energy, forces = np.empty(self.committee), np.empty((self.committee, arrays[3].size, 3))
+        _call("metalff_evaluate_committee", self._handle, *given, energy.ctypes.data, forces.ctypes.data)
+        return energy, forces
+
+    @staticmethod
+    def _graph(centre, neighbor, edge_vec, types):
+        """Arrays of a graph, which must outlive the call, and what the library takes for them."""
         centre, neighbor = _array(centre, np.int64), _array(neighbor, np.int64)
         edge_vec, types = _array(edge_vec, np.float64), _array(types, np.int32)
         edges, nodes = centre.size, types.size
         if neighbor.size != edges or edge_vec.size != 3 * edges:
             raise EngineError("centre, neighbor and edge_vec must describe the same number of edges")
-        energy, grad = np.empty(nodes), np.empty((edges, 3))
-        given = centre.ctypes.data, neighbor.ctypes.data, edge_vec.ctypes.data, edges, types.ctypes.data, nodes
-        _call("metalff_evaluate", self._handle, *given, energy.ctypes.data, grad.ctypes.data)
-        return energy, grad
+        return (centre, neighbor, edge_vec, types), (centre.ctypes.data, neighbor.ctypes.data, edge_vec.ctypes.data, edges, types.ctypes.data, nodes)
 
 
 class Trainer:
     """Structures with labels, and the loss of a native model on them by its parameters.
 
     Args:
-        family: nep or mace.
+        family: nep, mace or poly.
         payload: text or bytes of a model of the architecture to train.
     Raises:
         EngineError: no such family, or the payload is not valid.
@@ -290,6 +314,24 @@ class Trainer:
         outputs = energy.ctypes.data, forces.ctypes.data, virial.ctypes.data
         _call("metalff_predict", self._handle, batch.ctypes.data, batch.size, *outputs)
         return list(zip(energy.tolist(), np.split(forces, ends[:-1]), virial, strict=True)) if batch.size else []
+
+    @property
+    def n_functions(self) -> int:
+        """Basis functions of a model that is linear in its coefficients; 0 of others."""
+        return _library.metalff_n_functions(self._handle)
+
+    def design(self, batch):
+        """Of a model that is linear in its coefficients: energy (eV), forces (eV/Å) and virial (eV) of each basis function with a coefficient of one.
+
+        Returns:
+            An array [n_functions, 1 + 3 N + 9] for each of these structures.
+        """
+        batch = self._batch(batch)
+        widths = [10 + 3 * self._atoms[k] for k in batch]
+        out = np.empty(self.n_functions * sum(widths))
+        _call("metalff_design", self._handle, batch.ctypes.data, batch.size, out.ctypes.data)
+        parts = np.split(out, np.cumsum([self.n_functions * width for width in widths])[:-1]) if batch.size else []
+        return [part.reshape(-1, width) for part, width in zip(parts, widths, strict=True)]
 
     def descriptor_range(self):
         """Least and greatest value [n] of each descriptor over all structures."""

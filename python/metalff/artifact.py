@@ -60,7 +60,8 @@ class Training(pydantic.BaseModel):
     pairs: list[tuple[str, str]] = []  # elements within r_max of each other there; empty: unknown
     seed: int | None = None
     config: dict = {}
-    errors: dict = {}  # e.g. {"zuo2020-Cu:test": {"force_rmse": …, "energy_rmse": …}} in eV/Å and eV/atom; "groups": by group of validation
+    errors: dict = {}  # e.g. {"zuo2020-Cu:test": {"force_rmse": …, "energy_rmse": …}} in eV/Å and eV/atom, "zuo2020-Cu:test, surface": of a group;
+    # "groups": by group of validation
     unlearnt: list[str] = []  # groups of the validation part whose force error exceeds half of their forces
     pressure: str = ""  # a sentence, where pressure and volume of the model rest on little
     reference: str = ""  # what gave the numbers of the self-test, where that is not the framework of the family

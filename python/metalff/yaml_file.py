@@ -7,10 +7,13 @@ import yaml
 from metalff.errors import MetalffError
 
 LARGEST = 4 << 20
-"""Bytes of a file."""
+"""Bytes of a file of settings."""
 
 PARTS = 200_000
-"""Keys and values of a file, each alias counted as what it stands for: a few lines of aliases of aliases expand without end."""
+"""Keys and values of such a file, each alias counted as what it stands for: a few lines of aliases of aliases expand without end."""
+
+TABLE_LARGEST, TABLE_PARTS = 64 << 20, 8_000_000
+"""The same of a file of parameters."""
 
 DEPTH = 32
 """Lists and mappings within each other."""
@@ -30,6 +33,48 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is given twice", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+class _TableLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Many times faster where libyaml is there; a list as a key becomes a tuple."""
+
+    def construct_mapping(self, node, deep=False):
+        for key, _ in node.value:
+            if isinstance(key, yaml.SequenceNode):
+                key.tag = "!key"
+        seen = [tuple(part.value for part in key.value) if isinstance(key, yaml.SequenceNode) else key.value for key, _ in node.value]
+        if len(set(map(repr, seen))) < len(seen):
+            raise yaml.constructor.ConstructorError(None, None, "a key is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_TableLoader.add_constructor("!key", lambda loader, node: tuple(loader.construct_sequence(node, deep=True)))
+
+
+def read_table(path, what: str) -> dict:
+    """Keys and values of a YAML file of parameters, which may be as large as ``TABLE_LARGEST``; keys may be lists, which are tuples here.
+
+    Args:
+        what: what the file should be, for the sentence.
+
+    Raises:
+        MetalffError: it cannot be read, is no YAML, is too large or nested, gives a key twice, or holds something other than keys.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(TABLE_LARGEST + 1)
+    except OSError as error:
+        raise MetalffError(f"cannot read '{path}': {error.strerror}; give {what}") from None
+    if len(data) > TABLE_LARGEST:
+        raise MetalffError(f"'{path}' is larger than {TABLE_LARGEST >> 20} MB, so it is not {what}")
+    try:
+        content = parse(data.decode("utf-8"), table=True)
+    except ValueError as error:
+        raise MetalffError(f"'{path}' is not YAML, so it is not {what}: {error}") from None
+    if not isinstance(content, dict):
+        raise MetalffError(f"'{path}' is not {what}: it holds no keys with values")
+    return content
 
 
 def read_yaml(path) -> dict:
@@ -55,15 +100,15 @@ def read_yaml(path) -> dict:
     return content
 
 
-def parse(text: str):
-    """Python objects of a YAML text.
+def parse(text: str, table: bool = False):
+    """Python objects of a YAML text: settings, or a table of parameters.
 
     Raises:
         ValueError: it is none, or expands without end; a part of a sentence.
     """
     try:
-        content = yaml.load(text, _Loader)  # a safe loader
-        _count(content, {}, DEPTH)
+        content = yaml.load(text, _TableLoader) if table else yaml.load(text, _Loader)  # both are safe
+        _count(content, {}, DEPTH, TABLE_PARTS if table else PARTS)
     except yaml.YAMLError as error:
         raise ValueError(short(" ".join(str(error).split()), 3 * SHOWN)) from None
     except RecursionError:
@@ -71,7 +116,7 @@ def parse(text: str):
     return content
 
 
-def _count(value, known: dict[int, int], depth: int) -> int:
+def _count(value, known: dict[int, int], depth: int, most: int) -> int:
     """Parts of a value, aliases expanded; ``known`` are those of lists and mappings seen before, by identity."""
     if not isinstance(value, (dict, list, tuple, set)):
         return 1
@@ -79,9 +124,9 @@ def _count(value, known: dict[int, int], depth: int) -> int:
         raise ValueError(f"lists and keys lie more than {DEPTH} deep")
     if id(value) not in known:
         inner = [*value, *value.values()] if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count(part, known, depth - 1) for part in inner)
-    if known[id(value)] > PARTS:
-        raise ValueError(f"it has more than {PARTS:,} keys and values once its aliases are expanded")
+        known[id(value)] = 1 + sum(_count(part, known, depth - 1, most) for part in inner)
+    if known[id(value)] > most:
+        raise ValueError(f"it has more than {most:,} keys and values once its aliases are expanded")
     return known[id(value)]
 
 

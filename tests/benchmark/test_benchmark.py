@@ -81,13 +81,47 @@ def test_the_table(done, folder, bundled_model):
     assert rows[3]["force_rmse_300K"] == ""  # strained: no temperature
     lines = (folder / "out" / "benchmark.md").read_text().splitlines()
     table = [line for line in lines if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1 and len(table) == 2 + 2 + 6
+    table = table[: 2 + 2 + 6]
+    assert len({line.count("|") for line in table}) == 1 and all(line in "\n".join(lines[:12]) for line in table)
     assert "| **warm.extxyz** | **5 frames** |  |  |  | **300 K** | **3000 K** |" in "\n".join(table)
     for word in ("Cu-mace", ">0.1", "300 K", "5 frames", "warm", short(float(eam["us_per_atom_step"]))):
         assert word in output
     for name in ("benchmark.png", "temperatures.png"):
         assert (folder / "out" / name).stat().st_size > 10_000
     assert not any((folder / "out" / "md").iterdir())
+
+
+def test_errors_by_group(done, folder):
+    """Of every model on every set, with the shares of the squared error, in ``groups.csv``, in ``benchmark.md`` and on the terminal."""
+    _, output, document = done
+    with open(folder / "out" / "groups.csv", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    warm = [line for line in lines if (line["data"], line["model"]) == ("warm.extxyz", "Cu/eam")]
+    assert [line["group"] for line in warm] == ["aimd", "aimd 300 K", "aimd 3000 K"] and [line["frames"] for line in warm] == ["5", "2", "3"]
+    (accuracy,) = results(document, part="accuracy", model="Cu/eam", data="warm.extxyz")
+    assert float(warm[2]["force_rmse"]) == pytest.approx(accuracy["by_temperature"]["3000"]["force_rmse"]["value"])
+    assert sum(float(line["share"]) for line in warm[1:]) == pytest.approx(1) == float(warm[0]["share"])
+    strained = [line for line in lines if line["data"] == "strained.extxyz"]
+    assert len(strained) == 3 and all(line["normalised"] == "" for line in strained)
+    written = (folder / "out" / "benchmark.md").read_text()
+    for text in (written, output):
+        assert "warm.extxyz by group" in text and f"{float(warm[2]['force_rmse']):.4f} ({100 * float(warm[2]['share']):.0f} %)" in text
+        assert "No RMSE / RMS force for strain: symmetry makes the forces there vanish" in text
+    assert not (folder / "out" / "published.csv").exists(), "nothing was published on these frames"
+
+
+def test_accuracy_of_an_older_metalff_is_measured_again(folder, tmp_path):
+    """It knew no groups; what else is there stands."""
+    words = ("Cu/eam", "--data", folder / "strained.extxyz", "--parts", "accuracy", "--out", tmp_path / "b")
+    assert benchmark(*words).exit_code == 0
+    path = tmp_path / "b" / "benchmark.json"
+    document = json.loads(path.read_text())
+    (result,) = document["results"].values()
+    groups = result.pop("groups")
+    path.write_text(json.dumps(document))
+    assert benchmark(*words).exit_code == 0
+    (again,) = json.loads(path.read_text())["results"].values()
+    assert again["groups"] == groups
 
 
 def test_nothing_is_measured_twice(done, folder, monkeypatch):

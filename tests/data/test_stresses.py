@@ -110,3 +110,12 @@ def test_remarks(case):
 
 def test_one_volume_is_said():
     assert "all frames have one volume, 11.66 Å³/atom: a model of them alone knows no pressure" in said(map(crystal, range(5)))
+
+
+@pytest.mark.parametrize("element", ["Cu", "Ni"])
+def test_stresses_taken_from_elsewhere_do_the_work_that_energies_tell(element):
+    """Training frames of these have theirs from the JARVIS leaderboard: unit, sign and order are those of the energies of strained crystals."""
+    strained = data.read(f"zuo2020-{element}:train[group=strain|ground]")
+    assert all(frame.stress is not None for frame in strained)
+    verdict = judge(strained)
+    assert verdict.sentence == "" and verdict.pairs > 500 and verdict.slope == pytest.approx(1, abs=0.02)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cases import STRUCTURES, Script, lammps
+from poly_programs import committee, put
 
 TOLERANCE = 1e-9  # eV, eV/Å, eV/Å³
 
@@ -52,6 +53,21 @@ def test_first_and_mean_and_deviation(name, ranks, oracle, second, eam_commands,
     assert (tmp_path / "dev.txt").read_text().startswith("# step max_devi_f[eV/A] min_devi_f[eV/A] avg_devi_f[eV/A] devi_e")
     if name in ("bulk", "triclinic"):
         assert apart.min() > 1e-3, "the members must disagree"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("name", ["triclinic", "tiny box", "cluster in a corner"])
+def test_a_committee_in_one_file_is_an_ensemble_of_files(name, ranks, tmp_path):
+    together, apart = committee()
+    put(tmp_path / "all.mlff", together)
+    files = [put(tmp_path / f"{m}.mlff", one).name for m, one in enumerate(apart)]
+    pairs = [["pair_style mlff deviation 1 one.txt", "pair_coeff * * all.mlff Cu"]]
+    pairs += [["pair_style mlff deviation 1 many.txt", f"pair_coeff * * {' '.join(files)} Cu"], ["pair_style mlff", "pair_coeff * * all.mlff Cu"]]
+    one, many, plain = Script(STRUCTURES[name]).run(tmp_path, pairs, ranks=ranks)
+    same(one, many)
+    same(plain, one)
+    np.testing.assert_allclose(written(tmp_path, "one.txt"), written(tmp_path, "many.txt"), rtol=1e-8, atol=1e-9)
+    assert name == "tiny box" or written(tmp_path, "one.txt")[0, 1] > 1e-3
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -17,6 +17,8 @@ import metalff.deploy
 from cases import STRUCTURES, Script, run_all
 from metalff import MLFFCalculator
 from metalff.environments import create, environment_python
+from metalff.poly.reference import Reference, polynomial
+from poly_programs import POLYNOMIAL, put, random_polynomial
 
 REFERENCE = Path(__file__).with_name("framework_reference.py")
 DEPLOYING = Path(metalff.deploy.__file__).parent
@@ -83,6 +85,7 @@ MODELS = {
     "bundled MACE, native": Model(MACE, ("1 rank", "2 ranks"), engine=NATIVE),
     "local MACE, native": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), of="local MACE", engine=NATIVE, slow=True),
     "NEP": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
+    "polynomial": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
     "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
     "Allegro": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
     "DeePMD": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
@@ -111,6 +114,11 @@ def kept():
     return {}
 
 
+@pytest.fixture(scope="module")
+def polynomial_file(tmp_path_factory):
+    return put(tmp_path_factory.mktemp("polynomial") / "model.mlff", random_polynomial(**POLYNOMIAL))
+
+
 @pytest.fixture
 def artefact(model, request):
     found = {
@@ -121,6 +129,7 @@ def artefact(model, request):
         "bundled MACE, native": "bundled_model",
         "local MACE": "local_mace",
         "NEP": "nep",
+        "polynomial": "polynomial_file",
         "NequIP": "nequip",
         "Allegro": "allegro",
         "DeePMD": "deepmd",
@@ -146,6 +155,8 @@ def reference(model, artefact, kept, request, tmp_path):
             made = by_lammps(request.getfixturevalue("eam_commands"), tmp_path)
         elif model == "Stillinger-Weber":
             made = by_lammps(request.getfixturevalue("angular")[1], tmp_path)
+        elif model == "polynomial":
+            made = by_numpy(random_polynomial(**POLYNOMIAL), MODELS[model])
         else:
             family = model.lower() if model in ("NEP", "NequIP", "Allegro", "DeePMD", "SevenNet") else "mace"
             made = by_framework(family, artefact, MODELS[model], tmp_path)
@@ -169,6 +180,16 @@ def outcomes(model, way, artefact, kept, tmp_path):
 def by_lammps(commands, folder):
     outcomes = run_all(folder, {name: Script(atoms) for name, atoms in STRUCTURES.items()}, [commands])
     return {name: vars(outcome) for name, (outcome,) in outcomes.items()}
+
+
+def by_numpy(potential, model):
+    calculator, made = Reference(potential.elements, potential.r_max, polynomial(potential)), {}
+    for name in STRUCTURES:
+        atoms = model.structure(name)
+        calculator.calculate(atoms)
+        found = calculator.results
+        made[name] = {key: found[key] for key in ("energy", "forces", "energies")} | {"stress": found.get("stress", np.zeros(6))}
+    return made
 
 
 def by_framework(family, artefact, model, folder):

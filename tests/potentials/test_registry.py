@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from metalff import MLFFCalculator
+from metalff.artifact import read_manifest
 from metalff.errors import MetalffError
 from metalff.lammps import LammpsCalculator
 from metalff.paths import shared
@@ -127,6 +128,24 @@ def test_bundled_models_go_by_element_and_family(monkeypatch, tmp_path):
     (folder / "Cu-mace.mlff").touch()
     assert "Cu/mace" in names()
     assert registry_module.bundled_models()["Cu/mace"] == folder / "Cu-mace.mlff"
+
+
+@pytest.mark.parametrize("name", registry_module.PUBLISHED)
+def test_published_models_are_references(name, monkeypatch, tmp_path):
+    """A bundled model of others goes by its paper; the parameter file that it is made from ships as it was published."""
+    element = element_of(name)
+    readme, file = shared("potentials", "reference", "README.md"), shared("potentials", "reference", "mtp", f"{element}.mtp")
+    assert f"| `{element}.mtp` | `{hashlib.sha256(file.read_bytes()).hexdigest()}` |" in readme.read_text("utf-8")
+    monkeypatch.setattr(registry_module, "shared", lambda *parts: Path(tmp_path, *parts))
+    folder = tmp_path / "potentials" / "mlff"
+    folder.mkdir(parents=True)
+    nep = read_manifest(shared("potentials", "mlff", f"{element}-nep.mlff")).citation
+    shutil.copy(shared("potentials", "mlff", f"{element}-nep.mlff"), folder / f"{element}-mtp.mlff")
+    potential = resolve(name)
+    assert (potential.label, potential.doi, potential.kind) == ("MTP (Zuo 2020)", "10.1021/acs.jpca.9b08723", "mlff")
+    assert potential.citation.splitlines()[0] == "Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020)" and nep in potential.citation
+    assert potential.files == (folder / f"{element}-mtp.mlff",) and name in names()
+    assert registry_module.listed(name).doi == potential.doi
 
 
 @pytest.mark.parametrize("spec", ["Cu/mace", "file"])

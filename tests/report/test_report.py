@@ -88,6 +88,45 @@ def test_shows_every_part(page):
     assert "nan" not in re.findall(r"[a-zA-Z]+", text)
 
 
+def test_errors_by_group(page, validation):
+    """Each group with its temperatures below it, the numbers of the document, and why one has no relative error."""
+    text = " ".join(" ".join(read(page).text).split())
+    groups = json.loads((validation / "validate.json").read_text())["potentials"][0]["groups"]
+    assert list(groups) == ["aimd", "aimd 300 K", "aimd 1000 K", "aimd 3000 K", "strain", "surface", "vacancy"]
+    hot = groups["aimd 3000 K"]
+    numbers = f"3000 K 6 1.71 {hot['force_rmse']:.4f} {hot['force_mae']:.4f} · {100 * hot['normalised']:.1f} % · {100 * hot['share']:.0f} %"
+    assert numbers in text and "No error relative to the forces of strain: symmetry makes these vanish" in text
+
+
+def test_what_others_published_stands_apart(page):
+    text = " ".join(" ".join(read(page).text).split())
+    assert "published predictions, JARVIS leaderboard" in text and "nothing of it was run here" in text
+    assert re.search(r"SevenNet 0\.157 0\.\d+ 17\.9", text)
+
+
+def test_a_published_model_is_a_reference(validation, tmp_path):
+    """A bundled MTP of others runs as ours do, and is compared with, not led by."""
+    out = shutil.copytree(validation, tmp_path / "out")
+    document = json.loads((out / "validate.json").read_text())
+    eam, meam = document["potentials"]
+    eam["kind"] = meam["kind"] = "mlff"
+    meam["doi"] = ""
+    (out / "validate.json").write_text(json.dumps(document))
+    text = " ".join("".join(read(write_report([out], tmp_path / "report.html")).text).split())
+    assert "MEAM (Jelinek 2012) has a force RMSE of 0.198" in text and "2.2 times more than the best reference potential, EAM (Mishin 2001)" in text
+
+
+def test_results_of_an_older_metalff(validation, tmp_path):
+    """They have no groups with shares; the page is there without that table."""
+    out = shutil.copytree(validation, tmp_path / "out")
+    document = json.loads((out / "validate.json").read_text())
+    for potential in document["potentials"]:
+        del potential["groups"]
+    (out / "validate.json").write_text(json.dumps(document))
+    text = "".join(read(write_report([out], tmp_path / "report.html")).text)
+    assert "Errors by group" not in text and "Where the errors are" in text
+
+
 def test_colours_follow_the_page(page):
     content = page.read_text("utf-8")
     assert "#010203" not in content and "#030201" not in content and "prefers-color-scheme: dark" in content

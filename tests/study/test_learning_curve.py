@@ -12,6 +12,7 @@ from metalff.cli import build_app
 from metalff.deploy import nep
 from metalff.errors import MetalffError
 from metalff.study.learning_curve import by_frames, curve, epochs_of, exponent
+from metalff.study.record import group_lines
 from metalff.study.trial import Trial, gathered, thinned
 
 SMALL = ["--set", "r_max=4", "--set", "r_max_angular=3.5", "--set", "n_max=[3,2]", "--set", "basis_size=[4,4]", "--set", "neuron=5"]
@@ -103,6 +104,21 @@ def test_temperatures_are_parts_of_the_whole(studied):
     row = next(iter(json.loads((out / "results.json").read_text())["trials"].values()))
     assert row["test"]["all"]["frames"] == len(gathered(("zuo2020-Cu:test",)))
     assert {"300", "all"} < set(row["test"])
+
+
+def test_groups_are_parts_of_the_whole(studied):
+    """Of results with groups a table of its own; those of an older MetalFF, without, change nothing."""
+    out, before, _, _ = studied
+    lines = list(csv.DictReader((out / "groups.csv").open()))
+    trial = next(iter(before["trials"].values()))
+    own = [line for line in lines if line["frames"] == "12"]
+    assert {line["group"]: float(line["force_rmse"]) for line in own} == {
+        g: pytest.approx(e["force_rmse"], rel=1e-5) for g, e in trial["groups"].items()
+    }
+    assert [line["group"] for line in own if line["group"].startswith("aimd")] == ["aimd", "aimd 300 K", "aimd 1000 K", "aimd 3000 K"]
+    assert sum(float(line["share"]) for line in own if not line["group"].endswith(" K")) == pytest.approx(1, abs=1e-5)
+    assert all(line["normalised"] == "" for line in own if line["group"] == "strain")
+    assert group_lines([trial | {"groups": {}}]) == group_lines([{key: value for key, value in trial.items() if key != "groups"}]) == []
 
 
 def test_key_depends_on_what_the_result_depends_on():

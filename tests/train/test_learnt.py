@@ -10,9 +10,9 @@ from metalff.artifact import Training
 from metalff.data import load
 from metalff.deploy.given import refuse_unlearnt
 from metalff.errors import MetalffError
-from metalff.train.learnt import group_errors, not_learnt, one_volume, pressure_sentence
+from metalff.train.learnt import beside, group_errors, not_learnt, one_volume, pressure_sentence
 
-COLUMNS = "atoms,force_square_error,force_square,energy_error\n"
+COLUMNS = "atoms,force_square_error,force_absolute_error,force_square,energy_error\n"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def molybdenum():
 
 def table(path, frames, share):
     """As a training leaves it, the errors ``share`` of the forces of each group."""
-    rows = [(len(f), share[f.group] ** 2 * (f.forces**2).sum(), (f.forces**2).sum(), 0.01) for f in frames]
+    rows = [(len(f), share[f.group] ** 2 * (f.forces**2).sum(), share[f.group] * abs(f.forces).sum(), (f.forces**2).sum(), 0.01) for f in frames]
     path.write_text(COLUMNS + "".join(",".join(map(repr, map(float, row))) + "\n" for row in rows))
     return path
 
@@ -30,15 +30,24 @@ def table(path, frames, share):
 def test_errors_by_group(molybdenum, tmp_path):
     """Perfect and strained crystals, whose forces are nearly zero, are never the ones that are not learnt."""
     share = {"aimd": 0.1, "vacancy": 0.7, "surface": 9.0, "strain": 9.0, "ground": 9.0}
-    groups = group_errors(molybdenum, table(tmp_path / "valid.csv", molybdenum, share))
+    groups, parts = group_errors(molybdenum, table(tmp_path / "valid.csv", molybdenum, share))
     aimd = [f for f in molybdenum if f.group == "aimd"]
     rms = np.sqrt(np.mean(np.concatenate([f.forces for f in aimd]) ** 2))
+    whole = sum(share[f.group] ** 2 * (f.forces**2).sum() for f in molybdenum)
     assert groups["aimd"] == {
         "frames": 108,
-        "force_rmse": pytest.approx(0.1 * rms, rel=1e-9),
+        "atoms": sum(map(len, aimd)),
         "force_rms": pytest.approx(rms, rel=1e-9),
+        "force_rmse": pytest.approx(0.1 * rms, rel=1e-9),
+        "force_mae": pytest.approx(0.1 * np.mean(np.abs(np.concatenate([f.forces for f in aimd]))), rel=1e-9),
+        "normalised": pytest.approx(0.1),
+        "share": pytest.approx(0.01 * sum((f.forces**2).sum() for f in aimd) / whole),
         "energy_rmse": pytest.approx(0.01),
+        "energy_mae": pytest.approx(0.01),
     }
+    assert list(parts) == ["aimd 300 K", "aimd 3000 K", "aimd 6000 K"] and sum(e["frames"] for e in parts.values()) == 108
+    assert list(beside(groups, parts)) == ["aimd", *parts, "ground", "strain", "surface", "vacancy"]
+    assert sum(e["share"] for e in parts.values()) == pytest.approx(groups["aimd"]["share"])
     assert 0.1 < groups["ground"]["force_rms"] < 0.2, "noise of the labels"
     assert not_learnt(groups) == ["vacancy"]
     calm = {group: e for group, e in groups.items() if group in ("ground", "surface")}
@@ -46,7 +55,7 @@ def test_errors_by_group(molybdenum, tmp_path):
 
 
 def test_old_trainings_have_no_table(molybdenum, tmp_path):
-    assert group_errors(molybdenum, tmp_path / "valid.csv") == {} and not_learnt({}) == []
+    assert group_errors(molybdenum, tmp_path / "valid.csv") == ({}, {}) and not_learnt({}) == []
 
 
 def test_another_table_is_damaged(molybdenum, tmp_path):

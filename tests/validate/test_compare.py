@@ -70,6 +70,12 @@ def test_selections_add_up(copper, measured):
     assert sum(m.frames for m in result.by_group.values()) == 31
     total = sum(m.force_rmse.value**2 * m.atoms for m in result.by_group.values()) / result.overall.atoms
     assert np.sqrt(total) == pytest.approx(result.overall.force_rmse.value)
+    assert {name: e["force_rmse"] for name, e in result.groups.items() if name in result.by_group} == {
+        name: pytest.approx(m.force_rmse.value) for name, m in result.by_group.items()
+    }
+    shares = {name: e["share"] for name, e in result.groups.items()}
+    assert sum(shares[name] for name in result.by_group) == pytest.approx(1)
+    assert sum(shares[f"aimd {t} K"] for t in result.by_temperature) == pytest.approx(shares["aimd"]) and shares["aimd 3000 K"] > 0.5
 
 
 def test_eam_has_another_zero_of_energy(measured):

@@ -1,6 +1,7 @@
 """``metalff validate``: the files it leaves, and the folders it refuses."""
 
 import json
+import re
 
 import numpy as np
 import pandas
@@ -47,6 +48,11 @@ def test_files(done):
     assert set(eam["by_group"]) == {"aimd", "strain", "surface", "vacancy"}
     assert eam["overall"]["force_rmse"]["low"] < eam["overall"]["force_rmse"]["value"]
     assert "Cu/qsnap" in output and "0.0549" in output
+    hot = eam["groups"]["aimd 3000 K"]
+    assert re.search(rf"  3000 K +6 +648 .* {hot['force_rmse']:.4f} +{hot['force_mae']:.4f} .* {100 * hot['share']:.1f} %", output)
+    rows = pandas.read_csv(out / "elements.csv")
+    of_hot = rows[(rows.potential == "Cu/eam") & (rows.temperature == 3000)].iloc[0]
+    assert (of_hot.share, of_hot.force_mae, of_hot.atoms) == (pytest.approx(hot["share"], rel=1e-5), pytest.approx(hot["force_mae"], rel=1e-5), 648)
 
 
 def test_tables_agree_with_the_document(done):

@@ -245,14 +245,4 @@ METALFF_INLINE typename P::V edge_backward(int harmonics, const typename P::T *d
   return dr;
 }
 
-/// dE/d of the edge's vector from those by its length and, in du, by its direction u.
-template <class P>
-METALFF_INLINE void edge_gradient(const typename P::V (&u)[3], typename P::V r, typename P::V dr, const typename P::V (&du)[3],
-                                  typename P::V (&out)[3])
-{
-  using V = typename P::V;
-  const V along = u[0] * du[0] + u[1] * du[1] + u[2] * du[2], per = 1 / r, radial = dr - along * per;
-  for (int c = 0; c < 3; ++c) out[c] = radial * u[c] + du[c] * per;
-}
-
 }    // namespace metalff

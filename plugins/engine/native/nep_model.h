@@ -3,11 +3,11 @@
 
 #include "../error.h"
 #include "../model.h"
+#include "neighbours.h"
 #include "nep_arrays.h"
 #include "nep_atom.h"
 #include "nep_weights.h"
 #include "simd.h"
-#include "threads.h"
 
 #include <algorithm>
 #include <cmath>
@@ -18,27 +18,8 @@ namespace metalff {
 
 constexpr int share_atoms = 16;    // that a thread takes at a time
 
-/// Neighbours of one atom, sorted by element, each element's filled up to whole registers.
-template <typename T> struct Neighbours {
-  struct Run {
-    int type, begin, end;    // registers
-  };
-  std::vector<Run> runs;
-  std::vector<int64_t> edge;    // in the graph; -1: a lane without edge
-  Buffer<double> r;
-  Buffer<T> length, unit;       // [registers][width], [registers][3][width], from the centre to the neighbour
-  int registers = 0;
-};
-
 template <typename T> struct NepWorkspace {
-  struct Near {
-    int64_t edge;
-    double x, y, z, r2;
-  };
-  std::vector<Near> near, sorted;
-  std::vector<int> start;
-  std::vector<int> neighbor, element;       // of a walk
-  Buffer<double> vectors, grad, force;
+  Vicinity vicinity;
   Neighbours<T> radial, angular;
   std::vector<Argument<Simd<T>>> arguments; // of the radial neighbours
   Buffer<T> Y, g, dg;                       // [registers][harmonics | n][width] of the angular neighbours
@@ -54,7 +35,7 @@ template <typename T> class NativeNep : public Model {
  public:
   NativeNep(NepWeights weights, const Options &options) :
       w_(std::move(weights)), zbl_(w_), arrays_(w_, W, w_.n_angular, w_.n_angular), t_(arrays_.tables()),
-      threads_(std::max(1, options.threads)), workspaces_(threads_), harmonics_(t_.harmonics), groups_((w_.n_angular + W - 1) / W)
+      threads_(std::max(1, options.threads)), workspaces_(threads_), forces_(threads_), harmonics_(t_.harmonics), groups_((w_.n_angular + W - 1) / W)
   {
   }
 
@@ -74,43 +55,19 @@ template <typename T> class NativeNep : public Model {
 
   bool walk(Surroundings &around) override
   {
-    around.energy = 0.0, around.shortest_squared = std::numeric_limits<double>::infinity();
-    around.most_neighbors = 0, around.fewest_neighbors = std::numeric_limits<int>::max();
-    std::fill_n(around.w, 6, 0.0);
-    // every thread has atoms and sums of its own, all but the first forces of its own, too
-    std::vector<Surroundings> parts(threads_, around);
-    const std::size_t numbers = 3 * std::size_t(around.n_all);
-    share(threads_, threads_, [&](int part, int) {
-      Surroundings &mine = parts[part];
-      NepWorkspace<T> &s = workspaces_[part];
-      if (part > 0) std::fill_n(mine.force = room(s.force, numbers), numbers, 0.0);
-      const int end = part_begin(around.n, part + 1);
-      for (int i = part_begin(around.n, part); i < end; ++i) {
+    walk_in_parts(around, threads_, forces_, [&](Surroundings &mine, int thread, int begin, int end) {
+      for (int i = begin; i < end; ++i) {
         const int element = around.element[around.type[i]];
         if (element < 0) continue;
-        const double energy = walk_atom(mine, i, element, s);
+        const double energy = walk_atom(mine, i, element, workspaces_[thread]);
         mine.energy += energy;
         if (around.atomic_energy) around.atomic_energy[i] = energy;
       }
-    });
-    for (const Surroundings &part : parts) {
-      around.energy += part.energy;
-      for (int c = 0; c < 6; ++c) around.w[c] += part.w[c];
-      around.shortest_squared = std::min(around.shortest_squared, part.shortest_squared);
-      around.most_neighbors = std::max(around.most_neighbors, part.most_neighbors);
-      around.fewest_neighbors = std::min(around.fewest_neighbors, part.fewest_neighbors);
-    }
-    share(threads_, threads_, [&](int part, int) {
-      const std::size_t begin = 3 * std::size_t(part_begin(around.n_all, part)), end = 3 * std::size_t(part_begin(around.n_all, part + 1));
-      for (int other = 1; other < threads_; ++other)
-        for (std::size_t k = begin; k < end; ++k) around.force[k] += parts[other].force[k];
     });
     return true;
   }
 
  protected:
-  int part_begin(int n, int part) const { return int(std::int64_t(n) * part / threads_); }
-
   /// The parameters anew, from w_.
   void arrange() { arrays_.arrange(w_); }
 
@@ -137,129 +94,34 @@ template <typename T> class NativeNep : public Model {
     return energy;
   }
 
-  /// An atom as its row of neighbours has it. Edges are numbered as they are found.
+  /// An atom as its row of neighbours has it.
   METALFF_APART double walk_atom(Surroundings &around, int i, int type, NepWorkspace<T> &s) const
   {
-    using Near = typename NepWorkspace<T>::Near;
-    const int most = around.neighbors.count[i], *row = around.neighbors[i];
-    const std::ptrdiff_t step = around.neighbors.step;
-    if (s.near.size() < std::size_t(most)) s.near.resize(most), s.sorted.resize(most);
-    if (s.neighbor.size() < std::size_t(most)) s.neighbor.resize(most), s.element.resize(most);
-    double *vectors = room(s.vectors, 4 * std::size_t(most)), *x = vectors, *y = x + most, *z = y + most, *squares = z + most;
-    const double *centre = around.x + 3 * std::size_t(i);
-    for (int k = 0; k < most; ++k) {    // in registers; what comes next is not
-      const double *other = around.x + 3 * std::size_t(row[k * step] & around.mask);
-      x[k] = other[0] - centre[0], y[k] = other[1] - centre[1], z[k] = other[2] - centre[2];
-      squares[k] = x[k] * x[k] + y[k] * y[k] + z[k] * z[k];
-    }
-    const double r2_max = around.r_max * around.r_max;
-    int found = 0, n = 0;
-    for (int k = 0; k < most; ++k) {
-      s.neighbor[found] = k;
-      found += !(squares[k] >= r2_max);    // NaN goes on
-    }
-    s.start.assign(t_.types + 1, 0);
-    int seen = 0;
-    double shortest = around.shortest_squared;
-    for (int f = 0; f < found; ++f) {
-      const int k = s.neighbor[f], j = row[k * step] & around.mask, element = around.element[around.type[j]];
-      if (element < 0) continue;
-      ++seen;
-      shortest = std::min(shortest, squares[k]);
-      const double rc = t_.radial_cutoff(type, element);
-      s.neighbor[n] = j, s.element[n] = element;
-      s.near[n] = {n, x[k], y[k], z[k], squares[k]};
-      const bool within = !(squares[k] >= rc * rc);
-      n += within, s.start[element + 1] += within;
-    }
-    around.shortest_squared = shortest;
-    around.most_neighbors = std::max(around.most_neighbors, seen), around.fewest_neighbors = std::min(around.fewest_neighbors, seen);
-    arrange_near(n, type, s, [&](const Near &near) { return s.element[near.edge]; });
-    double *grad = room(s.grad, 3 * std::size_t(n));
-    std::fill_n(grad, 3 * n, 0.0);
+    Vicinity &near = s.vicinity;
+    near.look(around, i, t_.types, [&](int other) { return t_.radial_cutoff(type, other); });
+    arrange_near(type, s);
+    double *grad = near.zeros();
     double energy = selected(type, s, grad);
     if (w_.zbl.present)
-      for (int k = 0; k < n; ++k) {
-        const Near &near = s.near[k];
-        energy += zbl_.add(type, s.element[k], near.x, near.y, near.z, grad + 3 * k);
+      for (int k = 0; k < near.n; ++k) {
+        const Near &one = near.near[k];
+        energy += zbl_.add(type, near.element[k], one.x, one.y, one.z, grad + 3 * k);
       }
-    double mine[3] = {}, w[6] = {};
-    for (int k = 0; k < n; ++k) {
-      const Near &near = s.near[k];
-      const double *g = grad + 3 * k;
-      const int j = s.neighbor[k];
-      double *force = around.force + 3 * std::size_t(around.image_of ? around.image_of[j] : j);
-      for (int c = 0; c < 3; ++c) mine[c] += g[c], force[c] -= around.unit_of_force * g[c];
-      w[0] += near.x * g[0], w[1] += near.y * g[1], w[2] += near.z * g[2];
-      w[3] += near.x * g[1], w[4] += near.x * g[2], w[5] += near.y * g[2];
-    }
-    for (int c = 0; c < 3; ++c) around.force[3 * std::size_t(i) + c] += around.unit_of_force * mine[c];
-    for (int c = 0; c < 6; ++c) around.w[c] += w[c];
+    near.scatter(around, i);
     return energy;
   }
 
   /// Neighbours within the two cutoffs.
   void select(const Graph &graph, int i, int type, NepWorkspace<T> &s) const
   {
-    using Near = typename NepWorkspace<T>::Near;
-    const int64_t first = graph.first[i], last = graph.first[i + 1];
-    if (s.near.size() < std::size_t(last - first)) s.near.resize(last - first), s.sorted.resize(last - first);
-    int n = 0;
-    s.start.assign(t_.types + 1, 0);
-    for (int64_t e = first; e < last; ++e) {
-      const double *v = &graph.edge_vec[3 * e], r2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-      const int other = graph.types[graph.neighbor[e]];
-      const double rc = t_.radial_cutoff(type, other);
-      s.near[n] = {e, v[0], v[1], v[2], r2};
-      const bool within = !(r2 >= rc * rc);    // NaN goes on
-      n += within, s.start[other + 1] += within;
-    }
-    arrange_near(n, type, s, [&](const Near &near) { return graph.types[graph.neighbor[near.edge]]; });
+    s.vicinity.look(graph, i, t_.types, [&](int other) { return t_.radial_cutoff(type, other); });
+    arrange_near(type, s);
   }
 
-  /// Registers of the first n near ones, by element. s.start counts those of each, from its second entry on.
-  template <typename Element> void arrange_near(int n, int type, NepWorkspace<T> &s, Element &&element) const
+  void arrange_near(int type, NepWorkspace<T> &s) const
   {
-    const typename NepWorkspace<T>::Near *near = s.near.data();
-    for (int t = 0; t < t_.types; ++t) s.start[t + 1] += s.start[t];
-    if (t_.types > 1) {
-      std::vector<int> &at = s.start;    // shifted by one element while it is used, and back
-      for (int k = 0; k < n; ++k) s.sorted[at[element(near[k])]++] = near[k];
-      for (int t = t_.types; t > 0; --t) at[t] = at[t - 1];
-      at[0] = 0;
-      near = s.sorted.data();
-    }
-    fill(s.radial, near, s.start, [&](int t) { return t_.radial_cutoff(type, t); });
-    fill(s.angular, near, s.start, [&](int t) { return t_.angular_cutoff(type, t); });
-  }
-
-  template <typename Near, typename Cutoff>
-  void fill(Neighbours<T> &list, const Near *near, const std::vector<int> &start, Cutoff &&cutoff) const
-  {
-    const std::size_t most = std::size_t(start.back()) + std::size_t(t_.types) * W;
-    room(list.r, most), room(list.length, most), room(list.unit, 3 * most);
-    if (list.edge.size() < most) list.edge.resize(most);
-    list.runs.clear();
-    int n = 0;
-    for (int t = 0; t < t_.types; ++t) {
-      const int begin = n;
-      const double rc = cutoff(t);
-      for (int k = start[t]; k < start[t + 1]; ++k) {
-        if (near[k].r2 >= rc * rc) continue;
-        const double r = std::sqrt(near[k].r2), per = 1.0 / r;
-        T *unit = &list.unit[std::size_t(n / W) * 3 * W + n % W];
-        list.edge[n] = near[k].edge, list.r[n] = r, list.length[n] = T(r);
-        unit[0] = T(near[k].x * per), unit[W] = T(near[k].y * per), unit[2 * W] = T(near[k].z * per);
-        ++n;
-      }
-      for (; n % W; ++n) {    // at the cutoff: adds nothing
-        T *unit = &list.unit[std::size_t(n / W) * 3 * W + n % W];
-        list.edge[n] = -1, list.r[n] = 1.0, list.length[n] = T(rc);
-        unit[0] = T(1), unit[W] = unit[2 * W] = T(0);
-      }
-      if (n > begin) list.runs.push_back({t, begin / W, n / W});
-    }
-    list.registers = n / W;
+    s.radial.fill(s.vicinity, [&](int t) { return t_.radial_cutoff(type, t); });
+    s.angular.fill(s.vicinity, [&](int t) { return t_.angular_cutoff(type, t); });
   }
 
   void radial_forward(int type, NepWorkspace<T> &s, T *q) const
@@ -286,18 +148,8 @@ template <typename T> class NativeNep : public Model {
       const T constant = radial_series<P>(t_, t_.pair(type, run.type), s.dq.data(), series);
       for (int b = run.begin; b < run.end; ++b) {
         const Lanes<T> dr = radial_slope(s.arguments[b], t_.basis_radial, series, constant);
-        store(s.radial, b, dr * lanes(unit, 3 * b), dr * lanes(unit, 3 * b + 1), dr * lanes(unit, 3 * b + 2), edge_grad);
+        s.radial.store(b, dr * lanes(unit, 3 * b), dr * lanes(unit, 3 * b + 1), dr * lanes(unit, 3 * b + 2), edge_grad);
       }
-    }
-  }
-
-  void store(const Neighbours<T> &list, int b, Lanes<T> x, Lanes<T> y, Lanes<T> z, double *edge_grad) const
-  {
-    for (int lane = 0; lane < W; ++lane) {
-      const int64_t e = list.edge[b * W + lane];
-      if (e < 0) return;
-      double *out = edge_grad + 3 * e;
-      out[0] += double(x[lane]), out[1] += double(y[lane]), out[2] += double(z[lane]);
     }
   }
 
@@ -319,7 +171,7 @@ template <typename T> class NativeNep : public Model {
       const T *c = t_.angular_of(t_.pair(type, run.type));
       const T rc = T(t_.angular_cutoff(type, run.type));
       for (int b = run.begin; b < run.end; ++b) {
-        harmonics.values(w_.l_max, direction(s.angular, b), &lanes(s.Y.data(), b * harmonics_));
+        harmonics.values(w_.l_max, s.angular.direction(b), &lanes(s.Y.data(), b * harmonics_));
         Lanes<T> f[nep_basis_most], df[nep_basis_most];
         functions(lanes(s.angular.length.data(), b), rc, K, f, df);
         for (int m = 0; m < n; ++m) {
@@ -403,17 +255,12 @@ template <typename T> class NativeNep : public Model {
           dr += edge_backward<P, N>(harmonics_, s.dS.data() + std::size_t(group) * harmonics_ * W, W, &lanes(s.Y.data(), b * harmonics_),
                                     &lanes(s.g.data(), b * n + group * W), &lanes(s.dg.data(), b * n + group * W), dY);
         });
-      const auto &u = direction(s.angular, b);
+      const auto &u = s.angular.direction(b);
       harmonics.values(w_.l_max, u, Y);
       harmonics.gradient(w_.l_max, dY, du);
       edge_gradient<P>(u, lanes(s.angular.length.data(), b), dr, du, out);
-      store(s.angular, b, out[0], out[1], out[2], edge_grad);
+      s.angular.store(b, out[0], out[1], out[2], edge_grad);
     }
-  }
-
-  static const Lanes<T> (&direction(const Neighbours<T> &list, int b))[3]
-  {
-    return reinterpret_cast<const Lanes<T>(&)[3]>(lanes(list.unit.data(), 3 * b));
   }
 
   /// Energy of the descriptors, and its gradient into s.dq.
@@ -429,6 +276,7 @@ template <typename T> class NativeNep : public Model {
   const HarmonicNorms<T, nep_l_most> norms_;
   const int threads_;
   std::vector<NepWorkspace<T>> workspaces_;
+  std::vector<Buffer<double>> forces_;    // of threads in a walk
   const int harmonics_, groups_;    // groups of registers of radial functions
 };
 

@@ -25,6 +25,8 @@ class Tensors {
   /// Extent of a tensor. Throws Error when it is missing or has fewer dimensions.
   int64_t extent(const std::string &tensor, std::size_t dimension) const;
 
+  bool has(const std::string &tensor) const { return tensors_.count(tensor) > 0; }
+
   [[noreturn]] void refuse(const std::string &reason) const;
 
  private:

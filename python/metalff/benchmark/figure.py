@@ -1,27 +1,36 @@
 """Pictures of a benchmark: accuracy against speed, and errors by temperature; a panel per data set."""
 
+from itertools import pairwise
+
 from metalff.benchmark.plan import FRACTIONS
-from metalff.benchmark.table import temperatures
-from metalff.report.axes import plain
+from metalff.benchmark.table import front, temperatures
+from metalff.data.published import SOURCE, published
+from metalff.report.axes import levels, place, plain
 
 STYLES = {
-    "mace": ("#2f80ed", "o"),
-    "allegro": ("#d1566e", "s"),
-    "nequip": ("#9b6dd6", "D"),
-    "sevennet": ("#3aa6b9", "P"),
-    "nep": ("#2fa37c", "^"),
-    "deepmd": ("#c2703d", "v"),
-    "universal": ("#1b7f79", "p"),
-    "torch": ("#a3a02f", "h"),
-    "eam": ("#8b949e", "X"),
-    "meam": ("#4d5560", "d"),
-    "snap": ("#d9a400", "<"),
-    "qsnap": ("#8a6d00", ">"),
+    "mace": ("#0072B2", "o"),
+    "nep": ("#009E73", "^"),
+    "poly": ("#D55E00", "D"),
+    "mtp": ("#CC79A7", "s"),
+    "pace": ("#882255", "P"),
+    "deepmd": ("#56B4E9", "v"),
+    "allegro": ("#E69F00", "h"),
+    "nequip": ("#332288", "p"),
+    "sevennet": ("#44AA99", "8"),
+    "torch": ("#AA4499", "*"),
+    "universal": ("#117733", "H"),
+    "snap": ("#DDCC77", "<"),
+    "qsnap": ("#999933", ">"),
+    "eam": ("#999999", "X"),
+    "meam": ("#555555", "d"),
 }
-"""Colour and marker of each family."""
+"""Colour and marker of each family: palettes of Okabe and Ito and of Tol, told apart with any colour vision; markers tell what is near."""
 
-OTHER = ("#333333", "*")
+OTHER = ("#000000", "$?$")
 
+
+FRONT, ELSEWHERE = "#333333", "#777777"
+"""Colours of the Pareto front and of errors that were published elsewhere."""
 
 WIDE = 12
 """Ratio of the largest and smallest bar of a panel above which its axis is logarithmic."""
@@ -33,7 +42,7 @@ NARROWEST = 10.0
 def _panels(count: int, width: float, height: float):
     from matplotlib.figure import Figure
 
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     lines = -(-count // columns)
     figure = Figure(figsize=(max(width * columns, 5.5), height * lines + 0.6), dpi=150, layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -49,42 +58,67 @@ def _legend(figure, handles) -> None:
 def trade_off(rows, datasets):
     """Force RMSE with its interval against µs per atom and step, both on logarithmic axes; None where either is missing.
 
-    A marker is filled where the model survived every stability run that was made of it.
+    A marker is filled where the model survived every stability run that was made of it. A line is the Pareto front, dotted ones are what others
+    published on the same frames, without a speed.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.lines import Line2D
 
-    measured = [row for row in rows if "µs/atom" in row.speed and "overall" in row.accuracy]
+    measured = [row for row in rows if row.point]
     panels = [dataset for dataset in datasets if any(row.dataset is dataset for row in measured)]
     if not panels:
         return None
-    figure, axes = _panels(len(panels), 4.0, 3.5)
+    figure, axes = _panels(len(panels), 4.9, 4.2)
+    drawn = []
     for axis, dataset in zip(axes, panels):
         own = [row for row in measured if row.dataset is dataset]
         for row in own:
             colour, marker = STYLES.get(row.model.family, OTHER)
-            force, x = row.accuracy["overall"]["force_rmse"], row.speed["µs/atom"]
+            force, (x, y) = row.accuracy["overall"]["force_rmse"], row.point
             if force["low"] is not None:
                 axis.plot([x, x], [force["low"], force["high"]], color=colour, linewidth=1.2, alpha=0.6)
             face = "white" if any(run.get("failure") for run in row.stability.values()) else colour
-            axis.plot(x, force["value"], marker=marker, color=colour, markerfacecolor=face, markersize=7.5, markeredgewidth=1.5)
-            if sum(other.model.family == row.model.family for other in own) > 1:
-                axis.annotate(row.model.name, (x, force["value"]), xytext=(6, 4), textcoords="offset points", fontsize=7)
+            axis.plot(x, y, marker=marker, color=colour, markerfacecolor=face, markersize=7.5, markeredgewidth=1.5, zorder=3)
+        others = published(dataset.sha256)
         axis.set(xscale="log", yscale="log", title=f"{dataset.name} ({len(dataset)} frames)")
         axis.set(xlabel="µs per atom and step, one core", ylabel="force RMSE (eV/Å)")
-        _decades(axis, [row.speed["µs/atom"] for row in measured], own)
+        _decades(axis, [row.point[0] for row in measured], own, others)
+        best = front(own, dataset)
+        # from the fastest to the slowest that is worth its time; beyond its ends as far as the panel reaches
+        steps = [(best[0].point[0], axis.get_ylim()[1]), *(row.point for row in best), (axis.get_xlim()[1], best[-1].point[1])]
+        corners = [corner for (x, y), (later, lower) in pairwise(steps) for corner in ((x, y), (later, y), (later, lower))]
+        axis.plot(*zip(*corners), color=FRONT, linewidth=1.0, zorder=1)
+        drawn.append((axis, own, others, corners))
     families = list(dict.fromkeys(row.model.family for row in measured))
     handles = [Line2D([], [], color=STYLES.get(f, OTHER)[0], marker=STYLES.get(f, OTHER)[1], linestyle="", label=f) for f in families]
+    handles.append(Line2D([], [], color=FRONT, linewidth=1.0, label="Pareto front"))
+    if any(others for _, _, others, _ in drawn):
+        handles.append(Line2D([], [], color=ELSEWHERE, linewidth=0.8, linestyle=":", label=SOURCE))
     if any(run for row in measured for run in row.stability.values()):
         text = f"failed in MD at {' or '.join(f'{f:g}' for f in FRACTIONS)} Tm"
         handles.append(Line2D([], [], color="#555555", marker="o", markerfacecolor="white", linestyle="", label=text))
     _legend(figure, handles)
+    FigureCanvasAgg(figure)  # knows how wide letters are
+    figure.draw_without_rendering()  # names go where there is room, which the layout decides
+    for axis, _, others, _ in drawn:
+        levels(axis, [(other.label, other.force_rmse) for other in others], ELSEWHERE)
+    figure.draw_without_rendering()
+    for axis, own, _, corners in drawn:
+        bars = [(row.point[0], row.accuracy["overall"]["force_rmse"]) for row in own]
+        place(axis, [(short_name(row), *row.point) for row in own], [[(x, f["low"]), (x, f["high"])] for x, f in bars if f["low"]] + [corners])
     return figure
 
 
-def _decades(axis, speeds, rows) -> None:
-    """The same speeds in every panel, errors over a decade at least, and plain numbers on the axes."""
+def short_name(row) -> str:
+    """Of a model in the panel of its metal: ``nep`` for ``Cu-nep``."""
+    name = row.model.name
+    return name[len(row.element) + 1 :] if name.startswith((f"{row.element}-", f"{row.element}/")) else name
+
+
+def _decades(axis, speeds, rows, others) -> None:
+    """The same speeds in every panel, errors over a decade at least, down to the best that was published, and plain numbers on the axes."""
     forces = [row.accuracy["overall"]["force_rmse"] for row in rows]
-    low = min(force["low"] or force["value"] for force in forces)
+    low = min([force["low"] or force["value"] for force in forces] + [other.force_rmse for other in others])
     high = max(force["high"] or force["value"] for force in forces)
     wider = max(1.3, (NARROWEST * low / high) ** 0.5)
     axis.set_xlim(min(speeds) / 2.5, max(speeds) * 2.5)

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from metalff.benchmark.plan import FRACTIONS, Model, Task, crystal_of
 from metalff.benchmark.record import Record
 from metalff.data import Dataset
+from metalff.data.published import CITATION, SOURCE, published
+from metalff.validate.groups import still, still_sentence
 
 MISSING = "–"
+
+MOST_GROUPS = 16
+"""Of a set whose errors are shown group by group; those of a larger one are in ``groups.csv`` alone."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,22 @@ class Row:
         """Metrics at a temperature of the data set, ``"300"``."""
         return self.accuracy.get("by_temperature", {}).get(temperature)
 
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """µs per atom and step, and force RMSE (eV/Å); None where either was not measured."""
+        if "µs/atom" in self.speed and "overall" in self.accuracy:
+            return self.speed["µs/atom"], self.accuracy["overall"]["force_rmse"]["value"]
+        return None
+
+
+def front(table: list[Row], dataset: Dataset) -> list[Row]:
+    """The Pareto front of a data set, the fastest first: models that no other one beats in speed and force RMSE both."""
+    kept = []
+    for row in sorted((row for row in table if row.dataset is dataset and row.point), key=lambda row: row.point):
+        if not kept or row.point[1] < kept[-1].point[1]:
+            kept.append(row)
+    return kept
+
 
 def rows(record: Record, models: list[Model], datasets: list[Dataset], parts) -> list[Row]:
     """Every model that covers a data set, data set by data set."""
@@ -61,6 +82,7 @@ def temperatures(table: list[Row], dataset: Dataset) -> list[str]:
 
 def csv_rows(table: list[Row]):
     """One dict per row: energies in eV/atom, forces in eV/Å, times in µs, ps and s, sizes in MB; empty where nothing is known."""
+    fronts = {dataset.name: front(table, dataset) for dataset in {row.dataset.name: row.dataset for row in table}.values()}
     for row in table:
         overall, record = row.accuracy.get("overall", {}), row.model.record()
         values = {
@@ -72,7 +94,7 @@ def csv_rows(table: list[Row]):
             "frames": len(row.dataset),
             "frames_seen_in_training": row.accuracy.get("seen_in_training"),
         }
-        for name in ("force_rmse", "force_rmse_normalised", "energy_rmse_offset", "energy_rmse"):
+        for name in ("force_rmse", "force_mae", "force_rmse_normalised", "energy_rmse_offset", "energy_rmse", "stress_rmse"):
             found = overall.get(name) or {}
             values |= {name: found.get("value"), f"{name}_low": found.get("low"), f"{name}_high": found.get("high")}
         values["energy_offset"] = " ".join(f"{key}={value:.6f}" for key, value in row.accuracy.get("energy_offset", {}).items())
@@ -80,6 +102,7 @@ def csv_rows(table: list[Row]):
             found = row.at(temperature)
             values[f"force_rmse_{temperature}K"] = found["force_rmse"]["value"] if found else None
         values |= {"element": row.element, "us_per_atom_step": row.speed.get("µs/atom"), "peak_MB": row.speed.get("MB")}
+        values["pareto"] = row in fronts[row.dataset.name] if row.point else None
         for fraction, run in row.stability.items():
             values |= {f"stable_ps_{fraction:g}Tm": run.get("ps"), f"failure_{fraction:g}Tm": run.get("failure", run.get("error"))}
         told = record["training"]
@@ -91,6 +114,21 @@ def csv_rows(table: list[Row]):
             "accuracy_error": row.accuracy.get("error"),
             "speed_error": row.speed.get("error"),
         }
+
+
+def group_rows(table: list[Row]):
+    """One dict per row and group of its data set: what ``groups.csv`` holds; keys and units of ``validate.groups``."""
+    for row in table:
+        for label, errors in row.accuracy.get("groups", {}).items():
+            yield {"data": row.dataset.name, "model": row.model.name, "family": row.model.family, "group": label, **errors}
+
+
+def published_rows(datasets: list[Dataset]):
+    """One dict per data set, model and group: what ``published.csv`` holds; forces in eV/Å."""
+    for dataset in datasets:
+        for other in published(dataset.sha256):
+            for group, errors in other.groups.items():
+                yield {"data": dataset.name, "model": other.model, "group": group, **errors, "source": SOURCE}
 
 
 def head(columns: int) -> list[str]:
@@ -184,6 +222,44 @@ def notes(table: list[Row], models: list[Model], datasets: list[Dataset], settin
     return said
 
 
+def extras(table: list[Row], datasets: list[Dataset]) -> list[tuple[str, list[list[str]], str]]:
+    """Smaller tables below the large one: title, lines of words (the first is the head), and a note."""
+    found = []
+    for dataset in datasets:
+        own = [row for row in table if row.dataset is dataset and row.accuracy.get("groups")]
+        if own and len(labels := own[0].accuracy["groups"]) <= MOST_GROUPS:
+            found.append(_by_group(dataset, own, labels))
+    if any(len(front(table, dataset)) > 1 for dataset in datasets):
+        lines = [["data", "model", "µs/atom/step", "force RMSE, eV/Å"]]
+        lines += [[d.name, row.model.name, short(row.point[0]), f"{row.point[1]:.4f}"] for d in datasets for row in front(table, d)]
+        found.append(("Pareto front", lines, "Models that no other one here beats in speed and force RMSE both."))
+    if known := [dataset for dataset in datasets if published(dataset.sha256)]:
+        found.append(_published(known))
+    return found
+
+
+def _by_group(dataset: Dataset, own: list[Row], labels: dict) -> tuple[str, list[list[str]], str]:
+    """Force RMSE and share of the squared error, a column per group."""
+    lines = [["", *labels], ["frames", *(str(errors["frames"]) for errors in labels.values())]]
+    lines.append(["RMS force, eV/Å", *(f"{errors['force_rms']:.3f}" for errors in labels.values())])
+    for row in own:
+        groups = row.accuracy["groups"].values()
+        lines.append([row.model.name, *(f"{e['force_rmse']:.4f} ({100 * e['share']:.0f} %)" if "share" in e else "0" for e in groups)])
+    note = "Force RMSE, eV/Å, and what part of the squared error of all frames it is; temperatures are parts of their group."
+    return f"{dataset.name} by group", lines, " ".join(filter(None, (note, still_sentence(still(labels)), "All errors: groups.csv.")))
+
+
+def _published(known: list[Dataset]) -> tuple[str, list[list[str]], str]:
+    """Errors that others published on these sets."""
+    columns = [{other.label: other for other in published(dataset.sha256)} for dataset in known]
+    lines = [["", *(dataset.name for dataset in known)]]
+    for label in dict.fromkeys(label for column in columns for label in column):
+        words = [f"{c[label].force_rmse:.4f} ({100 * c[label].normalised:.1f} %)" if label in c else MISSING for c in columns]
+        lines.append([label, *words])
+    note = f"Force RMSE, eV/Å, and RMSE / RMS force, of universal models as they are: not measured here, and without a speed. {CITATION}."
+    return SOURCE[0].upper() + SOURCE[1:], lines, note
+
+
 def markdown(table: list[Row], datasets: list[Dataset], said: list[str]) -> str:
     """``benchmark.md``."""
     columns = max(len(temperatures(table, dataset)) for dataset in datasets)
@@ -194,7 +270,24 @@ def markdown(table: list[Row], datasets: list[Dataset], said: list[str]) -> str:
         lines.append([f"**{word}**" if word else "" for word in title])
         lines += [cells(row, table, columns) for row in table if row.dataset is dataset]
     text = "".join(f"| {' | '.join(words)} |\n" for words in lines)
-    return text + "".join(f"\n{sentence}\n" for sentence in said).replace("* RMSE", "\\* RMSE")
+    text += "".join(f"\n{sentence}\n" for sentence in said).replace("* RMSE", "\\* RMSE")
+    for title, lines, note in extras(table, datasets):
+        ruled = [lines[0], ["---"] + ["---:"] * (len(lines[0]) - 1), *lines[1:]]
+        text += f"\n**{title}**\n\n" + "".join(f"| {' | '.join(words)} |\n" for words in ruled) + f"\n{note}\n"
+    return text
+
+
+def shown_extra(title: str, lines: list[list[str]], note: str):
+    """One of ``extras`` for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, title=title, caption=note, padding=(0, 1, 0, 0), pad_edge=False)
+    for k, word in enumerate(lines[0]):
+        drawn.add_column(word, justify="right" if k else "left", no_wrap=True)
+    for words in lines[1:]:
+        drawn.add_row(*words)
+    return drawn
 
 
 def shown(table: list[Row], datasets: list[Dataset]):

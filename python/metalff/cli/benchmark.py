@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give
+from metalff.cli.command import add, give, whole
 from metalff.cli.options import duration, md_time, out_folder
 from metalff.errors import MetalffError
 
@@ -21,7 +21,7 @@ def benchmark(
     data: Annotated[
         list[str], typer.Option(help="Bundled or imported set such as zuo2020-Cu:test, a file or folder (docs/data.md); give it several times.")
     ],
-    out: out_folder("Folder for benchmark.json, .csv, .md and .png.") = Path("benchmark"),
+    out: out_folder("Folder for benchmark.json, .csv, .md and .png, groups.csv, published.csv.") = Path("benchmark"),
     parts: Annotated[str, typer.Option(help="Which of accuracy,speed,stability.")] = "accuracy,speed,stability",
     ps: md_time("--md-time", "Length of each stability run.") = "20ps",
     limit_s: duration("--limit", "Wall time after which a stability run stops; a later run goes on.") = None,
@@ -29,14 +29,11 @@ def benchmark(
     seed: Annotated[int, typer.Option(min=1, max=899999999, help="Of velocities and thermostat.")] = 12345,
 ) -> None:
     """Every model on every data set whose elements it has. What is measured already is kept."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
     from metalff import data as reference
     from metalff.benchmark import plan, table
     from metalff.benchmark.record import Record
     from metalff.benchmark.run import Runner
-    from metalff.benchmark.table import csv_rows
+    from metalff.benchmark.table import csv_rows, group_rows, published_rows
     from metalff.progress import Bar
     from metalff.sweep.run import locked
 
@@ -53,12 +50,22 @@ def benchmark(
     rows = table.rows(record, chosen, datasets, asked)
     said = table.notes(rows, chosen, datasets, settings)
     files = write(out, rows, datasets, said)
-    console, drawn = Console(width=1000), table.shown(rows, datasets)
-    Console(width=Measurement.get(console, console.options, drawn).maximum).print(drawn)
+    whole(table.shown(rows, datasets))
     for sentence in said:
         typer.echo(sentence)
+    for extra in table.extras(rows, datasets):
+        whole(table.shown_extra(*extra))
     typer.echo(f"results: {', '.join(map(str, files))}")
-    give({"rows": list(csv_rows(rows)), "notes": said, "files": files, "complete": complete})
+    give(
+        {
+            "rows": list(csv_rows(rows)),
+            "groups": list(group_rows(rows)),
+            "published": list(published_rows(datasets)),
+            "notes": said,
+            "files": files,
+            "complete": complete,
+        }
+    )
     if not complete:
         raise MetalffError("something could not be measured (see above); the same command tries it again")
 
@@ -68,14 +75,18 @@ def write(out: Path, rows, datasets, said) -> list[Path]:
     import pandas
 
     from metalff.benchmark.figure import errors_by_temperature, trade_off
-    from metalff.benchmark.table import csv_rows, markdown
+    from metalff.benchmark.table import csv_rows, group_rows, markdown, published_rows
     from metalff.paths import atomic_write
 
-    with atomic_write(out / "benchmark.csv") as stream:
-        pandas.DataFrame(csv_rows(rows)).to_csv(stream, index=False)
+    tables = {"benchmark": list(csv_rows(rows)), "groups": list(group_rows(rows)), "published": list(published_rows(datasets))}
+    tables = {name: lines for name, lines in tables.items() if lines or name == "benchmark"}
+    for name, lines in tables.items():
+        with atomic_write(out / f"{name}.csv") as stream:
+            pandas.DataFrame(lines).to_csv(stream, index=False)
     with atomic_write(out / "benchmark.md") as stream:
         stream.write(markdown(rows, datasets, said))
     files = [out / f"benchmark.{ending}" for ending in ("json", "csv", "md")]
+    files += [out / f"{name}.csv" for name in tables if name != "benchmark"]
     for name, figure in (("benchmark.png", trade_off(rows, datasets)), ("temperatures.png", errors_by_temperature(rows, datasets))):
         if figure:
             with atomic_write(out / name, "wb") as stream:

@@ -1,4 +1,4 @@
-"""What all commands share: ``--json``, earlier names of options."""
+"""What all commands share: ``--json``, earlier names of options, tables in their own width."""
 
 import functools
 import inspect
@@ -96,6 +96,18 @@ def give(result) -> None:
     if stream is not None:
         stream.write(json.dumps(_plain(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         stream.flush()
+
+
+def whole(shown) -> None:
+    """Print a table of rich in its own width, whatever that of the terminal: a number that is cut is none."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(width=1000)
+    shown.caption, note = None, shown.caption
+    Console(width=Measurement.get(console, console.options, shown).maximum).print(shown)
+    if note:
+        typer.echo(note)
 
 
 def _plain(value):

@@ -26,6 +26,7 @@ PLAIN = {
         "Directory of 'metalff train deepmd', a .pt, .pth, .dp or .yaml file of deepmd-kit, or an .mlff file to deploy anew.",
     ),
     "nep": ("a neuroevolution potential", "Directory of 'metalff train nep', or a nep.txt (NEP3, NEP4, NEP5; with ZBL or without)."),
+    "poly": ("a linear polynomial", "Directory of 'metalff train poly'."),
 }
 """Families whose command needs no more than a source: what is deployed, and from what."""
 
@@ -42,6 +43,8 @@ def register(app: typer.Typer) -> None:
     for family, (title, given) in PLAIN.items():
         add(deploy, family, _command(family, given), f"Deploy {title}.", FORMERLY)
     add(deploy, "sevennet", sevennet, "Deploy a SevenNet model; 7net-0 and its like are universal and come with the environment.", FORMERLY)
+    add(deploy, "mtp", mtp, "Deploy a moment tensor potential of MLIP-2 or MLIP-3; it runs natively.", FORMERLY)
+    add(deploy, "pace", pace, "Deploy an atomic cluster expansion of pacemaker (ML-PACE); it runs natively.", FORMERLY)
     add(deploy, "torch", torch, "Deploy any PyTorch module that keeps the contract (docs/contract.md).", FORMERLY)
     add(deploy, "eam", eam, "Deploy an EAM potential: the oracle that tests every path to round-off.", FORMERLY)
     deploy.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(chgnet)
@@ -66,6 +69,31 @@ def sevennet(
 
     chosen = elements.replace(",", " ").split() if elements else None
     _deploy(sevennet.deploy, source, out, name=name, licence=licence, test=test, accept_errors=accept_errors, modal=modal, elements=chosen)
+
+
+def mtp(
+    source: Annotated[Path, typer.Argument(help="A .mtp or .almtp file of MLIP.")],
+    out: Out,
+    elements: Annotated[str, typer.Option(help="Its species in their order, such as Al,Ni; the file does not name them.")],
+    name: Name = None,
+    licence: Licence = "",
+    test: Test = None,
+) -> None:
+    from metalff.deploy import mtp
+
+    _deploy(mtp.deploy, source, out, elements=elements.replace(",", " ").split(), name=name, licence=licence, test=test)
+
+
+def pace(
+    source: Annotated[Path, typer.Argument(help="A .yace file of pacemaker.")],
+    out: Out,
+    name: Name = None,
+    licence: Licence = "",
+    test: Test = None,
+) -> None:
+    from metalff.deploy import pace
+
+    _deploy(pace.deploy, source, out, name=name, licence=licence, test=test)
 
 
 def chgnet() -> None:
@@ -134,5 +162,10 @@ def _deploy(deploy, source: Path | str, out: Path, **options) -> None:
     manifest = deploy(source, out, **options, say=lambda line: typer.echo(f"  {line}", err=True))
     size = out.stat().st_size / 1e6
     typer.echo(f"{out}: {manifest.family}, {' '.join(manifest.elements)}, {size:.1f} MB")
+    if test := options.get("test"):
+        from metalff.validate.groups import in_words, lines, parts_of
+
+        errors = manifest.training.errors
+        typer.echo("\n".join([f"errors on {test}: {in_words(errors[test])}", *lines(parts_of(test, errors))]))
     typer.echo(f"next: metalff check {out}")
     give({"file": out, "bytes": out.stat().st_size} | manifest.model_dump(mode="json", by_alias=True))

@@ -7,6 +7,9 @@ import typer
 
 from metalff.cli.command import add, give
 
+VALIDATION = "validation"
+"""The part of the data whose errors by group the manifest calls ``groups``."""
+
 
 def register(app: typer.Typer) -> None:
     add(app, "inspect", inspect, "Tell what an .mlff file is; checks the hash of every payload on the way. --json: its manifest.")
@@ -14,8 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> None:
     from metalff.artifact import open_artifact
-    from metalff.train.learnt import label as group_label
     from metalff.train.learnt import unlearnt_sentence
+    from metalff.validate.groups import PART, in_words, lines, parts_of
 
     opened = open_artifact(file)
     manifest = opened.manifest
@@ -36,11 +39,12 @@ def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> Non
     for label, text in rows.items():
         typer.echo(f"{label:18s} {text}")
     groups = training.errors.get("groups", {})
-    for name, errors in training.errors.items():
-        if name != "groups":
-            typer.echo(f"{'error on ' + name:18s} " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
-    for name, errors in groups.items():
-        typer.echo(f"{'error on group':18s} {group_label(name)}: " + ", ".join(f"{k} {v:.4g}" for k, v in errors.items()))
+    sets = {name: errors for name, errors in training.errors.items() if name != "groups"}
+    for name, errors in sets.items():
+        if name.rpartition(PART)[0] not in sets:
+            typer.echo(f"{'error on ' + name:18s} {in_words(errors)}")
+            for line in lines(groups if name == VALIDATION else parts_of(name, sets)):
+                typer.echo(f"{'':16s} {line}")
     if training.unlearnt:
         typer.echo(f"{'note':18s} {unlearnt_sentence(training.unlearnt, groups)}")
     if training.pressure:

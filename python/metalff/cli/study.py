@@ -37,7 +37,7 @@ def learning_curve(
     size: Annotated[str, typer.Option(help="small, medium or large: starting point of the architectures.")] = "small",
     seeds: Annotated[str, typer.Option(help="Each training once per seed.")] = "1",
     override: Override = None,
-    out: out_folder("Folder for results.json, learning-curve.csv and .png.") = Path("learning-curve"),
+    out: out_folder("Folder for results.json, learning-curve.csv and .png, groups.csv.") = Path("learning-curve"),
     jobs: Jobs = None,
     budget: Budget = None,
 ) -> None:
@@ -64,10 +64,14 @@ def learning_curve(
     rows = kept.rows(trials)
     if rows:
         record.write_csv(out / "learning-curve.csv", record.flat(rows))
+        files = ["results.json", "learning-curve.csv", "learning-curve.png"]
+        if groups := record.group_lines(rows):
+            record.write_csv(out / "groups.csv", groups)
+            files.append("groups.csv")
         with atomic_write(out / "learning-curve.png", "wb") as stream:
             title = f"{' + '.join(data)}, tested on {' + '.join(test)}"
             figure.learning_curves(rows, title if len(title) < 100 else "").savefig(stream, format="png")
-        typer.echo(f"results: {out / 'results.json'}, {out / 'learning-curve.csv'}, {out / 'learning-curve.png'}")
+        typer.echo(f"results: {', '.join(str(out / name) for name in files)}")
     give({"rows": rows, "results": out / "results.json", "complete": complete})
     finish(complete)
 
@@ -106,6 +110,8 @@ def learnability(
         record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
         record.write_csv(out / "trainings.csv", record.flat(rows))
+        if groups := record.group_lines(rows):
+            record.write_csv(out / "groups.csv", groups)
         for name, figure in outcome.figures(rows).items():
             with atomic_write(out / f"{name}.png", "wb") as stream:
                 figure.savefig(stream, format="png")

@@ -69,6 +69,9 @@ KEYS = {
 }
 """Keys of the configuration that are options of all families."""
 
+STEPWISE = ("precision", "budget_s", "max_epochs", "batch_size", "lr", "huber")
+"""Those that a fit in one step has no use for."""
+
 ANGULAR = {
     "l_max": option(int, "Angular momentum of edges.", "--l-max"),
     "num_layers": option(int, "Layers.", "--layers"),
@@ -84,6 +87,7 @@ ARCHITECTURE = {
     "nequip": ANGULAR,
     "sevennet": ANGULAR,
     "nep": {},
+    "poly": {"l_max": ANGULAR["l_max"], "radial": option(int, "Radial functions of each neighbouring element.")},
     "deepmd": {},
     "torch": {},
 }
@@ -95,6 +99,7 @@ TITLES = {
     "nequip": "a NequIP model",
     "sevennet": "a SevenNet model",
     "nep": "a NEP",
+    "poly": "a linear polynomial (ACE), by least squares",
     "deepmd": "a DeePMD model",
     "torch": "a PyTorch module of your own",
 }
@@ -140,6 +145,9 @@ class TrainCommand(Command):
     def format_epilog(self, ctx, formatter):
         cost = f" As a guide: {COST[self.family]}; cost grows with frames × atoms × neighbours × epochs." if self.family in COST else ""
         formatter.write_paragraph()
+        if self.family == "poly":
+            formatter.write_text(f"Defaults are those of --size small; --set and --config take all keys of docs/training.md.{cost}")
+            return
         formatter.write_text(
             "Defaults are those of --size small; --set and --config take all keys of docs/training.md. Without --budget and --max-epochs the training "
             f"takes {in_words('budget_s', 4200)}.{cost} How long it takes here is told once it has begun."
@@ -157,7 +165,7 @@ def in_words(key: str, default) -> str:
 
 def command_of(name: str):
     """The command of a family, with the options of the tables above."""
-    keys = KEYS | ARCHITECTURE[name]
+    keys = {key: kind for key, kind in KEYS.items() if name != "poly" or key not in STEPWISE} | ARCHITECTURE[name]
 
     def command(**said) -> None:
         given = {key: said.pop(key) for key in keys} | overrides(said.pop("override") or [])
@@ -266,31 +274,29 @@ def train_family(
 
 def outcome(described: dict, out: Path):
     """The errors of the model kept, in sentences."""
-    from metalff.train.learnt import label
+    from metalff.validate.groups import lines, parts_of
 
     errors = described["errors"]["validation"]
     yield (
         f"{described['epochs']} epochs; best epoch {described['best_epoch']}: force RMSE "
         f"{errors['force_rmse']:.4f} eV/Å, energy RMSE {1000 * errors['energy_rmse']:.2f} meV/atom (validation part)"
     )
+    yield from lines(described["errors"].get("groups", {}))
     if "test" in described["errors"]:
         test = described["errors"]["test"]
         yield (
             f"test part of the fold ({out / 'test.extxyz'}, {test['frames']} frames): force RMSE {test['force_rmse']:.4f} eV/Å, energy RMSE "
             f"{1000 * test['energy_rmse']:.2f} meV/atom"
         )
-    groups = described["errors"].get("groups", {})
-    for part, found in groups.items() if len(groups) > 1 else ():
-        yield (
-            f"  {label(part)}: force RMSE {found['force_rmse']:.4f} of RMS {found['force_rms']:.4f} eV/Å, energy RMSE "
-            f"{1000 * found['energy_rmse']:.2f} meV/atom ({found['frames']} frames)"
-        )
+        yield from lines(parts_of("test", described["errors"]))
 
 
 def begins(out: Path, written: dict) -> str:
     """What ends the training, and where its log is."""
     from metalff.train.process import LOG
 
+    if written["family"] == "poly":
+        return f"fitting on {written['threads']} core{'s' * (written['threads'] > 1)}; the log is {out / LOG}"
     limits = [f"{written['max_epochs']} epochs"] if written["max_epochs"] else []
     limits += [f"{written['budget_s'] / 60:.3g} min"] if written["budget_s"] else []
     threads = written["threads"]

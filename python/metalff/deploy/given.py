@@ -68,6 +68,8 @@ def refuse_no_model(source, family: str) -> None:
         raise MetalffError(f"there is no '{source}': give {own.sources}")
     if not source.is_file():
         raise strange
+    if other := family_of_text(source):
+        raise MetalffError(f"'{source}' is a model of {other}, not of {family}: run metalff deploy {other}")
     if source.suffix == ".safetensors":
         with open(source, "rb") as stream:
             if stream.read(9)[8:] != b"{":
@@ -132,7 +134,7 @@ def _holds(names: set[str], mark: str) -> bool:
 
 
 def refuse_other_family(source, family: str) -> None:
-    """Refuse an artefact, or a directory of ``metalff train``, of another family.
+    """Refuse an artefact, a directory of ``metalff train``, or a potential in a text file, of another family.
 
     Raises:
         MetalffError: names the family, and the command that deploys it.
@@ -140,6 +142,8 @@ def refuse_other_family(source, family: str) -> None:
     source, found = Path(source), None
     if source.suffix == ".mlff":
         found = read_manifest(source).family
+    elif source.is_file():
+        found = family_of_text(source)
     elif source.is_dir():
         try:
             found = json.loads((source / "config.json").read_text("utf-8")).get("family")
@@ -147,6 +151,21 @@ def refuse_other_family(source, family: str) -> None:
             return
     if found not in (None, family):
         raise MetalffError(f"'{source}' is a model of {found}, not of {family}: run metalff deploy {found}")
+
+
+def family_of_text(path) -> str | None:
+    """The family of a potential that is a text file, by its first line or its name; None where it is none of these."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as stream:
+            words = stream.read(200).split()
+    except OSError:
+        return None
+    if words[:1] == [b"MTP"]:
+        return "mtp"
+    if words and words[0].startswith(b"nep") and words[0][3:4].isdigit():
+        return "nep"
+    return "pace" if path.suffix == ".yace" else None
 
 
 def refuse_unlearnt(source, training: Training, accept: bool) -> None:

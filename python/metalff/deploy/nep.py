@@ -81,7 +81,7 @@ def deploy(source, output, name: str | None = None, licence: str = "", test: str
             raise MetalffError(f"the native engine differs from {reference} by {outcome.describe()}: report this potential; nothing was written")
         if test:
             say(f"errors on {test}")
-            training = manifest.training.model_copy(update={"errors": training.errors | {test: errors_on(draft, test)}})
+            training = manifest.training.model_copy(update={"errors": training.errors | errors_on(draft, test)})
             manifest = manifest.model_copy(update={"training": training})
     artifact.write(output, manifest, members)
     return artifact.read_manifest(output)

@@ -6,6 +6,7 @@ import warnings
 from functools import lru_cache
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -61,6 +62,15 @@ def entries() -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
+ZUO = {
+    "citation": "Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020)",
+    "doi": "10.1021/acs.jpca.9b08723",
+}
+
+PUBLISHED = {f"{element}/mtp": {"label": "MTP (Zuo 2020)"} | ZUO for element in ("Li", "Cu", "Ni", "Mo")}
+"""Bundled models that others published (their own files are in ``potentials/reference``): references, as EAM and SNAP are, to models of ours."""
+
+
 def bundled_models() -> dict[str, Path]:
     """Models that ship with MetalFF: ``Cu/mace`` for ``potentials/mlff/Cu-mace.mlff``."""
     return {path.stem.replace("-", "/", 1): path for path in sorted(shared("potentials", "mlff").glob("*-*.mlff"))}
@@ -96,6 +106,8 @@ def names() -> list[str]:
 
 def listed(name: str):
     """Label, kind, citation and doi of a potential that is no model of ours, by attribute; None for a model."""
+    if name in PUBLISHED:
+        return SimpleNamespace(kind="mlff", **PUBLISHED[name])
     return entries().get(name) or zhou.listed().get(name) or UNIVERSAL.get(name)
 
 
@@ -180,16 +192,18 @@ def _from_mlff(name: str, path: Path, elements) -> Potential:
     manifest = read_manifest(path)
     path = path.resolve()
     elements = _chosen(name, manifest.elements, elements)
+    known = PUBLISHED.get(name, {})
     return Potential(
         name=name,
         kind="mlff",
-        label=path.stem,
+        label=known.get("label", path.stem),
         elements=elements,
         files=(path,),
         sha256=sha256_of(path),
         pair_style="mlff",
         pair_coeff=(f"* * {as_word(path)} {' '.join(elements)}",),
-        citation=manifest.citation,
+        citation="\n".join(filter(None, (known.get("citation"), manifest.citation))),
+        doi=known.get("doi", ""),
         licence=manifest.licence,
         cutoff=manifest.r_max,
     )

@@ -10,10 +10,12 @@ import numpy as np
 import yaml
 
 from metalff import __version__
+from metalff.data.published import CITATION, SOURCE, published
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.report import analysis, figures, metals
 from metalff.report.results import Sweep, Validation, read_results
+from metalff.validate.groups import indented
 from metalff.validate.metrics import STILL
 
 SCHEMA = 1
@@ -56,6 +58,7 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
         version=__version__,
         potentials=potentials,
         still=STILL,
+        elsewhere={"source": SOURCE, "citation": CITATION},
         colour=colour,
         script=Markup((here / "metals.js").read_text("utf-8")) if any(metals.table(v.document) for v in validations) else "",
         findings=[finding for validation in validations if (finding := _finding(validation))],
@@ -95,7 +98,7 @@ def _potentials(sweeps, validations) -> dict[str, dict]:
         found |= {potential["name"]: potential for potential in validation.document["potentials"]}
     for sweep in sweeps:
         found |= {potential["name"]: potential for potential in sweep.record["potentials"].values()}
-    return dict(sorted(found.items(), key=lambda item: RANK.get(item[1]["kind"], len(RANK))))
+    return dict(sorted(found.items(), key=lambda item: (not _is_model(item[1]), RANK.get(item[1]["kind"], len(RANK)))))
 
 
 def _title(sweeps, validations) -> str:
@@ -104,10 +107,15 @@ def _title(sweeps, validations) -> str:
     return f"Force fields for {', '.join(sorted(elements))}"
 
 
+def _is_model(potential: dict) -> bool:
+    """Whether it is a model that was trained here or deployed, not a reference that others published, which has a paper of its own."""
+    return potential["kind"] == "mlff" and not potential["doi"]
+
+
 def _finding(validation) -> str:
     """One sentence: the best model beside the best reference."""
     potentials = validation.document["potentials"]
-    rmse = {kind: [p for p in potentials if (p["kind"] == "mlff") == kind] for kind in (True, False)}
+    rmse = {kind: [p for p in potentials if _is_model(p) == kind] for kind in (True, False)}
     best = {kind: min(group, key=lambda p: p["overall"]["force_rmse"]["value"], default=None) for kind, group in rmse.items()}
     model, reference = best[True], best[False]
     lead = model or reference
@@ -131,7 +139,7 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
         "metals": by_metal,
         "metals_json": json.dumps(by_metal, ensure_ascii=False).replace("<", "\\u003c"),
         "document": validation.document,
-        "rows": [{"potential": p, "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
+        "rows": [{"potential": p, "is_model": _is_model(p), "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
         "parity": [
             {
                 "potential": p,
@@ -151,8 +159,8 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
             )
             if any(row["rms"] >= STILL for row in _table(documents, key))
         ],
-        "temperatures": _table(documents, "by_temperature"),
-        "structures": _table(documents, "by_group"),
+        "by_group": _by_group(documents),
+        "published": published(validation.document["dataset"]["sha256"]),
         "symmetric": [row["name"] for key in ("by_temperature", "by_group") for row in _table(documents, key) if row["rms"] < STILL],
         "links": _links(
             validation.folder,
@@ -194,6 +202,14 @@ def _table(documents, key) -> list[dict]:
         rmse = [metric and metric["force_rmse"]["value"] for metric in metrics]
         rows.append({"name": name, "frames": known["frames"], "rms": known["force_rms_reference"], "rmse": rmse})
     return rows
+
+
+def _by_group(documents) -> list[dict]:
+    """A row per group and temperature of it: label, frames, RMS force, and the errors of each potential in words; none of an older MetalFF's results."""
+    if not all(p.get("groups") for p in documents):
+        return []
+    labels = documents[0]["groups"]
+    return [{"name": indented(name, labels), **errors, "potentials": [p["groups"][name] for p in documents]} for name, errors in labels.items()]
 
 
 def _sweep(sweep, found, potentials, colour, base) -> dict:

@@ -1,19 +1,25 @@
 """Pictures of studies."""
 
-from metalff.benchmark.figure import OTHER, STYLES
-from metalff.report.axes import plain
+from metalff.benchmark.figure import ELSEWHERE, OTHER, STYLES
+from metalff.data.published import SOURCE, published
+from metalff.report.axes import levels, plain
 from metalff.study.learning_curve import curve, exponent
 
 AXES = {"frames": "training frames", "seconds": "time of the training (s)"}
 
 
 def learning_curves(rows: list[dict], title: str):
-    """Force RMSE against training frames, and against time, on logarithmic axes; a panel for each that was studied."""
+    """Force RMSE against training frames, and against time, on logarithmic axes; a panel for each that was studied.
+
+    Dotted lines are what others published on the same test frames, as far as the panel reaches.
+    """
     from matplotlib.figure import Figure
 
     panels = {"frames": [r for r in rows if r["labels"]["curve"] == "frames"], "seconds": [r for r in rows if r["labels"]["curve"] == "time"]}
     panels = {x: chosen for x, chosen in panels.items() if chosen}
     figure = Figure(figsize=(4.8 * len(panels) + 0.4, 4.0), dpi=150, layout="constrained")
+    tested = {row["test_data"]["sha256"] for row in rows}
+    others = published(tested.pop()) if len(tested) == 1 else ()
     for axes, (x, chosen) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         for family, points in curve(chosen, x).items():
             colour, marker = STYLES.get(family, OTHER)
@@ -25,6 +31,11 @@ def learning_curves(rows: list[dict], title: str):
         for axis in (axes.xaxis, axes.yaxis):
             plain(axis)
         axes.grid(which="both", alpha=0.25)
+        if others:
+            axes.plot([], [], color=ELSEWHERE, linewidth=0.8, linestyle=":", label=SOURCE)
         axes.legend(fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=10)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        levels(axes, [(other.label, other.force_rmse) for other in others], ELSEWHERE)
     return figure

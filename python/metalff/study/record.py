@@ -7,6 +7,7 @@ from pathlib import Path
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.speed.run import machine
+from metalff.validate.groups import UNNAMED
 
 SCHEMA = 1
 """Number of the layout of ``results.json``."""
@@ -80,6 +81,16 @@ def flat(rows: list[dict]) -> list[dict]:
             line |= {"epochs": row["epochs"], "seconds": row["seconds"], "test_frames": errors["frames"], "force_rms": errors["force_rms"]}
             line |= {"force_rmse": errors["force_rmse"][0], "normalised": value, "normalised_low": low, "normalised_high": high}
             lines.append(line | {"energy_rmse": errors["energy_rmse"]})
+    return lines
+
+
+def group_lines(rows: list[dict]) -> list[dict]:
+    """One line per result and group of the test data; results of an older MetalFF have none."""
+    lines = []
+    for row in rows:
+        trained = {**row["labels"], "family": row["family"], "frames": row["frames"], "seed": row["seed"], "seconds": row["seconds"]}
+        for group, errors in row.get("groups", {}).items():
+            lines.append(trained | {"group": group or UNNAMED, "test_frames": errors["frames"]} | {k: v for k, v in errors.items() if k != "frames"})
     return lines
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from metalff.data import Dataset, join, read
 from metalff.errors import MetalffError
 from metalff.train.configuration import configuration
+from metalff.train.learnt import beside, group_errors
 from metalff.train.splits import refuse_same, trajectory_of
 from metalff.train.training import prepare, train
 from metalff.validate.metrics import STILL, bootstrap_indices, estimate
@@ -143,7 +144,8 @@ def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
     Returns:
         ``family``, ``settings``, ``seed``, ``frames`` (trained and validated on), ``epochs``, ``steps``, ``seconds``, ``labels``, hashes and names of
         the data, ``versions`` and ``test``: for ``all`` and for each temperature (as text, K), ``frames``, ``force_rms`` (eV/Å, of the labels),
-        ``force_rmse`` (eV/Å) and ``normalised`` (their ratio) as [value, low, high], and ``energy_rmse`` (eV/atom).
+        ``force_rmse`` (eV/Å) and ``normalised`` (their ratio) as [value, low, high], and ``energy_rmse`` (eV/atom); ``groups``: what
+        ``validate.groups`` says of each group of the test data.
     """
     with errors.open(newline="") as stream:
         columns = {key: np.array(values, float) for key, *values in zip(*csv.reader(stream))}
@@ -165,6 +167,7 @@ def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
         "test_data": {"data": list(trial.test), "sha256": test.sha256},
         "validation": description["errors"]["validation"],
         "test": {name: errors_of({key: v[chosen] for key, v in columns.items()}, trajectories[chosen]) for name, chosen in parts.items()},
+        "groups": beside(*group_errors(test, errors)) if any(frame.group for frame in test) else {},
         "versions": description["versions"],
     }
 

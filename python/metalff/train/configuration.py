@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -35,6 +35,15 @@ EXPECTED = {
 
 ZBL_REACH = 1.05
 """Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
+
+MIXING_MOST = 1000
+"""Numbers of optimised radial functions: each costs two evaluations of the data per step."""
+
+R_MIN_SHARE = 0.85
+"""Where a polynomial's radial functions begin ÷ the shortest distance in the training data."""
+
+CUTOFF_POWERS = (2, 3, 4, 6, 8)
+"""Of a polynomial's radial functions, to choose from."""
 
 ZBL_ELEMENTS = 94
 """Atomic number of the last element that the engine has a ZBL for, plutonium."""
@@ -297,6 +306,76 @@ class NepTraining(Training):
         return {"zbl": round(min(ZBL_REACH * shortest, self.r_max_angular), 3) if known else 0.0}
 
 
+class PolyTraining(Training):
+    """A linear polynomial of the atomic cluster expansion, fitted by least squares."""
+
+    UNUSED: ClassVar[tuple[str, ...]] = (
+        "lr", "weight_decay", "batch_size", "budget_s", "max_epochs", "warmup_steps", "clip_grad", "ema", "huber", "energy_score",
+    )  # fmt: skip
+
+    r_max: Annotated[float, Field(gt=0, le=20)] = 6.0
+    """Cutoff, Å."""
+    r_min: Literal["auto"] | PositiveFloat = "auto"
+    """Å, where the range of the Chebyshev polynomials begins; below, they hardly change. ``auto``: ``R_MIN_SHARE`` of the shortest distance in the training
+    data, whose few closest pairs would else have polynomials of their own."""
+    radial: Annotated[int, Field(ge=1, le=40)] = 10
+    """Radial functions of each neighbouring element: Chebyshev polynomials of the distance, or, with ``radial_steps``, sums of them."""
+    radial_steps: NonNegativeInt = 0
+    """Gauss–Newton steps that optimise these sums, in which every step costs some hundred evaluations of the data: few optimised functions do what many
+    polynomials do, faster. A step that gains less than a thousandth is the last. 0: none."""
+    polynomials: Annotated[int, Field(ge=1, le=40)] = 10
+    """Chebyshev polynomials that an optimised function is a sum of."""
+    cutoff_power: Literal["auto"] | Annotated[int, Field(ge=2, le=12)] = "auto"
+    """Power of 1 − (r − r_min)/(r_max − r_min) that they fall to zero with: the higher, the less distant neighbours count. ``auto``: of
+    ``CUTOFF_POWERS`` the one with which a small polynomial predicts held-out folds best."""
+    l_max: Annotated[int, Field(ge=0, le=12)] = 5
+    """Angular momentum of edges."""
+    degree: Annotated[list[PositiveFloat], Field(min_length=1, max_length=4)] = [14, 12, 12, 12]
+    """Functions of one, two, three and four neighbours: Σ (1 + n·radial_cost + l) over their neighbours is at most this."""
+    radial_cost: PositiveFloat = 1.0
+    """What a radial index n (from 0) costs against an l."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 4
+    """Parts of the training data, of blocks of consecutive frames, that are held out in turn to choose the regularisation and the size."""
+    size_tolerance: NonNegativeFloat = 0.0
+    """Of the polynomials within this one (all degrees smaller by as much), the smallest is taken whose held-out error is not larger than that of the best
+    by more than this part of it."""
+    committee: Annotated[int, Field(ge=0, le=31)] = 0
+    """Members of a committee in the same file: polynomials drawn from the posterior of the fit, as wide as held-out errors are, whose disagreement says how
+    far the model can be trusted (docs/poly.md)."""
+    zbl: Literal["auto"] | NonNegativeFloat = "auto"
+    """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, which is switched off from half of it on; 0: none. ``auto``: as of a NEP."""
+    energy_weight: PositiveFloat = 30.0
+    """Weight of the squared energy per atom (eV²) against the squared forces (eV²/Å²)."""
+    stress_weight: NonNegativeFloat = 0.1
+    """Weight of the squared virial per atom (eV²), where the data have stress."""
+    free_atom: Literal["auto"] | bool = "auto"
+    """Atoms without neighbours have exactly the energy E0. ``auto``: where the user says E0, or the data have a free atom of each element."""
+    precision: Literal["float64"] = "float64"
+    """Least squares are solved in float64 only."""
+    energy_score: Literal[0.0] = 0.0
+    """The model is not chosen among epochs."""
+
+    def contradiction(self):
+        if self.radial_steps and self.polynomials < self.radial:
+            return f"{self.radial} radial functions cannot be sums of {self.polynomials} polynomials: give more polynomials, or a smaller radial"
+        if self.radial_steps and (numbers := len(self.elements) ** 2 * self.radial * self.polynomials) > MIXING_MOST:
+            return f"radial functions of {numbers} numbers are too many to optimise ({MIXING_MOST}): give a smaller radial, or radial_steps=0"
+        if given := sorted(self.model_fields_set & set(self.UNUSED)):
+            return f"a polynomial is fitted by least squares, which has no {', '.join(given)}: leave {'it' if len(given) == 1 else 'them'} out"
+        return ""
+
+    def derived(self, dataset):
+        """``r_min`` and ``zbl``, from the shortest distance."""
+        shortest = neighborhoods(dataset, self.r_max)["shortest_distance"]
+        known = shortest > 0 and all(atomic_numbers[symbol] <= ZBL_ELEMENTS for symbol in self.elements)
+        found = {}
+        if self.r_min == "auto":
+            found["r_min"] = round(R_MIN_SHARE * shortest or 0.3 * self.r_max, 3)
+        if self.zbl == "auto":
+            found["zbl"] = round(min(ZBL_REACH * shortest, self.r_max), 3) if known else 0.0
+        return found
+
+
 class TorchTraining(Training):
     """A module of the user's own, in the contract of ``docs/contract.md``."""
 
@@ -371,7 +450,8 @@ class Family:
         sizes: what each size changes in the defaults.
         worker: file beside this one that runs inside the environment.
         model: what the training leaves, in its directory.
-        framework: whether it needs the family's environment; else it runs in MetalFF's own Python.
+        framework: whether it needs the family's environment; else it runs in MetalFF's own Python …
+        torch: … and whether it needs torch there.
     """
 
     name: str
@@ -381,6 +461,7 @@ class Family:
     worker: str
     model: str
     framework: bool = True
+    torch: bool = True
 
 
 FAMILIES = {
@@ -452,6 +533,20 @@ FAMILIES = {
             "nep_worker.py",
             "nep.txt",
             framework=False,
+        ),
+        Family(
+            "poly",
+            "Linear polynomial",
+            PolyTraining,
+            {
+                "small": {},
+                "medium": {"radial": 5, "radial_cost": 4.0, "degree": [22, 18, 18, 16], "radial_steps": 12},
+                "large": {"radial": 6, "l_max": 6, "radial_cost": 4.0, "degree": [26, 22, 22, 19], "radial_steps": 15},
+            },
+            "poly_worker.py",
+            "poly.safetensors",
+            framework=False,
+            torch=False,
         ),
         Family(
             "torch",

@@ -11,7 +11,8 @@ from metalff import __version__
 from metalff.data import Dataset, read_extxyz
 from metalff.errors import MetalffError
 from metalff.neighbours import edges
-from metalff.train.learnt import group_errors, not_learnt, pressure_sentence
+from metalff.train.learnt import beside, group_errors, not_learnt, pressure_sentence
+from metalff.validate.groups import PART, UNNAMED
 
 
 def describe_training(out) -> dict:
@@ -21,7 +22,8 @@ def describe_training(out) -> dict:
         a JSON object: ``data``, ``data_sha256``, ``data_citation``, ``data_licence`` (source of the frames), ``frames``
         and ``frames_valid`` (numbers used), ``elements``, ``r_max`` (Å), ``seed``, ``config``, what
         ``neighborhoods`` says of the training data, ``errors`` (``validation``: ``force_rmse`` eV/Å and ``energy_rmse`` eV/atom of the
-        epoch kept, ``groups``: those of each group of the validation part, see ``learnt.group_errors``, and ``test``, of the test part of a fold),
+        epoch kept, ``groups``: those of each group of the validation part and of its parts, see ``learnt.group_errors``, and ``test``, of the test
+        part of a fold, with ``test, GROUP``),
         ``unlearnt`` (groups whose forces are not), ``pressure`` (a sentence, where pressure and volume rest on little), what was subtracted, left out
         or taken for free atoms and the fold, where there are any, ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
     Raises:
@@ -35,7 +37,11 @@ def describe_training(out) -> dict:
         result = json.loads((out / "result.json").read_text("utf-8"))
         best = best_epoch(out / "history.csv", config["energy_score"])
         fit, valid = (read_extxyz(out / config[key]) for key in ("train_file", "valid_file"))
-        groups = group_errors(valid, out / "valid.csv")
+        groups, parts = group_errors(valid, out / "valid.csv")
+        of_test = {}
+        if "test" in result:
+            tested = group_errors(read_extxyz(out / config["test_file"]), out / "test.csv")
+            of_test = {f"test{PART}{name or UNNAMED}": errors for name, errors in beside(*tested).items()}
         pressure = pressure_sentence(fit, config["stress_weight"])
         source = config.get("data") or {"name": fit.name, "sha256": fit.sha256, "citation": "", "licence": ""}
         return {
@@ -51,8 +57,8 @@ def describe_training(out) -> dict:
             "config": {k: v for k, v in config.items() if k not in ("train_file", "valid_file", "test_file", "out", "data")},
             **neighborhoods(fit, config["r_max"]),
             "errors": {"validation": {key: best[f"{key}_valid"] for key in ("force_rmse", "energy_rmse")}}
-            | ({"groups": groups} if groups else {})
-            | ({"test": result["test"]} if "test" in result else {}),
+            | ({"groups": beside(groups, parts)} if groups else {})
+            | ({"test": result["test"]} | of_test if "test" in result else {}),
             **({"unlearnt": names} if (names := not_learnt(groups)) else {}),
             **({"pressure": pressure} if pressure else {}),
             **{key: source[key] for key in ("offsets", "left_out", "free_atoms", "folds", "fold") if key in source},

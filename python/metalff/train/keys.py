@@ -7,11 +7,11 @@ from pathlib import Path
 
 from metalff.paths import atomic_write
 from metalff.train import training
-from metalff.train.configuration import FAMILIES, ZBL_REACH, Training
+from metalff.train.configuration import CUTOFF_POWERS, FAMILIES, R_MIN_SHARE, ZBL_REACH, Training
 
 MARKS = "<!-- keys: python -m metalff.train.keys docs/training.md -->\n", "<!-- end of keys -->\n"
 VALUES = {"FREE_ATOM_LIMIT": f"{training.FREE_ATOM_LIMIT:g} eV in magnitude", "STRESS_WEIGHT": f"{training.STRESS_WEIGHT:g}"}
-VALUES |= {"ZBL_REACH": f"{ZBL_REACH:g}"}
+VALUES |= {"ZBL_REACH": f"{ZBL_REACH:g}", "R_MIN_SHARE": f"{R_MIN_SHARE:g}", "CUTOFF_POWERS": ", ".join(map(str, CUTOFF_POWERS))}
 """Constants that descriptions name."""
 
 
@@ -23,7 +23,8 @@ def tables() -> str:
         own = {
             key: field
             for key, field in family.schema.model_fields.items()
-            if key not in inherited or (field.default, field.description) != (inherited[key].default, inherited[key].description)
+            if key not in getattr(family.schema, "UNUSED", ())
+            and (key not in inherited or (field.default, field.description) != (inherited[key].default, inherited[key].description))
         }
         lines += ["", f"### {family.title}", "", *_table(own, inherited)]
         sizes = [f"`{name}`: {_settings(changes)}" for name, changes in family.sizes.items() if changes]

@@ -1,13 +1,15 @@
 """What a training has learnt, group by group, and what its data say of pressure and volume."""
 
 import csv
-import math
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from metalff.data import Dataset
+from metalff.validate.groups import UNGROUPED, UNNAMED, groups_of, indented
+from metalff.validate.groups import group_errors as errors_of
+from metalff.validate.metrics import FrameErrors
 
 SHARE = 0.5
 """Error of the forces of a group over these forces themselves, above which it is not learnt: the model is nearer to them than zero forces are by no
@@ -24,31 +26,36 @@ SAME_VOLUME = 0.01
 """Relative difference of volume within which structures of one composition have the same one."""
 
 
-def group_errors(frames: Dataset, table: Path) -> dict[str, dict]:
-    """Errors by group, of frames in the order of ``valid.csv``: ``frames``, ``force_rmse``, ``force_rms`` (of the labels; eV/Å), ``energy_rmse`` (eV/atom).
+def group_errors(frames: Dataset, table: Path) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Errors by group of frames in the order of ``valid.csv``, see ``validate.groups``; those of frames without a group under ``""``.
 
     Returns:
-        empty where there is no such table, as in trainings of an older MetalFF.
+        the groups, and their parts: by temperature and metal, where there are several. Both are empty where there is no such table, as in trainings
+        of an older MetalFF; the tables of a less old one have no absolute errors.
     Raises:
         ValueError: the table is not that of the frames.
     """
     if not table.exists():
-        return {}
+        return {}, {}
     with table.open(newline="") as stream:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+        rows = list(csv.DictReader(stream))
+    if len(rows) != len(frames):
+        raise ValueError(f"{table.name} has {len(rows)} lines for {len(frames)} frames")
+    columns = FrameErrors(*(np.array([float(row.get(name, "nan")) for row in rows]) for name in FrameErrors._fields))
     by_group = defaultdict(list)
-    for frame, row in zip(frames, rows, strict=True):
-        by_group[frame.group].append(row)
+    for number, frame in enumerate(frames):
+        by_group[frame.group].append(number)
+    parts = {label: chosen for label, chosen in groups_of(frames).items() if label not in (*by_group, UNNAMED)}
+    return errors_of(dict(sorted(by_group.items())), columns), errors_of(parts, columns)
+
+
+def beside(groups: dict[str, dict], parts: dict[str, dict]) -> dict[str, dict]:
+    """Each group with its temperatures after it, then the other parts."""
     found = {}
-    for group, part in sorted(by_group.items()):
-        components = 3 * sum(row["atoms"] for row in part)
-        found[group] = {
-            "frames": len(part),
-            "force_rmse": math.sqrt(sum(row["force_square_error"] for row in part) / components),
-            "force_rms": math.sqrt(sum(row["force_square"] for row in part) / components),
-            "energy_rmse": math.sqrt(np.mean([row["energy_error"] ** 2 for row in part])),
-        }
-    return found
+    for name, errors in groups.items():
+        found[name] = errors
+        found |= {part: own for part, own in parts.items() if indented(part, (name,)) != part}
+    return found | parts
 
 
 def not_learnt(groups: dict[str, dict]) -> list[str]:
@@ -70,7 +77,7 @@ def unlearnt_sentence(names: list[str], groups: dict[str, dict]) -> str:
 
 
 def label(group: str) -> str:
-    return group or "frames without a group"
+    return group or UNGROUPED
 
 
 def one_volume(frames: Dataset) -> bool:

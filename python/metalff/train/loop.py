@@ -169,20 +169,21 @@ def zero_of_energy(e0, frames, n_types):
 
 
 def frame_errors(family, model, frames, e0, batch_size):
-    """Of each frame: number of atoms, sum of squared force errors and of squared reference forces (eV²/Å²), error of the energy (eV/atom)."""
+    """Of each frame what ``FRAME_COLUMNS`` name: sums over its atoms in eV²/Å² (absolute errors: eV/Å), error of the energy in eV/atom."""
     rows = []
     for k in range(0, len(frames), batch_size):
         part = frames[k : k + batch_size]
         energy, forces, _ = family.predict(model, part, e0)
         for f, e, predicted in zip(part, energy, forces.detach().split([len(f.types) for f in part])):
             energy_error = float(e.detach() - f.energy + e0[f.types].sum()) / len(f.types)
-            rows.append((len(f.types), float(((predicted - f.forces) ** 2).sum()), float((f.forces**2).sum()), energy_error))
+            error = predicted - f.forces
+            rows.append((len(f.types), float((error**2).sum()), float(error.abs().sum()), float((f.forces**2).sum()), energy_error))
     return rows
 
 
 def errors(rows):
     """Force RMSE (eV/Å) and energy RMSE (eV/atom) of the rows of ``frame_errors``."""
-    atoms, square, _, energy = np.array(rows).T
+    atoms, square, _, _, energy = np.array(rows).T
     return math.sqrt(square.sum() / (3 * atoms.sum())), math.sqrt(np.mean(energy**2))
 
 
@@ -244,7 +245,7 @@ def write_rows(path, mode, rows):
         csv.writer(f, lineterminator="\n").writerows(rows)
 
 
-FRAME_COLUMNS = ("atoms", "force_square_error", "force_square", "energy_error")
+FRAME_COLUMNS = ("atoms", "force_square_error", "force_absolute_error", "force_square", "energy_error")
 """Of ``valid.csv`` and ``test.csv``: what ``frame_errors`` gives, frame by frame in the order of the data."""
 
 

@@ -13,7 +13,7 @@ from metalff.data.outliers import energies_above_line, hints, limited
 from metalff.errors import MetalffError, need_torch
 from metalff.paths import atomic_write
 from metalff.train.configuration import FAMILIES, Training
-from metalff.train.curve import write_curve
+from metalff.train.curve import write_curve, write_sizes
 from metalff.train.description import describe_training
 from metalff.train.free_atoms import SAME, taken_out
 from metalff.train.free_atoms import sentence as free_atoms_sentence
@@ -257,8 +257,8 @@ def begun(out: Path, config: dict, files=()) -> bool:
 def train(out: Path, progress=lambda message: None) -> dict:
     """Run or continue the training that was prepared in ``out``; returns the content of ``training.json``.
 
-    Leaves the best epoch's model (``Family.model``), ``result.json``, ``history.csv``, ``history.png``,
-    ``training.json`` and ``train.log``. A training that has ended is only described again.
+    Leaves the best epoch's model (``Family.model``), ``result.json``, ``history.csv``, ``history.png`` (of a polynomial ``sizes.csv`` and
+    ``sizes.png``), ``training.json`` and ``train.log``. A training that has ended is only described again.
 
     Args:
         progress: called with a ``Message`` after each epoch, and with what the worker has to say besides.
@@ -276,7 +276,10 @@ def train(out: Path, progress=lambda message: None) -> dict:
         description = describe_training(out)
         with atomic_write(out / "training.json") as stream:
             json.dump(description, stream, indent=1)
-        write_curve(out / "history.csv", out / "history.png")
+        if (out / "sizes.csv").exists():
+            write_sizes(out / "sizes.csv", out / "sizes.png")
+        else:
+            write_curve(out / "history.csv", out / "history.png")
     return description
 
 
@@ -289,5 +292,6 @@ def family_command(family, *arguments) -> list[str]:
     worker = Path(__file__).with_name(family.worker)
     if family.framework:
         return environments.command(family.name, worker, *arguments)
-    need_torch(f"training {family.name}")
+    if family.torch:
+        need_torch(f"training {family.name}")
     return [sys.executable, "-I", str(worker), *arguments]

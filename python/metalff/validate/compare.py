@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
-from metalff.validate.metrics import Metrics, energy_offset, metrics
+from metalff.validate.groups import Condition, condition_of, group_errors, groups_of
+from metalff.validate.metrics import FrameErrors, Metrics, energy_offset, frame_errors, metrics_of
 
 CELL_DECIMALS = 3
 """Decimals of a cell in Å that tell trajectories apart."""
@@ -33,25 +33,14 @@ class Prediction:
     stress: tuple[np.ndarray | None, ...]
 
 
-class Condition(NamedTuple):
-    """Frames of one element, group (a phase, or a kind of structure; '' where unknown) and temperature (K; None where unknown)."""
-
-    element: str
-    group: str
-    temperature: float | None
-
-
-def condition_of(frame) -> Condition:
-    return Condition("-".join(frame.elements), frame.group, frame.temperature)
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """Errors of one potential: over all frames, per temperature (``"300"``, in K), per group, per element, and per ``Condition``.
 
     The element of a frame with several is such as ``Cu-Ni``.
 
-    ``energy_offset`` holds eV per atom of each element, added to the energies for the metrics named ``…_offset``.
+    ``groups`` are those of the set with their shares of the squared error, see ``groups.group_errors``; ``energy_offset`` holds eV per atom of each
+    element, added to the energies for the metrics named ``…_offset``.
     """
 
     prediction: Prediction
@@ -61,6 +50,7 @@ class Result:
     by_group: dict[str, Metrics]
     by_element: dict[str, Metrics]
     by_condition: dict[Condition, Metrics]
+    groups: dict[str, dict[str, float]]
 
 
 def compare(potentials, dataset: Dataset, progress: Callable[[str, int, int], None] | None = None, block=None) -> list[Result]:
@@ -128,18 +118,17 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
     shift = counts @ offset
     trajectories = trajectories_of(frames)
 
+    errors = frame_errors(
+        reference,
+        prediction.energy,
+        [frame.forces for frame in frames],
+        prediction.forces,
+        [frame.stress for frame in frames],
+        prediction.stress,
+    )
+
     def over(chosen):
-        return metrics(
-            reference[chosen],
-            prediction.energy[chosen],
-            [frames[k].forces for k in chosen],
-            [prediction.forces[k] for k in chosen],
-            [frames[k].stress for k in chosen],
-            [prediction.stress[k] for k in chosen],
-            shift[chosen],
-            block,
-            trajectories[chosen],
-        )
+        return metrics_of(FrameErrors(*(column[chosen] for column in errors)), shift[chosen], block, trajectories[chosen])
 
     def split(key):
         chosen = {}
@@ -159,4 +148,5 @@ def summarise(prediction: Prediction, dataset: Dataset, block=None) -> Result:
         by_group=split(lambda frame: frame.group),
         by_element=dict(sorted(split(lambda frame: condition_of(frame).element).items(), key=lambda item: atomic_numbers.get(item[0], 200))),
         by_condition=split(condition_of),
+        groups=group_errors(groups_of(frames), errors, shift / errors.atoms),
     )

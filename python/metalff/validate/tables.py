@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from metalff.validate.compare import Condition
+from metalff.validate.groups import Condition
 from metalff.validate.metrics import LEVEL, RESAMPLES
 
 SCHEMA = 1
@@ -31,6 +31,7 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
                 **result.prediction.potential.record(),
                 "energy_offset": result.energy_offset,
                 "overall": asdict(result.overall),
+                "groups": result.groups,
                 "by_temperature": {key: asdict(value) for key, value in result.by_temperature.items()},
                 "by_group": {key: asdict(value) for key, value in result.by_group.items()},
                 "by_element": {key: asdict(value) for key, value in result.by_element.items()},
@@ -81,17 +82,20 @@ def element_rows(results):
     for result in results:
         rows = [(Condition(element, "", None), found) for element, found in result.by_element.items()]
         rows += [(condition, found) for condition, found in result.by_condition.items() if condition[1:] != ("", None)]
+        whole = result.overall.force_rmse.value**2 * result.overall.atoms
         for condition, found in rows:
-            share = found.force_rmse_normalised
             yield {
                 "potential": result.prediction.potential.name,
                 **condition._asdict(),
                 "frames": found.frames,
+                "atoms": found.atoms,
                 "force_rms_reference": found.force_rms_reference,
                 **spread("force_rmse", found.force_rmse),
-                **spread("normalised", share),
+                **spread("normalised", found.force_rmse_normalised),
+                "share": found.force_rmse.value**2 * found.atoms / whole if whole else None,
                 "force_mae": found.force_mae.value,
                 **spread("energy_rmse_offset", found.energy_rmse_offset),
+                "energy_mae_offset": found.energy_mae_offset.value,
                 "stress_rmse": found.stress_rmse and found.stress_rmse.value,
             }
 
