@@ -55,6 +55,12 @@ def test_files(done):
     assert (of_hot.share, of_hot.force_mae, of_hot.atoms) == (pytest.approx(hot["share"], rel=1e-5), pytest.approx(hot["force_mae"], rel=1e-5), 648)
 
 
+def test_names_of_sets_are_text(tmp_path):
+    """``:train:`` is no emoji, and a selection in brackets no style."""
+    spec = "zuo2020-Cu:train[group=surface]"
+    assert f"{spec}: 10 frames" in " ".join(run("Cu/eam", "--data", spec, "--out", tmp_path / "out").split())
+
+
 def test_tables_agree_with_the_document(done):
     out, _ = done
     content = json.loads((out / "validate.json").read_text())

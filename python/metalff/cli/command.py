@@ -98,14 +98,20 @@ def give(result) -> None:
         stream.flush()
 
 
+def plain_console(width: int | None = None):
+    """A console of rich on which names are text: ``zuo2020-Cu:train:`` is no emoji there, and ``[group=aimd]`` no style."""
+    from rich.console import Console
+
+    return Console(width=width, markup=False, emoji=False)
+
+
 def whole(shown) -> None:
     """Print a table of rich in its own width, whatever that of the terminal: a number that is cut is none."""
-    from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console(width=1000)
+    console = plain_console(1000)
     shown.caption, note = None, shown.caption
-    Console(width=Measurement.get(console, console.options, shown).maximum).print(shown)
+    plain_console(Measurement.get(console, console.options, shown).maximum).print(shown)
     if note:
         typer.echo(note)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give
+from metalff.cli.command import add, give, plain_console
 from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 
@@ -26,7 +26,6 @@ def compare(
 
     import pandas
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     from metalff.data import read
@@ -76,7 +75,7 @@ def compare(
             said, floors = kelvin, [words(row[f"{key}_floor"]) for key in keys]
             shown.add_row(kelvin, "halves", row["reference_phase"], *floors, f"{row['reference_volume']:.2f}")
         shown.add_row("", row["model"], row["phase"], *(words(row[f"{key}_distance"]) for key in keys), f"{row['volume']:.2f}")
-    Console().print(shown)
+    plain_console().print(shown)
     typer.echo(f"results: {out}")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give, group
+from metalff.cli.command import add, give, group, plain_console
 from metalff.cli.options import jobs as jobs_option
 from metalff.cli.options import md_time, out_folder, out_of, with_keys
 from metalff.errors import MetalffError
@@ -210,7 +210,6 @@ def show(
     """By the index alone: nothing is read but names, sizes and what the import found."""
     import numpy as np
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     from metalff.data import names, store
@@ -254,7 +253,7 @@ def show(
         shown.add_row(*map(str, line))
     if imported:
         shown.caption = "* RMS force, eV/Å; mean energy, eV/atom"
-    Console().print(shown)
+    plain_console().print(shown)
     if not imported:
         typer.echo(f"not imported yet: metalff data import {source}")
 

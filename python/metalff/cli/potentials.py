@@ -63,7 +63,7 @@ def show(name: Name) -> None:
     keys = ("name", "label", "kind", "citation", "doi", "licence", "cutoff", "crystal", "lattice_constant", "sha256")
     told = {key: value for key in keys if (value := getattr(potential, key)) not in (None, "")}
     for key, value in told.items():
-        typer.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
+        typer.echo(f"{key.replace('_', ' ') + ':':<18}" + str(value).replace("\n", "\n" + 18 * " "))
     typer.echo(f"{'elements:':<18}{' '.join(potential.elements)}")
     if name in entries():
         typer.echo(f"{'origin:':<18}{entries()[name].origin}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from metalff.cli.command import add, give, whole
+from metalff.cli.command import add, give, plain_console, whole
 from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
@@ -32,7 +32,6 @@ def validate(
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
     keys=None,
 ) -> None:
-    from rich.console import Console
 
     from metalff.data import read
     from metalff.data.stresses import judge
@@ -53,9 +52,9 @@ def validate(
         results = compare(chosen, dataset, lambda name, done, total: bar.update(name, done, total, pace.left(done / total)), block)
     content = document(results, dataset, versions(*RECORDED))
     write(out, results, dataset, content)
-    Console().print(table(results, dataset))
+    plain_console().print(table(results, dataset))
     if len(dataset.elements) > 1:
-        Console().print(by_element(results))
+        plain_console().print(by_element(results))
     if len(labels := results[0].groups) > MOST_GROUPS:
         typer.echo(f"errors of {len(labels)} groups: {out / 'elements.csv'}")
     elif labels:
