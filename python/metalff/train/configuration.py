@@ -277,6 +277,12 @@ class NepTraining(Training):
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0: nep.txt has no place for E0, so one parameter of each element follows from the others.
     ``auto``: where the user says E0, or the data have a free atom of each element."""
+    optimizer: Literal["kalman", "adam"] = "kalman"
+    """``kalman``: an extended Kalman filter, which takes second-order steps; ``adam``: gradients alone."""
+    batch_size: PositiveInt = 1
+    """Frames per step."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Peak learning rate of Adam, where that is the optimizer; falls along a cosine over the budget."""
     precision: Literal["float64"] = "float64"
     """The native engine trains in float64 only."""
     budget_s: NonNegativeFloat = 600.0
