@@ -21,6 +21,9 @@ ATOMS = 12
 FORGET, START = 2.0, 1000.0
 """λ = 1 − FORGET / (frames + START)."""
 
+WORST = 4
+"""Of these atoms, those with the largest errors; the others are drawn."""
+
 LATELY = 0.98
 """Weight of the past in the mean square of the errors, per step."""
 
@@ -136,19 +139,22 @@ def measured(frame, answer, rng, energy_weight, stress_weight, huber):
     """
     energy, forces, virial = answer
     n, known = len(forces), bool(stress_weight) and not bool(torch.isnan(frame.virial).any())
-    moved = np.flatnonzero(np.abs(forces).max(1) > 1e-8)
-    atoms = np.sort(rng.choice(moved, min(ATOMS, len(moved)), replace=False))
-    count = 3 * min(ATOMS, n)
+    difference = frame.forces.double().numpy() - forces
+    atoms, count = np.flatnonzero(np.abs(forces).max(1) > 1e-8), 3 * min(ATOMS, n)
+    weights = np.full(len(atoms), count / (3 * n))
+    if len(atoms) > ATOMS:
+        order = atoms[np.argsort(-(difference[atoms] ** 2).sum(1), kind="stable")]
+        atoms = np.concatenate([order[:WORST], np.sort(rng.choice(order[WORST:], ATOMS - WORST, replace=False))])
+        weights[WORST:] *= (len(order) - WORST) / (ATOMS - WORST)
     rows = 1 + 3 * len(atoms) + 6 * known
     by_energy, by_force, by_virial, error = np.zeros(rows), np.zeros((rows, n, 3)), np.zeros((rows, 3, 3)), np.zeros(rows)
     scale = np.empty(rows)
     off = (float(frame.energy) - energy) / n
     by_energy[0], error[0], scale[0] = 1.0 / n, off, math.sqrt(energy_weight * count * slope(off**2, huber))
-    difference = frame.forces.double().numpy() - forces
-    for k, a in enumerate(atoms):
+    for k, (a, weight) in enumerate(zip(atoms, weights)):
         three = slice(1 + 3 * k, 4 + 3 * k)
         by_force[three, a] = np.eye(3)
-        error[three], scale[three] = difference[a], math.sqrt(slope(difference[a] @ difference[a], huber))
+        error[three], scale[three] = difference[a], math.sqrt(weight * slope(difference[a] @ difference[a], huber))
     if known:
         off = (frame.virial.double().numpy() - virial) / n
         for k, (a, b) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)), 1 + 3 * len(atoms)):
