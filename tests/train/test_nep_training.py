@@ -237,7 +237,7 @@ def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["--set", "r_max_angular=7"], "r_max_angular 7 must not exceed r_max 6"),
+        (["--set", "r_max_angular=7"], "r_max_angular 7 must not exceed r_max 5"),
         (["--set", "l_max=[1, 2, 0]"], "q_222 needs a first number of at least 2"),
         (["--precision", "float32"], "precision: input should be 'float64', not 'float32'"),
         (["--set", "neurons=9"], 'unknown key neurons (did you mean "neuron"?)'),

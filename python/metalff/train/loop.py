@@ -66,13 +66,9 @@ class Family:
             cfg: the configuration of the training.
             e0: [types] energy of free atoms, eV.
             neighbours: mean number of neighbours within the cutoff.
-            scale: typical size of forces, eV/Å.
+            scale: typical size of forces and of the binding energy, eV/Å.
         """
         raise NotImplementedError
-
-    def scale(self, force_rms, binding) -> float:
-        """Of what the model gives: from the RMS of the forces (eV/Å) and the mean binding energy per atom (eV) of the training frames."""
-        return max(force_rms, binding)
 
     def prepare(self, model, run) -> None:
         """Statistics of the frames ``run.train`` that a new model starts from; a resumed run overwrites them with its own.
@@ -299,11 +295,10 @@ class Run:
         if not math.isfinite(force_rms + binding):
             sys.exit("energies relative to E0 are not finite: check --e0 and the data")
         self.e0 = torch.tensor(e0)
-        scale = family.scale(force_rms, abs(binding))
-        self.model = family.build(cfg, e0, neighbours, scale)
+        self.model = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         # what is kept: with coupling coefficients in float64, so that rotations leave its energy unchanged to round-off
         torch.set_default_dtype(torch.float64)
-        self.kept = family.build(cfg, e0, neighbours, scale)
+        self.kept = family.build(cfg, e0, neighbours, max(force_rms, abs(binding)))
         torch.set_default_dtype(self.dtype)
         for model in (self.kept, self.model):
             family.prepare(model, self)

@@ -87,12 +87,7 @@ class Mace(loop.Family):
         energy = model(data, training=model.training, compute_force=False)["node_energy"]
         return energy - model.atomic_energies_fn(data["node_attrs"]).flatten()
 
-    def scale(self, force_rms, binding):
-        """That of the forces alone: with that of a large binding energy, every step of training changes the forces too much."""
-        return max(force_rms, 1e-3)
-
     def prepare(self, model, run):
-        bind(self, model, run)
         if self.native:
             self.form = mace_weights.Form(model)
             payload, frames = self.form.payload(model), [*run.train, *run.valid, *run.tested]
@@ -117,24 +112,6 @@ class Mace(loop.Family):
 
     def result(self):
         return {"engine": "native" if self.native else "torch"}
-
-
-START_FRAMES = 8
-"""Frames whose energies a training starts from."""
-
-
-def bind(family, model, run):
-    """Change the output weights of the first readout as little as possible so that the mean energy is that of the training frames."""
-    some = run.train[:: -(-len(run.train) // START_FRAMES)]
-    edge_vec, edge_index, types, batch = loop.collate(some)
-    weight = [p for name, p in model.readouts[0].named_parameters() if name.endswith("weight")][-1]
-    energy = family.energies(model, edge_vec.to(weight.dtype), edge_index, types, batch, len(some)).sum()
-    (slope,) = torch.autograd.grad(energy, weight)
-    missing = sum(float(f.energy) - float(run.e0[f.types].sum()) for f in some) - float(energy)
-    square = float((slope**2).sum())
-    if square > 0:
-        with torch.no_grad():
-            weight += slope * (missing / square)
 
 
 if __name__ == "__main__":
