@@ -49,19 +49,28 @@ def test_it_finds_a_linear_model(groups):
 def test_what_is_measured_adds_up_to_the_loss():
     """Rows over all atoms: their squares are the loss times the number of force components, whatever the weights and the robust loss do."""
     rng, truth = np.random.default_rng(0), np.random.default_rng(1).normal(size=6)
-    frame, theta = frame_of(rng, truth, weight=0.4), torch.full((6,), 0.1, dtype=torch.float64)
+    frame, theta = frame_of(rng, truth, weight=0.4, atoms=kalman.ATOMS), torch.full((6,), 0.1, dtype=torch.float64)
     answer = Linear().answer(theta, frame)
     error, *functionals = kalman.measured(frame, answer, rng, 30.0, 10.0, 0.0)
-    assert (error**2).sum() == pytest.approx(3 * 5 * kalman.loss_of_frame(frame, answer, 30.0, 10.0, 0.0), rel=1e-12)
+    assert (error**2).sum() == pytest.approx(3 * kalman.ATOMS * kalman.loss_of_frame(frame, answer, 30.0, 10.0, 0.0), rel=1e-12)
     rows = Linear().jacobian(theta, frame, *functionals).numpy()
     np.testing.assert_allclose(rows @ (truth - 0.1), error, rtol=1e-9)
     robust, *_ = kalman.measured(frame, answer, rng, 30.0, 10.0, 1e-3)
     assert (robust**2).sum() < 0.1 * (error**2).sum()
 
 
+def test_what_is_drawn_adds_up_to_the_loss_on_average():
+    rng, truth = np.random.default_rng(0), np.random.default_rng(1).normal(size=6)
+    frame, theta = frame_of(rng, truth, atoms=9), torch.full((6,), 0.1, dtype=torch.float64)
+    answer = Linear().answer(theta, frame)
+    sums = [(kalman.measured(frame, answer, rng, 30.0, 10.0, 0.0)[0] ** 2).sum() for _ in range(400)]
+    assert np.ptp(sums) > 0
+    assert np.mean(sums) == pytest.approx(3 * kalman.ATOMS * kalman.loss_of_frame(frame, answer, 30.0, 10.0, 0.0), rel=0.02)
+
+
 def test_a_loss_that_is_not_finite_changes_nothing():
     rng = np.random.default_rng(0)
-    theta = torch.nn.Parameter(torch.full((3,), torch.inf, dtype=torch.float64))
+    theta = torch.nn.Parameter(torch.full((3,), torch.nan, dtype=torch.float64))
     found = kalman.Kalman([theta], torch.ones(3, dtype=torch.float64), [3], 1)
     assert not np.isfinite(found.step(Linear(), theta, [frame_of(rng, np.ones(3))], None, 30.0, 0.0, 0.0))
     assert found.frames == 0 and torch.equal(found.covariance[0], torch.eye(3, dtype=torch.float64))

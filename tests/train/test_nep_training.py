@@ -207,10 +207,10 @@ def test_two_elements_start_at_their_averages(frames, tmp_path):
 
 
 def test_atoms_closer_than_any_in_the_data_repel_each_other(frames, trained, tmp_path):
-    """However little it has learnt: the nuclear repulsion, from a little more than the shortest distance of the data on."""
+    """However little it has learnt: the nuclear repulsion, from a little less than the shortest distance of the data on."""
     described = json.loads((trained / "training.json").read_text())
     shortest = described["shortest_distance"]
-    assert described["config"]["zbl"] == pytest.approx(1.05 * shortest, abs=1e-3)
+    assert described["config"]["zbl"] == pytest.approx(0.95 * shortest, abs=1e-3)
     assert (trained / "nep.txt").read_text().split("\n")[1] == f"zbl {described['config']['zbl'] / 2:g} {described['config']['zbl']:g}"
     energies = []
     for share in (0.4, 0.5, 0.6, 0.7, 1.0):

@@ -33,7 +33,7 @@ EXPECTED = {
 }
 """What keys of several types take, for error messages."""
 
-ZBL_REACH = 1.05
+ZBL_REACH = 0.95
 """Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
 
 ZBL_ELEMENTS = 94
@@ -272,8 +272,7 @@ class NepTraining(Training):
     """Neurons of the hidden layer, for each element."""
     zbl: Literal["auto"] | NonNegativeFloat = "auto"
     """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none. ``auto``: ``ZBL_REACH`` times the shortest
-    distance in the training data, so that atoms that come closer than any there repel each other, and the model learns the difference where both
-    act."""
+    distance in the training data, so that atoms that come closer than any there repel each other, and the model has nothing to make up for."""
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0: nep.txt has no place for E0, so one parameter of each element follows from the others.
     ``auto``: where the user says E0, or the data have a free atom of each element."""

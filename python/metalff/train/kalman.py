@@ -15,14 +15,14 @@ import math
 import numpy as np
 import torch
 
-ATOMS = 12
+ATOMS = 4
 """Atoms of a frame whose forces are measured in a step."""
 
 FORGET, START = 2.0, 1000.0
 """λ = 1 − FORGET / (frames + START)."""
 
-WORST = 4
-"""Of these atoms, those with the largest errors; the others are drawn."""
+WORST = 1
+"""Of these, those with the largest errors; the others are drawn."""
 
 LATELY = 0.98
 """Weight of the past in the mean square of the errors, per step."""
@@ -30,10 +30,10 @@ LATELY = 0.98
 CAUTION = 4.0
 """What R is multiplied by after a training has gone back."""
 
-REMINDERS = 16
+REMINDERS = 1
 """Parameters of each block that a step measures to be what they were before training, as far as λ has forgotten it."""
 
-LARGEST_BLOCK = 3000
+LARGEST_BLOCK = 1200
 """Parameters that have one covariance matrix."""
 
 
