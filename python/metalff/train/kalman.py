@@ -15,13 +15,13 @@ import math
 import numpy as np
 import torch
 
-ATOMS = 4
+ATOMS = 8
 """Atoms of a frame whose forces are measured in a step."""
 
 FORGET, START = 2.0, 1000.0
 """λ = 1 − FORGET / (frames + START)."""
 
-WORST = 1
+WORST = 2
 """Of these, those with the largest errors; the others are drawn."""
 
 LATELY = 0.98
@@ -30,10 +30,10 @@ LATELY = 0.98
 CAUTION = 4.0
 """What R is multiplied by after a training has gone back."""
 
-REMINDERS = 1
+REMINDERS = 4
 """Parameters of each block that a step measures to be what they were before training, as far as λ has forgotten it."""
 
-LARGEST_BLOCK = 1200
+LARGEST_BLOCK = 3000
 """Parameters that have one covariance matrix."""
 
 
