@@ -23,6 +23,37 @@ struct Huber {
   }
 };
 
+/// The centres of a graph some of whose edges have a direction, into part; their directions come to the front.
+Graph &only_moved(const Graph &graph, std::vector<double> &direction, Graph &part)
+{
+  std::vector<int32_t> order, number(graph.n_nodes);
+  const auto moved = [&](int i) {
+    for (int64_t c = 3 * graph.first[i]; c < 3 * graph.first[i + 1]; ++c)
+      if (direction[c] != 0.0) return true;
+    return false;
+  };
+  for (int i = 0; i < graph.n_nodes; ++i)
+    if (moved(i)) order.push_back(i);
+  part.n_nodes = graph.n_nodes, part.n_owned = int(order.size());
+  part.reach.assign(1, part.n_owned);
+  std::vector<char> is_moved(graph.n_nodes, 0);
+  for (int i : order) is_moved[i] = 1;
+  for (int i = 0; i < graph.n_nodes; ++i)
+    if (!is_moved[i]) order.push_back(i);
+  part.first.assign(1, 0), part.neighbor.clear(), part.edge_vec.clear(), part.types.clear();
+  for (int i = 0; i < graph.n_nodes; ++i) number[order[i]] = i, part.types.push_back(graph.types[order[i]]);
+  int64_t at = 0;
+  for (int i = 0; i < graph.n_nodes; ++i) {
+    if (i < part.n_owned)
+      for (int64_t e = graph.first[order[i]]; e < graph.first[order[i] + 1]; ++e, ++at) {
+        part.neighbor.push_back(number[graph.neighbor[e]]);
+        for (int c = 0; c < 3; ++c) part.edge_vec.push_back(graph.edge_vec[3 * e + c]), direction[3 * at + c] = direction[3 * e + c];
+      }
+    part.first.push_back(at);
+  }
+  return part;
+}
+
 }    // namespace
 
 TrainingLoss::TrainingLoss(const std::string &family, const std::string &payload, int threads) : workspaces_(std::max(1, threads))
@@ -86,8 +117,6 @@ double TrainingLoss::add_gradient(int k, int thread, double part, const LossTerm
 {
   LabelledGraph &structure = structures_.at(k);
   Graph &graph = structure.graph;
-  Workspace &w = workspaces_[thread];
-  Trainer &trainer = *trainers_[thread];
   const Answer answer = predict(k, thread);
   const double n = graph.n_nodes;
   part *= structure.weight;
@@ -120,7 +149,16 @@ double TrainingLoss::add_gradient(int k, int thread, double part, const LossTerm
     for (double &by : by_virial) by *= virial.slope;
   }
 
-  // ∂loss/∂(dE/d edge_vec)
+  for (double &by : by_force) by *= part;
+  for (double &by : by_virial) by *= part;
+  if (std::isfinite(loss)) add_derivative(graph, thread, part * by_energy, by_force.data(), by_virial.data());
+  return part * loss;
+}
+
+void TrainingLoss::add_derivative(Graph &graph, int thread, double by_energy, const double *by_force, const double *by_virial)
+{
+  // u = ∂/∂(dE/d edge_vec) of it, for forces and virial are linear in that
+  Workspace &w = workspaces_[thread];
   w.direction.resize(3 * graph.n_edges());
   double longest = 0.0;
   for (int i = 0; i < graph.n_nodes; ++i)
@@ -134,22 +172,43 @@ double TrainingLoss::add_gradient(int k, int thread, double part, const LossTerm
       longest = std::max(longest, square);
     }
   longest = std::sqrt(longest);
-  if (!std::isfinite(longest) || !std::isfinite(loss)) return part * loss;
-  const double h = longest > 0.0 ? step / longest : 0.0, half = part * 0.5 * by_energy, per = h > 0.0 ? part * 0.5 / h : 0.0;
-  w.edge_vec.resize(graph.edge_vec.size());
+  if (!std::isfinite(longest)) return;
+  Trainer &trainer = *trainers_[thread];
+  if (longest == 0.0) {
+    if (by_energy != 0.0) trainer.add_gradient(graph, by_energy);
+    return;
+  }
+  Graph &moved = by_energy == 0.0 && trainer.layers() == 1 ? only_moved(graph, w.direction, w.part) : graph;
+  const double h = step / longest, half = 0.5 * by_energy, per = 0.5 / h;
+  w.edge_vec.resize(moved.edge_vec.size());
   for (int side : {0, 1}) {
     const double by = side ? -h : h;
-    for (std::size_t c = 0; c < w.direction.size(); ++c) w.edge_vec[c] = graph.edge_vec[c] + by * w.direction[c];
-    std::swap(graph.edge_vec, w.edge_vec);
+    for (std::size_t c = 0; c < w.edge_vec.size(); ++c) w.edge_vec[c] = moved.edge_vec[c] + by * w.direction[c];
+    std::swap(moved.edge_vec, w.edge_vec);
     try {
-      trainer.add_gradient(graph, half + (side ? -per : per));
+      trainer.add_gradient(moved, half + (side ? -per : per));
     } catch (...) {
-      std::swap(graph.edge_vec, w.edge_vec);
+      std::swap(moved.edge_vec, w.edge_vec);
       throw;
     }
-    std::swap(graph.edge_vec, w.edge_vec);
+    std::swap(moved.edge_vec, w.edge_vec);
   }
-  return part * loss;
+}
+
+void TrainingLoss::jacobian(int k, int rows, const double *by_energy, const double *by_force, const double *by_virial, double *jacobian)
+{
+  const int threads = int(trainers_.size());
+  const std::size_t parameters = trainer().n_parameters(), n = structures_.at(k).graph.n_nodes;
+  std::fill_n(jacobian, rows * parameters, 0.0);
+  share(threads, threads, [&](int thread, int) {
+    Graph copy;    // its edges are moved
+    if (threads > 1) copy = structures_[k].graph;
+    Graph &graph = threads > 1 ? copy : structures_[k].graph;
+    for (int row = thread; row < rows; row += threads) {
+      add_derivative(graph, thread, by_energy[row], by_force + 3 * n * row, by_virial + 9 * row);
+      trainers_[thread]->take_gradient(jacobian + parameters * row);
+    }
+  });
 }
 
 double TrainingLoss::gradient(const std::vector<int> &batch, const LossTerms &terms, double *gradient)

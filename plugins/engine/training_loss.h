@@ -59,12 +59,20 @@ class TrainingLoss {
   /// Loss of a batch; gradient [n_parameters] is overwritten.
   double gradient(const std::vector<int> &batch, const LossTerms &terms, double *gradient);
 
+  /// jacobian [rows, n_parameters]: ∂/∂parameters of by_energy · E + Σ by_force · F + Σ by_virial · virial of one structure, for each row of
+  /// by_energy [rows], by_force [rows, n_nodes, 3] and by_virial [rows, 9]. A row of few atoms' forces alone costs less in a model of one layer.
+  void jacobian(int k, int rows, const double *by_energy, const double *by_force, const double *by_virial, double *jacobian);
+
  private:
   double add_gradient(int k, int thread, double part, const LossTerms &terms);
 
   struct Workspace {
     std::vector<double> energy, edge_grad, direction, edge_vec, total;
+    Graph part;    // of centres whose edges a direction moves
   };
+
+  /// Into the sum of a thread's trainer: ∂/∂parameters of by_energy · E + Σ by_force · F + Σ by_virial · virial.
+  void add_derivative(Graph &graph, int thread, double by_energy, const double *by_force, const double *by_virial);
   std::vector<std::unique_ptr<Trainer>> trainers_;    // one per thread
   std::vector<Workspace> workspaces_;
   std::vector<LabelledGraph> structures_;

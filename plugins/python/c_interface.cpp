@@ -268,6 +268,13 @@ METALFF_C int metalff_gradient(TrainingLoss *self, const int *batch, int size, d
   return guarded([&] { *loss = self->gradient({batch, batch + size}, {energy_weight, virial_weight, huber}, gradient); });
 }
 
+/// jacobian[rows, parameters] of by_energy[rows], by_force[rows, N, 3], by_virial[rows, 3, 3] of structure k: see training_loss.h.
+METALFF_C int metalff_jacobian(TrainingLoss *self, int k, int rows, const double *by_energy, const double *by_force, const double *by_virial,
+                               double *jacobian)
+{
+  return guarded([&] { self->jacobian(k, rows, by_energy, by_force, by_virial, jacobian); });
+}
+
 /// energy[size] (eV), forces of all atoms of the batch one after the other (eV/Å), virial[size,3,3] (eV).
 METALFF_C int metalff_predict(TrainingLoss *self, const int *batch, int size, double *energy, double *forces, double *virial)
 {

@@ -66,6 +66,7 @@ _STATUSES = {
     "metalff_set_parameters": (_HANDLE, _ARRAY),
     "metalff_add_structure": (_HANDLE, _ARRAY, _ARRAY, _ARRAY, _LONG, _ARRAY, _LONG, _REAL, _ARRAY, _ARRAY, _REAL, _OUT),
     "metalff_gradient": (_HANDLE, _ARRAY, _INT, _REAL, _REAL, _REAL, _ARRAY, _OUT),
+    "metalff_jacobian": (_HANDLE, _INT, _INT, _ARRAY, _ARRAY, _ARRAY, _ARRAY),
     "metalff_predict": (_HANDLE, _ARRAY, _INT, _ARRAY, _ARRAY, _ARRAY),
     "metalff_design": (_HANDLE, _ARRAY, _INT, _ARRAY),
     "metalff_descriptor_range": (_HANDLE, _ARRAY, _ARRAY),
@@ -305,6 +306,24 @@ class Trainer:
         weights = energy_weight, virial_weight, huber
         _call("metalff_gradient", self._handle, batch.ctypes.data, batch.size, *weights, out.ctypes.data, ctypes.byref(loss))
         return loss.value, out
+
+    def jacobian(self, number, by_energy, by_force, by_virial):
+        """Derivatives by the parameters, [rows, n], of by_energy · E + Σ by_force · F + Σ by_virial · virial of a structure.
+
+        Args:
+            by_energy: [rows].
+            by_force: [rows, N, 3].
+            by_virial: [rows, 3, 3].
+        """
+        (number,), n = self._batch([number]), self._atoms[number]
+        by_energy, by_force, by_virial = (_array(a, np.float64) for a in (by_energy, by_force, by_virial))
+        rows = by_energy.size
+        if by_force.size != 3 * n * rows or by_virial.size != 9 * rows:
+            raise EngineError("by_energy[rows], by_force[rows,N,3] and by_virial[rows,3,3] do not fit together")
+        out = np.empty((rows, _library.metalff_n_parameters(self._handle)))
+        given = by_energy.ctypes.data, by_force.ctypes.data, by_virial.ctypes.data
+        _call("metalff_jacobian", self._handle, int(number), rows, *given, out.ctypes.data)
+        return out
 
     def predict(self, batch):
         """Energy (eV), forces [N,3] (eV/Å) and virial [3,3] (eV) of each of these structures."""

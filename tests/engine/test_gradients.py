@@ -72,6 +72,43 @@ def test_densities_are_refused(name, variants):
         mace(variants, name)
 
 
+def functionals(n):
+    """By energy, forces and virial: of the energy alone, of one force, of all of them."""
+    rng, by_force, by_virial = np.random.default_rng(2), np.zeros((3, n, 3)), np.zeros((3, 3, 3))
+    by_force[1, 4, 1], by_force[2], by_virial[2] = 1.0, rng.normal(size=(n, 3)), rng.normal(size=(3, 3))
+    return np.array([1.0, 0.0, 0.3]), by_force, by_virial
+
+
+def compare_jacobian(made):
+    """Largest error over the largest derivative along some directions, by all and by single parameters, of any row."""
+    start, rng = made.parameters, np.random.default_rng(5)
+    n = len(made.predict([0])[0][1])
+    by_energy, by_force, by_virial = functionals(n)
+    jacobian, worst = made.jacobian(0, by_energy, by_force, by_virial), 0.0
+    for direction in (*rng.normal(size=(2, start.size)), np.eye(start.size)[np.abs(jacobian[1]).argmax()]):
+        answers, step = [], 1e-3 * np.abs(start).mean() / np.abs(direction).max()
+        for shift in (-2, -1, 1, 2):
+            made.parameters = start + shift * step * direction
+            ((energy, forces, virial),) = made.predict([0])
+            answers.append(by_energy * energy + (by_force * forces).sum((1, 2)) + (by_virial * virial).sum((1, 2)))
+        numerical = (answers[0] - 8 * answers[1] + 8 * answers[2] - answers[3]) / (12 * step)
+        scale = np.abs(jacobian).max(1) * np.abs(direction).max()
+        worst = max(worst, (np.abs(numerical - jacobian @ direction) / scale).max())
+    made.parameters = start
+    return worst
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_jacobian_of_a_nep(threads, tmp_path):
+    text = nep_variants.write_nep(tmp_path / "nep.txt", elements=("Cu", "Ni")).read_text()
+    assert compare_jacobian(trainer("nep", text, 2, threads)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["vectors", "plain"])
+def test_jacobian_of_a_mace(name, variants):
+    assert compare_jacobian(mace(variants, name)) < 1e-5
+
+
 def weighted(tmp_path):
     """A NEP whose structures count 0.25, 3 and not at all."""
     made = _engine.Trainer("nep", nep_variants.write_nep(tmp_path / "nep.txt").read_text(), 1)

@@ -135,9 +135,13 @@ def test_a_seed_is_a_result(disturbance, frames, trained, tmp_path):
     assert json.loads((out / "config.json").read_text())["budget_s"] == 0
 
 
-def test_the_learning_rate_follows_the_steps(trained):
+ADAM = ["--set", "optimizer=adam"]
+
+
+def test_the_learning_rate_of_adam_follows_the_steps(frames, tmp_path):
     """Three steps per epoch; that of the last one of each."""
-    with (trained / "history.csv").open() as stream:
+    assert run(frames, tmp_path / "cu", "cu", *ADAM).returncode == 0
+    with (tmp_path / "cu" / "history.csv").open() as stream:
         rates = [float(row["lr"]) for row in csv.DictReader(stream)]
     progress = (np.arange(EPOCHS) + 2 / 3) / EPOCHS
     warm = np.minimum(1.0, 3 * np.arange(1, EPOCHS + 1) / 50)
@@ -145,18 +149,34 @@ def test_the_learning_rate_follows_the_steps(trained):
 
 
 def test_a_budget_besides_the_epochs_is_a_hard_stop(frames, tmp_path):
-    done = run(frames, tmp_path / "cu", "cu", "--max-epochs", "1000000", "--budget", "1s")
+    done = run(frames, tmp_path / "cu", "cu", *ADAM, "--max-epochs", "1000000", "--budget", "1s")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert f"note: the budget ended the training after {len(history(tmp_path / 'cu'))} of 1000000 epochs" in said
     assert json.loads((tmp_path / "cu" / "result.json").read_text())["epochs"] < 1000000
 
 
-def test_what_is_not_learnt_is_said_and_not_deployed(frames, trained, tmp_path):
+def test_a_training_that_diverges_goes_back_to_its_best_weights(frames, tmp_path):
+    """At a hundred times a good learning rate; every time it is lowered, until the training goes on."""
+    done = run(frames, tmp_path / "cu", "cu", *ADAM, "--lr", "1")
+    assert done.returncode == 0, done.stderr
+    said = " ".join((tmp_path / "cu" / "train.log").read_text().split())
+    result = json.loads((tmp_path / "cu" / "result.json").read_text())
+    assert 1 <= result["setbacks"] == said.count("note: the training diverged in epoch")
+    assert "it goes on from its best weights, at 0.3 times the learning rate" in " ".join(done.stderr.split())
+    errors = np.array([float(row[1]) for row in history(tmp_path / "cu")])
+    assert len(errors) == EPOCHS and np.isfinite(errors[-1]) and errors[-1] < 5 * np.nanmin(errors)
+    described = json.loads((tmp_path / "cu" / "training.json").read_text())
+    assert described["errors"]["validation"]["force_rmse"] == pytest.approx(np.nanmin(errors), rel=0.5)
+
+
+def test_what_is_not_learnt_is_said_and_not_deployed(frames, tmp_path):
+    trained = tmp_path / "cu"
+    done = run(frames, trained, "cu", *ADAM, "--max-epochs", "2")
+    assert done.returncode == 0, done.stderr
     described = json.loads((trained / "training.json").read_text())
     bad = {group for group, e in described["errors"]["groups"].items() if e["force_rmse"] > 0.5 * e["force_rms"] > 0.05}
     assert described["unlearnt"] and set(described["unlearnt"]) <= bad
-    done = run(frames, trained)  # only described again
     assert f"note: the forces of {described['unlearnt'][0]} (" in " ".join(done.stderr.split())
     deploy = [sys.executable, "-m", "metalff.cli", "deploy", "nep", str(trained), "-o", str(tmp_path / "Cu.mlff")]
     refused = subprocess.run(deploy, capture_output=True, text=True)
@@ -192,10 +212,10 @@ def test_two_elements_start_at_their_averages(frames, tmp_path):
 
 
 def test_atoms_closer_than_any_in_the_data_repel_each_other(frames, trained, tmp_path):
-    """However little it has learnt: the nuclear repulsion, from a little more than the shortest distance of the data on."""
+    """However little it has learnt: the nuclear repulsion, from a little less than the shortest distance of the data on."""
     described = json.loads((trained / "training.json").read_text())
     shortest = described["shortest_distance"]
-    assert described["config"]["zbl"] == pytest.approx(1.05 * shortest, abs=1e-3)
+    assert described["config"]["zbl"] == pytest.approx(0.95 * shortest, abs=1e-3)
     assert (trained / "nep.txt").read_text().split("\n")[1] == f"zbl {described['config']['zbl'] / 2:g} {described['config']['zbl']:g}"
     energies = []
     for share in (0.4, 0.5, 0.6, 0.7, 1.0):
@@ -222,7 +242,7 @@ def test_no_environment_is_needed(frames, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["--set", "r_max_angular=7"], "r_max_angular 7 must not exceed r_max 6"),
+        (["--set", "r_max_angular=7"], "r_max_angular 7 must not exceed r_max 5"),
         (["--set", "l_max=[1, 2, 0]"], "q_222 needs a first number of at least 2"),
         (["--precision", "float32"], "precision: input should be 'float64', not 'float32'"),
         (["--set", "neurons=9"], 'unknown key neurons (did you mean "neuron"?)'),

@@ -33,7 +33,7 @@ EXPECTED = {
 }
 """What keys of several types take, for error messages."""
 
-ZBL_REACH = 1.05
+ZBL_REACH = 0.95
 """Outer cutoff of a NEP's ZBL ÷ the shortest distance in the training data."""
 
 MIXING_MOST = 1000
@@ -267,25 +267,30 @@ class NepTraining(Training):
     Names of the architecture follow ``nep.in`` of GPUMD; Fan et al., J. Chem. Phys. 157, 114801 (2022).
     """
 
-    r_max: Annotated[float, Field(gt=0, le=20)] = 6.0
+    r_max: Annotated[float, Field(gt=0, le=20)] = 5.0
     """Cutoff of the radial descriptors, Å."""
     r_max_angular: Annotated[float, Field(gt=0, le=20)] = 5.0
     """Cutoff of the angular descriptors, Å."""
-    n_max: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (6, 6)
+    n_max: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (7, 9)
     """Radial functions − 1 of the radial and of the angular descriptors."""
-    basis_size: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (10, 10)
+    basis_size: tuple[Annotated[int, Field(ge=0, le=19)], Annotated[int, Field(ge=0, le=19)]] = (9, 9)
     """Chebyshev functions − 1 of these."""
     l_max: tuple[Annotated[int, Field(ge=0, le=8)], Literal[0, 2], Literal[0, 1]] = (4, 2, 1)
     """Largest angular momentum of the three-body descriptors; 2: four-body descriptors q_222; 1: five-body descriptors q_1111."""
-    neuron: Annotated[int, Field(ge=1, le=200)] = 40
+    neuron: Annotated[int, Field(ge=1, le=200)] = 30
     """Neurons of the hidden layer, for each element."""
     zbl: Literal["auto"] | NonNegativeFloat = "auto"
     """Outer cutoff of the Ziegler–Biersack–Littmark repulsion, Å, whose inner one is half of it; 0: none. ``auto``: ``ZBL_REACH`` times the shortest
-    distance in the training data, so that atoms that come closer than any there repel each other, and the model learns the difference where both
-    act."""
+    distance in the training data, so that atoms that come closer than any there repel each other, and the model has nothing to make up for."""
     free_atom: Literal["auto"] | bool = "auto"
     """Atoms without neighbours have exactly the energy E0: nep.txt has no place for E0, so one parameter of each element follows from the others.
     ``auto``: where the user says E0, or the data have a free atom of each element."""
+    optimizer: Literal["kalman", "adam"] = "kalman"
+    """``kalman``: an extended Kalman filter, which takes second-order steps; ``adam``: gradients alone."""
+    batch_size: PositiveInt = 1
+    """Frames per step."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """Peak learning rate of Adam, where that is the optimizer; falls along a cosine over the budget."""
     precision: Literal["float64"] = "float64"
     """The native engine trains in float64 only."""
     budget_s: NonNegativeFloat = 600.0
@@ -527,8 +532,8 @@ FAMILIES = {
             NepTraining,
             {
                 "small": {},
-                "medium": {"n_max": (8, 8), "basis_size": (12, 12), "neuron": 60},
-                "large": {"r_max": 8.0, "r_max_angular": 6.0, "n_max": (10, 10), "basis_size": (14, 14), "neuron": 100},
+                "medium": {"n_max": (9, 11), "basis_size": (11, 11), "neuron": 60},
+                "large": {"r_max": 8.0, "r_max_angular": 6.0, "n_max": (11, 13), "basis_size": (14, 14), "neuron": 100},
             },
             "nep_worker.py",
             "nep.txt",

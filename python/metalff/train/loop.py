@@ -33,8 +33,20 @@ import numpy as np
 import torch
 from matscipy.neighbours import neighbour_list
 
+sys.path.append(str(Path(__file__).resolve().parent))
+from kalman import Kalman  # noqa: E402
+
 RECORDED = ("torch", "ase", "matscipy", "numpy")
 """Packages whose versions go into the result, besides those of the family."""
+
+JUMP = 5.0
+"""A training has diverged when its errors on the validation part, or the root of its loss, are this many times the best so far."""
+
+CAUTION = 0.3
+"""What the learning rate is multiplied by each time a training has diverged."""
+
+MOST_SETBACKS = 10
+"""Times that a training goes back to its best weights before it is given up."""
 
 
 class Family:
@@ -75,6 +87,18 @@ class Family:
     def predict(self, model, part, e0):
         """See ``predict``."""
         return predict(self, model, part, training=False)
+
+    def answer(self, model, frame):
+        """Energy (eV), forces [N,3] (eV/Å) and virial [3,3] (eV) of a frame as numpy arrays; for ``kalman.py``, as are the next two."""
+        raise NotImplementedError
+
+    def jacobian(self, model, frame, by_energy, by_force, by_virial):
+        """Derivatives by the parameters, [rows, n], of by_energy · E + Σ by_force · F + Σ by_virial · virial, of the model ``answer`` was asked of last."""
+        raise NotImplementedError
+
+    def prior(self, model, cfg):
+        """Standard deviation of every parameter before training, [n], and the sizes of groups of parameters that hang together."""
+        raise NotImplementedError
 
     def decayed(self, name) -> bool:
         """Whether weight decay acts on the parameter of this name."""
@@ -279,14 +303,19 @@ class Run:
         torch.set_default_dtype(self.dtype)
         for model in (self.kept, self.model):
             family.prepare(model, self)
+        with torch.no_grad():
+            for p, q in zip(self.kept.parameters(), self.model.parameters()):
+                p.copy_(q)
         self.ema = copy.deepcopy(self.model)
+        self.kalman = Kalman(self.model.parameters(), *family.prior(self.model, cfg), cfg["seed"]) if cfg.get("optimizer") == "kalman" else None
         decay = [p for n, p in self.model.named_parameters() if family.decayed(n)]
         ids = {id(p) for p in decay}
         rest = [p for p in self.model.parameters() if id(p) not in ids]
         self.optimizer = torch.optim.Adam([{"params": decay, "weight_decay": cfg["weight_decay"]}, {"params": rest}], lr=cfg["lr"])
         self.epoch, self.batch, self.step, self.elapsed = 0, 0, 0, 0.0  # batch: of the epoch in progress
         self.budget = cfg["budget_s"] or math.inf
-        self.best = math.inf
+        self.best, self.least = math.inf, math.inf  # score of the weights kept, smallest loss of an epoch
+        self.setbacks, self.losses = 0, []
         self.rng = np.random.default_rng(cfg["seed"])
         self.checkpoint = out / "checkpoint.pt"
         if self.checkpoint.exists():
@@ -299,6 +328,9 @@ class Run:
             self.rng.bit_generator.state = state["rng"]
             if "kept" in state:
                 self.kept.load_state_dict(state["kept"])
+            self.least, self.setbacks, self.losses = state.get("least", math.inf), state.get("setbacks", 0), state.get("losses", [])
+            if self.kalman:
+                self.kalman.load_state_dict(state["kalman"])
 
     def save(self):
         state = {
@@ -310,6 +342,10 @@ class Run:
             "step": self.step,
             "elapsed": self.elapsed,
             "best": self.best,
+            "least": self.least,
+            "setbacks": self.setbacks,
+            "losses": self.losses,
+            "kalman": self.kalman and self.kalman.state_dict(),
             "rng": self.rng.bit_generator.state,
             "kept": self.kept.state_dict(),
         }
@@ -347,12 +383,57 @@ class Run:
 
     def set_rates(self, progress):
         warm = min(1.0, (self.step + 1) / self.cfg["warmup_steps"])
-        lr = self.cfg["lr"] * warm * (0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * progress)))
+        lr = self.cfg["lr"] * CAUTION**self.setbacks * warm * (0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         first, last = self.cfg["energy_weight"]
         self.energy_weight = first * (last / first) ** progress
-        return lr
+
+    @property
+    def rate(self):
+        """Learning rate of Adam; with the Kalman filter what a frame replaces of its memory."""
+        return self.kalman.rate if self.kalman else self.optimizer.param_groups[0]["lr"]
+
+    def take_step(self, part):
+        """Change the weights by some frames; returns their loss before that. A loss that is not finite changes nothing."""
+        terms = self.energy_weight, self.cfg["stress_weight"], self.cfg.get("huber", 0.0)
+        if self.kalman:
+            return self.kalman.step(self.family, self.model, part, self.e0, *terms)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.family.loss(self.model, part, self.e0, *terms)
+        if torch.isfinite(loss):
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg["clip_grad"])
+            self.optimizer.step()
+        return float(loss.detach())
+
+    def settle(self, force, energy):
+        """At the end of an epoch with these errors on the validation part: keep the weights if they are the best, go back to those if they are far worse."""
+        score, loss = force + self.cfg["energy_score"] * energy, float(np.mean(self.losses)) if self.losses else 0.0
+        if not math.isfinite(score) or score > JUMP * self.best or loss > JUMP**2 * self.least:
+            self.go_back(f"force RMSE {force:.3g} eV/Å")
+        else:
+            self.least = min(self.least, loss)
+            if score < self.best:
+                self.best = score
+                self.keep()
+        self.losses = []
+
+    def go_back(self, what):
+        """To the best weights so far, which are the first ones before there are any; with smaller steps from now on."""
+        self.setbacks += 1
+        if self.setbacks > MOST_SETBACKS:
+            sys.exit(f"training diverged {self.setbacks} times ({what}), at ever lower learning rates: check --e0 and the data, or use a lower --lr")
+        with torch.no_grad():
+            for model in (self.model, self.ema):
+                for p, q in zip(model.parameters(), self.kept.parameters()):
+                    p.copy_(q)
+        self.optimizer.state.clear()
+        if self.kalman:
+            self.kalman.go_back()
+        self.losses = []
+        lowered = "with more caution" if self.kalman else f"at {CAUTION:g} times the learning rate"
+        print(f"note: the training diverged in epoch {self.epoch + 1} ({what}): it goes on from its best weights, {lowered}", flush=True)
 
     def batches(self):
         """Frames of one epoch: each batch draws one from every stratum of energy per atom, so none lacks a kind."""
@@ -372,13 +453,9 @@ class Run:
             if self.over():
                 break
             self.set_rates(self.progress())
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.family.loss(self.model, part, self.e0, self.energy_weight, self.cfg["stress_weight"], self.cfg.get("huber", 0.0))
-            if not torch.isfinite(loss):
-                sys.exit("training diverged (the loss is not finite): use a lower learning rate (--lr)")
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg["clip_grad"])
-            self.optimizer.step()
+            self.losses.append(self.take_step(part))
+            if not math.isfinite(self.losses[-1]):
+                self.go_back("the loss is not finite")
             decay = min(self.cfg["ema"], (1 + self.step) / (10 + self.step))
             with torch.no_grad():
                 for p, q in zip(self.ema.parameters(), self.model.parameters()):
@@ -446,7 +523,7 @@ class Stop:
 class History:
     """``history.csv``: one line per epoch, none later than ``epoch`` at the start."""
 
-    columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid")
+    columns = ("epoch", "step", "elapsed_s", "lr", "force_rmse_valid", "energy_rmse_valid", "loss_train")
 
     def __init__(self, path, epoch):
         self.path = path
@@ -472,21 +549,17 @@ def main(family):
             break
         t0 = time.monotonic()
         force, energy = errors(frame_errors(family, run.ema, run.valid, run.e0, cfg["batch_size"]))
-        score = force + cfg["energy_score"] * energy
-        if score < run.best:
-            run.best = score
-            run.keep()
+        loss = float(np.mean(run.losses)) if run.losses else math.nan
+        run.settle(force, energy)
         run.elapsed += time.monotonic() - t0
-        lr = run.optimizer.param_groups[0]["lr"]
-        history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{lr:.2e}", f"{force:.5f}", f"{energy:.6f}"])
+        history.append([run.epoch, run.step, f"{run.elapsed:.0f}", f"{run.rate:.2e}", f"{force:.5f}", f"{energy:.6f}", f"{loss:.4e}"])
         run.save()
         teller.epoch(force, energy)
     if stop.is_set:
         sys.exit(130)
-    if run.epoch < cfg["max_epochs"]:
-        lr = run.optimizer.param_groups[0]["lr"]
+    if run.epoch < cfg["max_epochs"] and not run.kalman:
         print(
-            f"note: the budget ended the training after {run.epoch} of {cfg['max_epochs']} epochs, at a learning rate of {lr:.1e} where it would have "
+            f"note: the budget ended the training after {run.epoch} of {cfg['max_epochs']} epochs, at a learning rate of {run.rate:.1e} where it would have "
             "fallen to nearly zero: give a longer --budget, or --max-epochs alone",
             flush=True,
         )
@@ -494,6 +567,7 @@ def main(family):
         "epochs": run.epoch,
         "steps": run.step,
         "elapsed_s": run.elapsed,
+        "setbacks": run.setbacks,
         "e0": run.e0.tolist(),
         **run.final_errors(),
         **family.result(),

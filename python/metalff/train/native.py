@@ -58,6 +58,15 @@ class Trainer:
         value, gradient = self.engine.gradient([self.number[id(f)] for f in part], energy_weight, stress_weight, huber)
         return WithGradient.apply(parameters, value, torch.from_numpy(gradient))
 
+    def answer(self, parameters, frame):
+        """Energy (eV), forces [N,3] (eV/Å) and virial [3,3] (eV) of a frame, as numpy has them."""
+        self.engine.parameters = parameters.detach().numpy()
+        return self.engine.predict([self.number[id(frame)]])[0]
+
+    def jacobian(self, frame, by_energy, by_force, by_virial):
+        """By the parameters that were given last; see the engine's ``Trainer.jacobian``."""
+        return torch.from_numpy(self.engine.jacobian(self.number[id(frame)], by_energy, by_force, by_virial))
+
     def predict(self, parameters, part, e0):
         """See ``loop.predict``; without virials."""
         self.engine.parameters = parameters.detach().numpy()

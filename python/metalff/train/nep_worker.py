@@ -54,6 +54,13 @@ class NepModel(torch.nn.Module):
             found[t * per_net + neurons * (dim + 1)] = constant[t] / math.tanh(SATURATED)
         return found
 
+    def by_theta(self, jacobian):
+        """Derivatives by theta, of derivatives by the parameters of the file, [rows, n]."""
+        if self.free is None:
+            return jacobian
+        _, pull_back = torch.func.vjp(self.parameters_of, self.theta.detach())
+        return torch.stack([pull_back(row)[0] for row in jacobian])
+
     @torch.no_grad()
     def lift(self, middle, energies):
         """Change the output weights as little as possible so that an atom with the descriptors ``middle`` has ``energies`` [elements] more."""
@@ -100,6 +107,15 @@ class Nep(loop.Family):
     def predict(self, model, part, e0):
         return self._trainer(model).predict(model.parameters_of(model.theta), part, e0)
 
+    def answer(self, model, frame):
+        return self._trainer(model).answer(model.parameters_of(model.theta), frame)
+
+    def jacobian(self, model, frame, by_energy, by_force, by_virial):
+        return model.by_theta(self.trainer.jacobian(frame, by_energy, by_force, by_virial))
+
+    def prior(self, model, cfg):
+        return torch.from_numpy(np.concatenate(deviations(cfg, len(model.scale)))), groups(cfg, len(model.scale))
+
     def save(self, model, cfg, out):
         loop.save_atomically(lambda path: path.write_text(model.text()), out / "nep.txt")
 
@@ -124,17 +140,29 @@ def initial(cfg, rng):
         f"l_max {l2} {l3} {l4}",
         f"ANN {neurons} 0",
     ]
-    networks = []
-    for _ in range(types):
-        networks += [
-            rng.normal(0, 2 / math.sqrt(dim), neurons * dim),
-            rng.normal(0, 1, neurons),
-            rng.normal(0, 1 / math.sqrt(neurons), neurons),
-        ]
-    radial = rng.normal(0, 1 / math.sqrt(k_r + 1), types**2 * (n_r + 1) * (k_r + 1))
-    angular = rng.normal(0, 1 / math.sqrt(k_a + 1), types**2 * (n_a + 1) * (k_a + 1))
-    parameters = np.concatenate([*networks, [0.0], radial, angular])
+    parameters = np.concatenate([rng.normal(0, deviation) for deviation in deviations(cfg, dim)])
+    parameters[types * neurons * (dim + 2)] = 0.0  # the common bias
     return "\n".join(header) + "\n", parameters, np.ones(dim)
+
+
+def deviations(cfg, dim):
+    """Standard deviations of the random parameters, in their order: of every network, of the bias, and of the expansion coefficients.
+
+    Chebyshev functions that change fast have small coefficients, so that radial functions are smooth where there are no data.
+    """
+    types, neurons = len(cfg["elements"]), cfg["neuron"]
+    network = [np.full(neurons * dim, 2 / math.sqrt(dim)), np.ones(neurons), np.full(neurons, 1 / math.sqrt(neurons))]
+    expansions = []
+    for n, k in zip(cfg["n_max"], cfg["basis_size"]):
+        expansions.append(np.tile(1 / (math.sqrt(k + 1) * np.arange(1, k + 2)), types**2 * (n + 1)))
+    return [*(network * types), np.ones(1), *expansions]
+
+
+def groups(cfg, dim):
+    """Numbers of parameters that hang together: all where there is one element, else those of each network and the rest."""
+    sizes = [d.size for d in deviations(cfg, dim)]
+    types = len(cfg["elements"])
+    return [sum(sizes)] if types == 1 else [*[sum(sizes[:3])] * types, sum(sizes[3 * types :])]
 
 
 SATURATED = 4.0
