@@ -47,12 +47,12 @@ $(VENV)/.tested: $(VENV)/.made $(SOURCES)
 	@touch $@ $(VENV)/.metalff
 
 demo: $(VENV)/.metalff
-	@echo "== molecular dynamics of copper at four temperatures: MACE, EAM and MEAM in LAMMPS"
+	@echo "== molecular dynamics of copper at four temperatures: a polynomial, MACE, EAM and MEAM in LAMMPS"
 	$(BIN)/metalff sweep lammps_inputs/sweep-Cu.yaml --out demo/sweep
 	@echo "== forces against DFT"
-	$(BIN)/metalff validate potentials/mlff/Cu-mace.mlff Cu/eam Cu/meam Cu/snap Cu/qsnap \
+	$(BIN)/metalff validate Cu/poly Cu/nep Cu/mace Cu/mtp Cu/eam Cu/meam Cu/snap Cu/qsnap \
 	  --data zuo2020-Cu:test --out demo/validate --force
-	$(BIN)/metalff report demo/sweep demo/validate -o demo/report.html --title "Copper: MACE, EAM and MEAM"
+	$(BIN)/metalff report demo/sweep demo/validate -o demo/report.html --title "Copper: a polynomial, MACE, EAM and MEAM"
 	@echo "== done: open demo/report.html; tables are in demo/sweep and demo/validate"
 
 # compiled models and the training environment stay inside the checkout, so that the suite starts from nothing
