@@ -24,7 +24,7 @@ from ase.data import atomic_numbers
 from metalff.data import read_extxyz
 from metalff.paths import atomic_write
 from metalff.poly.basis import Size, make
-from metalff.poly.fit import Choice, Design, Normal, Solver, Structure, polynomial
+from metalff.poly.fit import STRENGTHS, Choice, Design, Normal, Solver, Structure, polynomial
 from metalff.poly.optimise import Place, State, optimise
 from metalff.poly.radial import Shape
 from metalff.train.configuration import CUTOFF_POWERS
@@ -309,10 +309,16 @@ def chosen_size(normal, costs, known, cfg, basis, tell):
         if cfg["zbl"]:
             inside[-1] = True
         kept = np.append(np.tile(inside, elements), np.ones(elements + 1, bool))
-        trials.append((kept, Solver(normal, costs, known, kept).choose(), inside.sum(), max(cfg["degree"]) - step))
+        around = near(trials[0][1]) if trials else ()  # the strengths and powers to try
+        trials.append((kept, Solver(normal, costs, known, kept).choose(*around), inside.sum(), max(cfg["degree"]) - step))
     best = min(choice.error for _, choice, *_ in trials)
     kept, choice, count, _ = [t for t in trials if t[1].error <= best * (1 + cfg["size_tolerance"])][-1]
     return kept, choice, [(int(n), f"{degree:g}", f"{c.error:.6f}", int(n == count)) for _, c, n, degree in reversed(trials)]
+
+
+def near(choice: Choice):
+    """Strengths within two decades of one that was found for more functions, and its roughness."""
+    return [s for s in STRENGTHS if 0.009 < s / choice.strength < 110], (choice.roughness,)
 
 
 def evaluated(potential, part, coefficients, cfg, file: Path) -> dict:
