@@ -85,7 +85,9 @@ def compare_jacobian(made):
     n = len(made.predict([0])[0][1])
     by_energy, by_force, by_virial = functionals(n)
     jacobian, worst = made.jacobian(0, by_energy, by_force, by_virial), 0.0
-    for direction in (*rng.normal(size=(2, start.size)), np.eye(start.size)[np.abs(jacobian[1]).argmax()]):
+    single = np.zeros(start.size)
+    single[np.abs(jacobian[1]).argmax()] = 1.0
+    for direction in (*rng.normal(size=(2, start.size)), single):
         answers, step = [], 1e-3 * np.abs(start).mean() / np.abs(direction).max()
         for shift in (-2, -1, 1, 2):
             made.parameters = start + shift * step * direction
@@ -104,9 +106,8 @@ def test_jacobian_of_a_nep(threads, tmp_path):
     assert compare_jacobian(trainer("nep", text, 2, threads)) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["vectors", "plain"])
-def test_jacobian_of_a_mace(name, variants):
-    assert compare_jacobian(mace(variants, name)) < 1e-5
+def test_jacobian_of_a_mace(variants):
+    assert compare_jacobian(mace(variants, "vectors")) < 1e-5
 
 
 def weighted(tmp_path):
