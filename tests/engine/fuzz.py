@@ -136,7 +136,8 @@ def of_payload(rng, good):
         (length,) = struct.unpack("<Q", data[:8])
         header, blob = json.loads(data[8 : 8 + length]), bytes(data[8 + length :])
         if act == 2:
-            header["__metadata__"]["mace"] = json.dumps(edited(rng, json.loads(header["__metadata__"]["mace"])))
+            described = header["__metadata__"]
+            described |= {key: json.dumps(edited(rng, json.loads(text))) for key, text in described.items()}
         else:
             header = edited(rng, header)
         text = json.dumps(header).encode()

@@ -21,7 +21,7 @@ from metalff.artifact import open_artifact
 from metalff.errors import MetalffError
 from metalff.paths import shared
 
-NEP, MACE = (shared("potentials", "mlff", f"Cu-{family}.mlff") for family in ("nep", "mace"))
+NEP, MACE, POLY = (shared("potentials", "mlff", f"Cu-{family}.mlff") for family in ("nep", "mace", "poly"))
 INTEGER = "is not a whole number from"
 DISTANCE = "r_max is not a number above 0 and up to 50"
 
@@ -520,11 +520,11 @@ def test_only_what_is_needed_is_read(tmp_path):
         MLFFCalculator(path)
 
 
-@pytest.mark.parametrize("family, files", [("nep", 40), ("mace", 20)])
+@pytest.mark.parametrize("family, files", [("nep", 40), ("mace", 20), ("poly", 20)])
 def test_damaged_files(family, files, tmp_path):
     """A few of those of 'make test-sanitize', in processes with limits."""
     script = Path(__file__).with_name("fuzz.py")
-    command = [sys.executable, script, NEP if family == "nep" else MACE, "--files", str(files), "--seed", "7"]
+    command = [sys.executable, script, {"nep": NEP, "mace": MACE, "poly": POLY}[family], "--files", str(files), "--seed", "7"]
     completed = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "METALFF_CACHE": str(tmp_path)})
     assert completed.returncode == 0, completed.stdout + completed.stderr[-2000:]
     assert sum(int(line.split()[-1]) for line in completed.stdout.splitlines()) == files
