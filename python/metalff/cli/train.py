@@ -110,7 +110,7 @@ ESTIMATE = 10.0
 
 COST = {
     "mace": "the bundled model of copper, 262 frames, took 31 core-minutes (force RMSE of its test frames 0.029 eV/Å), that of seven metals 22 minutes",
-    "nep": "the bundled model of copper, 262 frames, took 5 core-minutes (force RMSE of its test frames 0.043 eV/Å), that of seven metals 6 minutes",
+    "nep": "the bundled model of copper, 262 frames, took 2 core-minutes (force RMSE of its test frames 0.015 eV/Å), that of seven metals 6 minutes",
     "deepmd": "a model of copper, 262 frames, took 12 core-minutes (force RMSE of its test frames 0.029 eV/Å)",
     "nequip": "a model of copper, 262 frames, took 15 core-minutes (force RMSE of its test frames 0.062 eV/Å)",
     "allegro": "a model of copper, 262 frames, took 15 core-minutes (force RMSE of its test frames 0.081 eV/Å)",
