@@ -40,7 +40,7 @@ def mixed():
     return atoms
 
 
-NEIGHBOURS = 54  # of copper within the 5.5 Å of its NEP
+NEIGHBOURS = 42  # of copper within the 5 Å of its NEP
 
 WARNED = {
     "distance": (
@@ -53,13 +53,13 @@ WARNED = {
         CU,
         crystal,
         dict(largest_coordination=NEIGHBOURS - 1),
-        rf"an atom has {NEIGHBOURS} neighbours within 5.5 Å, more than any in the training data of .* \({NEIGHBOURS - 1}\), as are 108 atoms in all",
+        rf"an atom has {NEIGHBOURS} neighbours within 5 Å, more than any in the training data of .* \({NEIGHBOURS - 1}\), as are 108 atoms in all",
     ),
     "lonely": (
         CU,
         crystal,
         dict(smallest_coordination=NEIGHBOURS + 1),
-        rf"an atom has {NEIGHBOURS} neighbours within 5.5 Å, fewer than any in the training data of .* \({NEIGHBOURS + 1}\), as are 108 atoms in all",
+        rf"an atom has {NEIGHBOURS} neighbours within 5 Å, fewer than any in the training data of .* \({NEIGHBOURS + 1}\), as are 108 atoms in all",
     ),
     "pair": (
         SEVEN,
@@ -70,8 +70,8 @@ WARNED = {
 }
 STOPPED = {
     "distance": "two atoms are 2.000 Å apart, but the shortest distance in the training data of .* is 3.200 Å: mend the structure",
-    "crowded": f"an atom has {NEIGHBOURS} neighbours within 5.5 Å, but no atom in the training data of .* more than {NEIGHBOURS - 1}: compare the density",
-    "lonely": f"an atom has {NEIGHBOURS} neighbours within 5.5 Å, but no atom in the training data of .* fewer than {NEIGHBOURS + 1}: compare",
+    "crowded": f"an atom has {NEIGHBOURS} neighbours within 5 Å, but no atom in the training data of .* more than {NEIGHBOURS - 1}: compare the density",
+    "lonely": f"an atom has {NEIGHBOURS} neighbours within 5 Å, but no atom in the training data of .* fewer than {NEIGHBOURS + 1}: compare",
     "pair": "(Cu and Ni|Ni and Cu) are neighbours, but never within 6 Å of each other .*: use a model that has seen them together",
 }
 

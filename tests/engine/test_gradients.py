@@ -187,7 +187,7 @@ def test_what_does_not_fit_is_refused(variants):
     made = mace(variants, "plain")
     with pytest.raises(_engine.EngineError, match=f"the model has {len(made.parameters)} parameters, not 3"):
         made.parameters = np.zeros(3)
-    with pytest.raises(_engine.EngineError, match="trains nep and mace, not allegro"):
+    with pytest.raises(_engine.EngineError, match="trains nep, mace and poly, not allegro"):
         _engine.Trainer("allegro", b"")
     with pytest.raises(_engine.EngineError, match="payload mace is not valid"):
         _engine.Trainer("mace", b"no tensors")
