@@ -206,5 +206,5 @@ def test_as_lammps(kind, action, tmp_path):
         except MetalffError as error:
             stopped, said = True, [str(error)]
     assert stopped == (theirs.returncode != 0) == (action == "stop"), theirs.stdout[-500:]
-    words = {"distance": "two atoms are 2.000 ", "crowded": f"an atom has {NEIGHBOURS} neighbours within 5.5 ", "pair": " are neighbours"}[kind]
+    words = {"distance": "two atoms are 2.000 ", "crowded": f"an atom has {NEIGHBOURS} neighbours within 5 ", "pair": " are neighbours"}[kind]
     assert (words in "".join(said)) == (words in theirs.stdout) == (action != "ignore")
