@@ -138,7 +138,7 @@ def test_roofline(scripts, folder):
     assert ptxas.occupancy(128, 256, 0) == (16, "registers")
     assert ptxas.occupancy(32, 128, 64 * 1024)[1] == "shared memory"
     listed, edges = scripts["roofline"].model(folder / "models" / "Cu-nep.mlff", 8)
-    assert [stage.label for stage in listed] == ["edges", "nep", "forces"] and edges == 54
+    assert [stage.label for stage in listed] == ["edges", "nep", "forces"] and edges == 42
     table = scripts["roofline"].rows("Cu-nep", listed, 8, [])
     assert float(table[-1][8]) == pytest.approx(sum(float(row[8]) for row in table[:-1]), abs=0.03)
 

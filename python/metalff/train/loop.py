@@ -31,10 +31,8 @@ import ase.data
 import ase.io
 import numpy as np
 import torch
+from kalman import Kalman  # beside this file, whose folder a worker has put on its path
 from matscipy.neighbours import neighbour_list
-
-sys.path.append(str(Path(__file__).resolve().parent))
-from kalman import Kalman  # noqa: E402
 
 RECORDED = ("torch", "ase", "matscipy", "numpy")
 """Packages whose versions go into the result, besides those of the family."""
