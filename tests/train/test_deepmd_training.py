@@ -99,7 +99,7 @@ def test_killed_and_resumed_equals_undisturbed(finished, parts, tmp_path):
 
 def test_the_first_epoch_begins_at_the_average_energy(finished):
     first = curve(finished)[1]
-    assert float(first[5]) < 0.5, "eV/atom, where the energies are about -4"
+    assert float(first[4]) < 0.5, "eV/atom, where the energies are about -4"
 
 
 def test_deployed_with_its_record(finished, tmp_path):
