@@ -60,21 +60,26 @@ def read_table(path, what: str) -> dict:
     Raises:
         MetalffError: it cannot be read, is no YAML, is too large or nested, gives a key twice, or holds something other than keys.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(TABLE_LARGEST + 1)
-    except OSError as error:
-        raise MetalffError(f"cannot read '{path}': {error.strerror}; give {what}") from None
-    if len(data) > TABLE_LARGEST:
-        raise MetalffError(f"'{path}' is larger than {TABLE_LARGEST >> 20} MB, so it is not {what}")
-    try:
-        content = parse(data.decode("utf-8"), table=True)
-    except ValueError as error:
-        raise MetalffError(f"'{path}' is not YAML, so it is not {what}: {error}") from None
+    so = f"so it is not {what}"
+    content = _content(path, TABLE_LARGEST, so, f", {so}", table=True)
     if not isinstance(content, dict):
         raise MetalffError(f"'{path}' is not {what}: it holds no keys with values")
     return content
+
+
+def _content(path, largest: int, too_large: str, so: str = "", table: bool = False):
+    """What a file of at most ``largest`` bytes holds; the other texts end its sentences."""
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(largest + 1)
+    except OSError as error:
+        raise MetalffError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > largest:
+        raise MetalffError(f"{path} is larger than {largest >> 20} MB, {too_large}")
+    try:
+        return parse(data.decode("utf-8"), table=table)
+    except ValueError as error:
+        raise MetalffError(f"{path} is not YAML{so}: {error}") from None
 
 
 def read_yaml(path) -> dict:
@@ -83,18 +88,7 @@ def read_yaml(path) -> dict:
     Raises:
         MetalffError: it cannot be read, is no YAML, is too large or nested, gives a key twice, or holds something other than keys.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
-    except OSError as error:
-        raise MetalffError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST:
-        raise MetalffError(f"{path} is larger than {LARGEST >> 20} MB, so it is no file of settings; check the path")
-    try:
-        content = parse(data.decode("utf-8"))
-    except ValueError as error:
-        raise MetalffError(f"{path} is not YAML: {error}") from None
+    content = _content(path, LARGEST, "so it is no file of settings; check the path")
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise MetalffError(f"{path} must hold keys and values such as element: Cu; see the example in the documentation of the command")
     return content
