@@ -10,6 +10,7 @@ Energies are Mermin's free energy at fixed number of electrons, F = 2 Σ_k w_k �
 137, A1441 (1965)), so that forces and stress follow from the expectation values of ∂H alone (Hellmann and Feynman). Charges are not self-consistent.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -21,6 +22,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from scipy.optimize import brentq
 from scipy.special import entr, expit
 
+from metalff.data.metals import metal
 from metalff.errors import MetalffError, nearest
 from metalff.neighbours import edges_of
 
@@ -55,7 +57,7 @@ KT = 0.1
 K_DENSITY = 5.0
 """Å; of the gamma-centred mesh where nothing is said, as in ``dft``: points along a reciprocal vector ÷ its length (2π/Å)."""
 
-FIT_DENSITY = 12.0
+FIT_DENSITY = 6.0
 """Å; mesh by which the repulsion is fitted."""
 
 CHUNK = 5e7
@@ -67,6 +69,13 @@ for _k, (_a, _b) in enumerate(((0, 1), (1, 2), (2, 0))):
     _TENSORS[_k, _a, _b] = _TENSORS[_k, _b, _a] = np.sqrt(0.5)
 _TENSORS[3] = np.diag([1, -1, 0]) / np.sqrt(2)
 _TENSORS[4] = np.diag([-1, -1, 2]) / np.sqrt(6)
+
+
+CITATION = "canonical d band: W. A. Harrison and S. Froyen, Phys. Rev. B 21, 3214 (1980); O. K. Andersen, Phys. Rev. B 12, 3060 (1975)"
+DOI = "10.1103/PhysRevB.21.3214"
+
+NAME = re.compile(r"(?P<symbol>[A-Z][a-z]?)/tb(?:\[(?P<knobs>.*)\])?")
+"""Of a model with its knobs, such as ``Nb/tb[filling=4,kT=0.1]``."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,59 @@ class Dose:
             raise MetalffError(f"filling {self.filling:g}: a d band holds 0 to 10 electrons per atom")
         if not 0 < self.kT < np.inf:
             raise MetalffError(f"kT {self.kT:g}: give an electronic temperature above 0 eV, such as 0.1")
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What a name says: ``Nb/tb`` and, in brackets, ``filling`` (d electrons per atom), ``kT`` (eV) and ``k`` (Å, density of the mesh).
+
+    Attributes:
+        symbol: a metal of ``d_metals``.
+        dose: ``Dose``.
+        k: Å.
+    """
+
+    symbol: str
+    dose: Dose
+    k: float = K_DENSITY
+
+    @classmethod
+    def of(cls, name: str) -> "Knobs":
+        """Raises: MetalffError: no such metal or knob, or a number out of range."""
+        found = NAME.fullmatch(name)
+        if not found:
+            raise MetalffError(f"{name}: give a metal and its knobs such as Nb/tb[filling=4,kT=0.1]")
+        values = {"filling": d_electrons(found["symbol"]), "kT": KT, "k": K_DENSITY}
+        for word in found["knobs"].split(",") if found["knobs"] is not None else ():
+            key, equals, value = word.partition("=")
+            if key not in values or not equals:
+                raise MetalffError(
+                    f"{name}: tight binding has no knob {key}{nearest(key, values)}; it has filling, kT and k, such as filling=4,kT=0.1"
+                )
+            try:
+                values[key] = float(value)
+            except ValueError:
+                raise MetalffError(f"{name}: {key} must be a number, such as {key}={values[key]:g}") from None
+        try:
+            check_density(values["k"])
+            return cls(found["symbol"], Dose(values["filling"], values["kT"]), values["k"])
+        except MetalffError as error:
+            raise MetalffError(f"{name}: {error}") from None
+
+    @property
+    def record(self) -> dict:
+        """All that a label depends on beside the structure; JSON types."""
+        band = model(self.symbol)
+        return {
+            "filling": self.dose.filling,
+            "kT_eV": self.dose.kT,
+            "k_density_A": self.k,
+            "r_d_A": D_RADIUS[self.symbol],
+            "hopping": [SIGMA, PI, DELTA, HOPPING_POWER],
+            "repulsion_eV": float(f"{band.repulsion:.6g}"),
+            "repulsion_power": REPULSION_POWER,
+            "switch_A": [round(x * band.radius, 6) for x in SWITCH],
+        }
 
 
 @dataclass(frozen=True)
@@ -123,7 +185,7 @@ def d_electrons(symbol: str) -> float:
         MetalffError: no metal with a d band.
     """
     if symbol not in D_RADIUS:
-        raise MetalffError(f"{symbol} has no d band in this model{nearest(symbol, D_RADIUS)}; tight binding is for {' '.join(D_RADIUS)}")
+        raise MetalffError(f"{symbol} has no d band in this model; tight binding is for {' '.join(D_RADIUS)}")
     symbols = list(D_RADIUS)
     first = [s for s in FIRST_COLUMN if symbols.index(s) <= symbols.index(symbol)][-1]
     return FIRST_COLUMN[first] + symbols.index(symbol) - symbols.index(first) - S_ELECTRONS
@@ -131,17 +193,24 @@ def d_electrons(symbol: str) -> float:
 
 def primitive_cell(symbol: str, crystal: str | None = None):
     """The primitive cell of a metal as ``ase.Atoms``; in another crystal than its own at the same volume per atom."""
-    from metalff.synth.synth import crystal_of
+    chosen = metal(symbol)
+    if crystal not in (None, chosen.crystal):
+        from metalff.synth.synth import crystal_of
 
-    chosen = crystal_of(symbol, crystal)
+        chosen = crystal_of(symbol, crystal)
     more = {"c": chosen.c} if chosen.crystal == "hcp" else {}
     return bulk(symbol, chosen.crystal, chosen.a, **more)
 
 
+def check_density(density: float) -> None:
+    """Raises: MetalffError: no density of a mesh."""
+    if not 0 < density <= 50:
+        raise MetalffError(f"k {density:g}: the density of the mesh must be above 0 and at most 50 Å, such as {K_DENSITY:g}")
+
+
 def k_mesh(atoms, density: float = K_DENSITY) -> tuple[int, int, int]:
     """Points of the gamma-centred mesh along each reciprocal vector, as ``dft.protocol.k_mesh``; one where a cell is not periodic."""
-    if not 0 < density <= 50:
-        raise MetalffError(f"k density {density:g}: give a number above 0 and up to 50 Å")
+    check_density(density)
     if not atoms.pbc.any():
         return (1, 1, 1)
     return tuple(int(n) for n in kptdensity2monkhorstpack(atoms, density, even=False))
@@ -381,6 +450,7 @@ class TightBinding(Calculator):
     implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
     def __init__(self, symbol: str, filling: float | None = None, kT: float = KT, k: float = K_DENSITY, mesh=None, **kwargs):
+        check_density(k)
         self.model = model(symbol)
         self.dose = Dose(self.model.electrons if filling is None else float(filling), float(kT))
         self.k, self.mesh = float(k), mesh
