@@ -48,7 +48,7 @@ def test_free_electrons_have_a_sphere(sodium):
     assert found["mean_curvature"] == pytest.approx(1 / radius, rel=0.01)
     assert found["curvature"] == pytest.approx(1 / radius, rel=0.05)
     assert found["velocity"] == pytest.approx(MASS * radius * VELOCITY, rel=0.01)
-    assert found["velocity_spread"] < 0.02
+    assert found["velocity_spread"] < 0.05  # of the slopes between points of the mesh
     assert found["density_of_states"] == pytest.approx(1.5 / level, rel=0.01)
     assert found["carriers"] == pytest.approx(1, rel=0.02)
     assert found["plasma_energy"] == pytest.approx(np.sqrt(4 * np.pi * 14.39964548 * MASS * 2 / 4.29**3), rel=0.01)
@@ -76,7 +76,7 @@ def test_the_surface_does_not_depend_on_the_choice_of_the_cell():
     moved = measures(np.roll(eigenvalues, (3, 5, 8), (1, 2, 3)), level, reciprocal)
     for key in ("area", "sphericity", "euler", "velocity", "mean_curvature", "density_of_states"):
         assert moved[key] == pytest.approx(found[key], rel=1e-6), key
-        assert skewed[key] == pytest.approx(found[key], rel=0.01), key
+        assert skewed[key] == pytest.approx(found[key], rel=0.02), key
 
 
 def test_half_filled_cube_is_open():

@@ -11,6 +11,41 @@ from metalff.errors import MetalffError
 BOLTZMANN = 8.617333262e-5
 """eV/K."""
 
+FINER = 4
+"""How much finer than the mesh of the eigenvalues that is on which electrons are counted."""
+
+NEAR = 1.5
+"""eV around the Fermi level within which a band is interpolated."""
+
+
+def finer(eigenvalues, times: int) -> np.ndarray:
+    """A mesh ``times`` as fine, linear in between, at the middles of its steps, in any order: for sums over states, which few points make noisy.
+
+    Args:
+        eigenvalues: [bands, n1, n2, n3].
+    """
+    found = np.asarray(eigenvalues, float)
+    for axis in (1, 2, 3):
+        after = np.roll(found, -1, axis)
+        found = np.concatenate([found + (k + 0.5) / times * (after - found) for k in range(times)], axis)
+    return found
+
+
+def near_level(eigenvalues, electrons: float, width: float) -> tuple[float, list[int]]:
+    """Fermi level of the eigenvalues as they are interpolated by ``finer``, and the bands within ``NEAR`` of it.
+
+    Args:
+        eigenvalues: [bands, n1, n2, n3] eV.
+        electrons, width: see ``fermi_level``.
+    Raises:
+        MetalffError: see ``fermi_level``.
+    """
+    energies = np.asarray(eigenvalues, float)
+    rough = fermi_level(energies, None, electrons, width)
+    near = [band for band, field in enumerate(energies) if field.min() < rough + NEAR and field.max() > rough - NEAR]
+    full = sum(field.max() <= rough - NEAR for field in energies)
+    return fermi_level(finer(energies[near], FINER), None, electrons - 2 * full, width), near
+
 
 def occupations(eigenvalues, level: float, width: float) -> np.ndarray:
     """Fermi–Dirac occupations, 0 to 1, of the shape of ``eigenvalues``; all in eV."""

@@ -8,13 +8,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 from scipy.optimize import brentq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from metalff.errors import MetalffError
-from metalff.fermi.levels import BOLTZMANN
+from metalff.fermi.levels import BOLTZMANN, FINER, finer
 
 VELOCITY = 0.1519267447
 """10⁶ m/s in an eV Å of dε/dk."""
@@ -27,6 +26,9 @@ COULOMB = 14.39964548
 
 TEMPERATURE = 1160.4518
 """K (kT = 0.1 eV) of the transport integrals behind the complexity factors."""
+
+SLOWEST = 1e-3
+"""eV Å; a slope of less counts as this much where it is divided by."""
 
 FEWEST = 4
 """Points of the mesh along an axis."""
@@ -44,7 +46,7 @@ class Surface:
         corners: [triangles, 3, 3] Cartesian, 1/Å; of the triangles, each whole; normals point to higher energies.
         triangles: [triangles, 3] indices of vertices; those on opposite faces of the cell are one.
         wraps: [triangles, 3, 3] reciprocal cells between each corner and where its vertex is.
-        velocities: [triangles, 3, 3] dε/dk at the corners, eV Å.
+        velocities: [triangles, 3] dε/dk in the middle of each, eV Å: that of the eigenvalues, trilinear between the points of the mesh around it.
     """
 
     band: int
@@ -83,7 +85,8 @@ def measures(eigenvalues, fermi_level: float, reciprocal) -> dict:
           area, None where there are none; ``compactness``: area of the spheres as large as the occupied, or the empty, part of each band, whichever
           is smaller, by the area;
         - ``euler``: Euler characteristic of the sheets, by Gauss and Bonnet ∫K dA / 2π;
-        - ``mean_curvature``: ∫H dA / A, Å, positive around electrons; ``curvature``: ∫|H| dA / A, Å; both in spheres' 1/R;
+        - ``mean_curvature``: ∫H dA / A, Å, positive around electrons, 1/R of a sphere; ``curvature``: ∫|H| dA / A, Å; ``curvature_reduced``: that by
+          V_BZ^(−⅓);
         - ``velocity``: average over the area of |dε/dk| / ħ, 10⁶ m/s; ``velocity_spread``: its standard deviation, in averages;
         - ``density_of_states``: ∫ dA / |dε/dk|, states (both spins) per eV and cell; ``plasma_energy``: Drude's, eV, averaged over directions;
         - ``carriers``: electrons or holes, whichever are fewer, of each band that crosses, per cell;
@@ -134,9 +137,8 @@ def _surface(band: int, field: np.ndarray, level: float, reciprocal: np.ndarray)
     _, vertices = np.unique(name, return_inverse=True)
     home = at - np.floor(at / mesh) * mesh
     wraps = np.rint((at - home) / mesh).astype(int)
-    slopes = _gradient(field, reciprocal)
-    velocities = np.stack([map_coordinates(part, at.T, order=1, mode="grid-wrap") for part in slopes], axis=1)
-    return Surface(band, (at / mesh @ reciprocal)[triangles], vertices.reshape(-1)[triangles], wraps[triangles], velocities[triangles])
+    velocities = _slopes(field, at[triangles].mean(axis=1), reciprocal)
+    return Surface(band, (at / mesh @ reciprocal)[triangles], vertices.reshape(-1)[triangles], wraps[triangles], velocities)
 
 
 def _apart(values: np.ndarray) -> np.ndarray:
@@ -168,10 +170,32 @@ def _exact(corners: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.where(on_edge[:, None], at, corners), name
 
 
-def _gradient(field: np.ndarray, reciprocal: np.ndarray) -> np.ndarray:
-    """[3, n1, n2, n3] dε/dk, eV Å, by central differences."""
-    along = [(np.roll(field, -1, axis) - np.roll(field, 1, axis)) * (count / 2) for axis, count in enumerate(field.shape)]
-    return np.tensordot(np.linalg.inv(reciprocal), along, axes=1)
+def _slopes(field: np.ndarray, at: np.ndarray, reciprocal: np.ndarray) -> np.ndarray:
+    """[positions, 3] dε/dk, eV Å, of the trilinear interpolation.
+
+    Differences over two steps of the mesh, as between the points on both sides, would take the bend at the edge of a zone for a part of the slope.
+
+    Args:
+        at: [positions, 3] in steps of the mesh.
+    """
+    mesh = np.array(field.shape)
+    first = np.floor(at).astype(int)
+    part = at - first
+    cube = np.empty((2, 2, 2, len(at)))
+    for corner in np.ndindex(2, 2, 2):
+        cube[corner] = field[tuple(((first + corner) % mesh).T)]
+    x, y, z = part.T
+    along = [
+        _between(_between(cube[1] - cube[0], y), z),
+        _between(_between(cube[:, 1] - cube[:, 0], x), z),
+        _between(_between(cube[:, :, 1] - cube[:, :, 0], x), y),
+    ]
+    return (np.array(along).T * mesh) @ np.linalg.inv(reciprocal).T
+
+
+def _between(pair: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Linear between the two entries of the first axis."""
+    return pair[0] + share * (pair[1] - pair[0])
 
 
 def _band(surface: Surface, field: np.ndarray, level: float, reciprocal: np.ndarray) -> dict:
@@ -190,10 +214,8 @@ def _band(surface: Surface, field: np.ndarray, level: float, reciprocal: np.ndar
     euler = np.bincount(piece_of, minlength=pieces) - faces // 2  # every triangle has three halves of an edge
     closed, inside = _closed(surface, piece_of, pieces, reciprocal)
     round_area = np.cbrt(36 * math.pi * inside**2)[closed].sum()
-    occupied = float((_finer(field, 4) < level).mean())
-    speed = np.linalg.norm(surface.velocities.mean(axis=1), axis=1)
-    squares = (surface.velocities**2).sum(axis=2)
-    speeds = np.sqrt(squares).mean(axis=1)
+    occupied = float((finer(field[None], FINER) < level).mean())
+    speed = np.linalg.norm(surface.velocities, axis=1)
     signed, absolute = _mean_curvature(surface, normals, areas, count)
     return {
         "band": surface.band,
@@ -207,9 +229,9 @@ def _band(surface: Surface, field: np.ndarray, level: float, reciprocal: np.ndar
         "euler": int(euler[large].sum()),
         "signed": signed,
         "absolute": absolute,
-        "speed": areas @ speeds,
-        "square": areas @ squares.mean(axis=1),
-        "inverse": (areas / np.maximum(speed, 1e-3)).sum(),
+        "speed": areas @ speed,
+        "square": areas @ speed**2,
+        "inverse": (areas / np.maximum(speed, SLOWEST)).sum(),
         "carriers": 2 * min(occupied, 1 - occupied),
     }
 
@@ -265,15 +287,6 @@ def _mean_curvature(surface: Surface, normals: np.ndarray, areas: np.ndarray, co
     return float(halves.sum()), float(covered @ np.abs(near / np.maximum(room, 1e-300)))
 
 
-def _finer(field: np.ndarray, times: int) -> np.ndarray:
-    """A mesh ``times`` as fine, linear in between, at the middles of the finer steps."""
-    for axis in range(3):
-        after = np.roll(field, -1, axis)
-        parts = [field + (k + 0.5) / times * (after - field) for k in range(times)]
-        field = np.concatenate(parts, axis)  # their order does not matter here
-    return field
-
-
 def _summary(rows: list[dict], volume: float) -> dict:
     """Averages and sums of bands together."""
     keys = (
@@ -310,6 +323,7 @@ def _summary(rows: list[dict], volume: float) -> dict:
         "euler": total["euler"],
         "mean_curvature": by(total["signed"], area),
         "curvature": by(total["absolute"], area),
+        "curvature_reduced": by(total["absolute"] * math.cbrt(volume), area),
         "velocity": None if speed is None else speed * VELOCITY,
         "velocity_spread": None if speed is None else by(math.sqrt(max(0.0, square - speed**2)), speed),
         "density_of_states": float(per_cell * total["inverse"]),
@@ -346,7 +360,7 @@ def _flow(energies: np.ndarray, level: float, reciprocal: np.ndarray) -> float:
     for surface in (_surface(band, energies[band], level, reciprocal) for band in _crossing(energies, level)):
         first, second, third = (surface.corners[:, k] for k in range(3))
         areas = 0.5 * np.linalg.norm(np.cross(second - first, third - first), axis=1)
-        total += float(areas @ np.linalg.norm(surface.velocities, axis=2).mean(axis=1))
+        total += float(areas @ np.linalg.norm(surface.velocities, axis=1))
     return total
 
 
