@@ -25,7 +25,10 @@ VALID_FRACTION = 0.1
 """Of the training frames, to choose the epoch that is kept."""
 
 
-WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}}
+FITTED = ("poly",)
+"""Families without epochs."""
+
+WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}, "poly": {"zbl": 0.0}}
 """Unless the settings say so: a study asks what a model learns from its data, and earlier trials had no repulsion of nuclei."""
 
 
@@ -123,9 +126,8 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
         KeyboardInterrupt: the training has saved its state.
     """
     data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
-    values = (
-        {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
-    )
+    budget = {} if trial.family in FITTED else {"budget_s": UNLIMITED}
+    values = {"elements": data.elements, "threads": 1} | budget | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
     out = work / trial.key
     # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
     prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)

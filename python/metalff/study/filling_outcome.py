@@ -1,0 +1,260 @@
+"""What the trainings of ``filling`` say: tables and figures."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from metalff.data.metals import metal
+from metalff.poly.basis import Size, make
+from metalff.report.axes import plain
+from metalff.study.outcome import chosen, half_interval
+from metalff.train.configuration import configuration
+
+COLOURS = {0.1: "#c0392b", 0.2: "#d68910", 0.5: "#2471a3"}
+"""By kT, eV."""
+
+OTHER = "#566573"
+MARKERS = {"poly": "o", "nep": "s"}
+
+ERRORS = {"force_rmse": "force RMSE (eV/Å)", "normalised": "force RMSE ÷ RMS force"}
+"""Absolute and normalised, side by side."""
+
+RESAMPLES = 2000
+"""Of the fillings, for intervals of a rank correlation."""
+
+NOT_INDICATORS = ("metal", "filling", "kT", "fermi_level")
+
+
+def mean_errors(rows) -> dict:
+    """Geometric means over the seeds of errors of one training, and their 95 % intervals.
+
+    Intervals join in logarithms that of the seeds, where there are three, and that of the test frames, mean over the seeds, in quadrature.
+    """
+    found = {"seeds": len(rows), "frames": rows[0]["frames"], "force_rms": rows[0]["test"]["all"]["force_rms"]}
+    for key in ERRORS:
+        logs = np.log([row["test"]["all"][key] for row in rows])
+        half = float(np.hypot((logs[:, 2] - logs[:, 1]).mean() / 2, half_interval(logs[:, 0])))
+        centre = float(logs[:, 0].mean())
+        found |= {key: np.exp(centre), f"{key}_low": np.exp(centre - half), f"{key}_high": np.exp(centre + half)}
+    return {key: float(value) if isinstance(value, np.floating) else value for key, value in found.items()} | {
+        "energy_rmse": float(np.exp(np.mean(np.log([row["test"]["all"]["energy_rmse"] for row in rows]))))
+    }
+
+
+def dose_lines(rows, meshes) -> list[dict]:
+    """A line per family, metal, kT and filling: errors, and the error of the mesh beside them.
+
+    Args:
+        meshes: rows of ``filling.mesh_errors``.
+    """
+    by_dose = {(m["metal"], m["filling"], m["kT"]): m for m in meshes}
+    groups = {}
+    for row in chosen(rows, section="doses"):
+        labels = row["labels"]
+        groups.setdefault((row["family"], labels["metal"], labels["kT"], labels["filling"]), []).append(row)
+    lines = []
+    for (family, symbol, width, filling), own in sorted(groups.items(), key=lambda item: (item[0][0] != "poly", *item[0][1:])):
+        mesh = by_dose[symbol, filling, width]
+        line = {"family": family, "metal": symbol, "crystal": metal(symbol).crystal, "kT": width, "filling": filling, **mean_errors(own)}
+        line |= {"mesh_error": mesh["mesh_error"], "mesh_share": mesh["mesh_error"] / line["force_rmse"]}
+        lines.append(line)
+    return lines
+
+
+def effect_lines(lines) -> list[dict]:
+    """Of each family, metal and filling the errors at every larger kT ÷ those at the smallest; intervals join both in quadrature, as if test frames that are hard
+    at one were not at the other."""
+    found = []
+    least = min(line["kT"] for line in lines)
+    for line in lines:
+        if line["kT"] == least:
+            continue
+        same = [other for other in lines if other["kT"] == least and all(other[key] == line[key] for key in ("family", "metal", "filling"))]
+        if not same:
+            continue
+        row = {key: line[key] for key in ("family", "metal", "crystal", "filling", "kT")} | {"kT_reference": least, "seeds": line["seeds"]}
+        for key in ERRORS:
+            ratio = np.log(line[key] / same[0][key])
+            half = np.hypot(*(np.log(one[f"{key}_high"] / one[f"{key}_low"]) / 2 for one in (line, same[0])))
+            row |= {f"{key}_ratio": float(np.exp(ratio)), f"{key}_low": float(np.exp(ratio - half)), f"{key}_high": float(np.exp(ratio + half))}
+        row["force_rms_ratio"] = line["force_rms"] / same[0]["force_rms"]
+        found.append(row)
+    return found
+
+
+def curve_lines(rows) -> list[dict]:
+    """A line per training of the capacity and of the learning curves."""
+    lines = []
+    for section in ("capacity", "frames"):
+        for row in chosen(rows, section=section):
+            errors, labels = row["test"]["all"], row["labels"]
+            line = {"section": section, "family": row["family"], "metal": labels["metal"], "kT": labels["kT"], "filling": labels["filling"]}
+            line |= {"functions": functions(tuple(row["settings"]["degree"])), "frames": row["frames"], "force_rms": errors["force_rms"]}
+            lines.append(line | {"force_rmse": errors["force_rmse"][0], "normalised": errors["normalised"][0]})
+    return lines
+
+
+@lru_cache
+def functions(degree: tuple[float, ...]) -> int:
+    """Of the polynomial with this ``degree`` and the other settings of ``filling``."""
+    known = configuration("poly", {"elements": ["Nb"], "degree": list(degree)})
+    return len(make(Size(known.radial, known.l_max, degree, known.radial_cost)))
+
+
+def spearman(x, y) -> tuple[float, float, float]:
+    """Rank correlation and its 95 % interval over resampled pairs; of fewer than five pairs nothing is known: all NaN."""
+    from scipy.stats import rankdata
+
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return (np.nan,) * 3
+
+    def value(a, b):
+        a, b = (rankdata(v, axis=-1) - (v.shape[-1] + 1) / 2 for v in (a, b))
+        scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+        return np.where(scale > 0, (a * b).sum(-1) / np.where(scale > 0, scale, 1), 0.0)
+
+    picks = np.random.default_rng(1).integers(len(x), size=(RESAMPLES, len(x)))
+    low, high = np.quantile(value(x[picks], y[picks]), [0.025, 0.975])
+    return float(value(x, y)), float(low), float(high)
+
+
+def relation_lines(lines, indicators) -> list[dict]:
+    """Rank correlations across fillings of errors with every indicator, for each family, metal and kT; ``force_rms`` among them, for the scale of the forces."""
+    by_dose = {(row["metal"], row["filling"], row["kT"]): row for row in indicators}
+    names = ["force_rms"] + [k for k in indicators[0] if k not in NOT_INDICATORS and not k.startswith(("mesh_", "converged_"))] if indicators else []
+    found = []
+    groups = {}
+    for line in lines:
+        groups.setdefault((line["family"], line["metal"], line["kT"]), []).append(line)
+    for (family, symbol, width), own in groups.items():
+        for name in names:
+            values = []
+            for line in own:
+                row = by_dose[symbol, line["filling"], width] | {"force_rms": line["force_rms"]}
+                path = name.partition("_")[2]
+                trusted = not name.startswith(("rough_", "relative_")) or row[f"converged_{path}"]
+                values.append(row[name] if trusted and row[name] is not None else np.nan)
+            for key in ERRORS:
+                value, low, high = spearman(values, [line[key] for line in own])
+                count = int(np.isfinite(values).sum())
+                found.append(
+                    {"family": family, "metal": symbol, "kT": width, "indicator": name, "error": key}
+                    | {"spearman": value, "low": low, "high": high, "fillings": count}
+                )
+    return found
+
+
+def figures(rows, lines, indicators) -> dict[str, object]:
+    """Every picture that the rows allow, by file name."""
+    found = {}
+    if lines:
+        found["fillings"] = fillings(lines, chosen(rows, section="eam"))
+    curves = curve_lines(rows)
+    for section, x in (("capacity", "functions of the polynomial"), ("frames", "training frames")):
+        if points := [line for line in curves if line["section"] == section]:
+            found[section] = curve_figure(points, section, x)
+    if indicators and lines:
+        found["indicators"] = indicator_figure(lines, indicators)
+    return found
+
+
+def _panels(metals, height=3.3):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, height * len(metals) + 0.3), dpi=130, layout="constrained")
+    return figure, figure.subplots(len(metals), 2, squeeze=False)
+
+
+def fillings(lines, eam):
+    """Errors against the filling for each kT, absolute and normalised side by side; a row per metal; grey levels: the same models on the labels of the EAM."""
+    metals = list(dict.fromkeys(line["metal"] for line in lines))
+    figure, axes = _panels(metals)
+    for symbol, pair in zip(metals, axes):
+        for panel, (key, label) in zip(pair, ERRORS.items()):
+            for family in dict.fromkeys(line["family"] for line in lines):
+                for width in sorted({line["kT"] for line in lines}):
+                    own = [line for line in lines if (line["metal"], line["family"], line["kT"]) == (symbol, family, width)]
+                    if not own:
+                        continue
+                    x, y = np.array([line["filling"] for line in own]), np.array([line[key] for line in own])
+                    bars = np.array([[line[key] - line[f"{key}_low"], line[f"{key}_high"] - line[key]] for line in own]).T
+                    style = {"linestyle": "-", "linewidth": 1.3} if family == "poly" else {"linestyle": "none", "markerfacecolor": "white"}
+                    colour, name = COLOURS.get(width, OTHER), f"{family}, kT = {width:g} eV"
+                    panel.errorbar(x, y, bars, color=colour, marker=MARKERS.get(family, "x"), markersize=4.5, capsize=2, label=name, **style)
+                known = [row["test"]["all"][key][0] for row in chosen(eam, metal=symbol, family=family)]
+                if known:
+                    shape = "--" if family == "poly" else ":"
+                    panel.axhline(np.exp(np.mean(np.log(known))), color="#979a9a", linewidth=0.9, linestyle=shape, label=f"{family}, EAM labels")
+            panel.set(yscale="log", xlabel="d electrons per atom", ylabel=label, title=f"{symbol}, {metal(symbol).crystal}")
+            plain(panel.yaxis)
+            panel.grid(which="both", alpha=0.2)
+    axes[0, 0].legend(fontsize=6.5, frameon=False, ncol=2)
+    return figure
+
+
+def curve_figure(points, section: str, x: str):
+    """Errors against the size of the polynomial, or the frames: a line per filling, in the colour of its kT; a row per metal."""
+    metals = list(dict.fromkeys(line["metal"] for line in points))
+    figure, axes = _panels(metals)
+    at = "functions" if section == "capacity" else "frames"
+    for symbol, pair in zip(metals, axes):
+        for panel, (key, label) in zip(pair, ERRORS.items()):
+            for width in sorted({line["kT"] for line in points}):
+                named = False
+                for filling in sorted({line["filling"] for line in points}):
+                    own = sorted((p[at], p[key]) for p in points if (p["metal"], p["kT"], p["filling"]) == (symbol, width, filling))
+                    if len(own) < 2:
+                        continue
+                    label_ = None if named else f"kT = {width:g} eV, a line per filling"
+                    shade = 0.35 + 0.65 * abs(filling - 5) / 4
+                    panel.plot(*zip(*own), color=COLOURS.get(width, OTHER), marker="o", markersize=2.5, linewidth=1, alpha=shade, label=label_)
+                    panel.annotate(f"{filling:g}", own[-1], xytext=(3, -2), textcoords="offset points", fontsize=6, color=COLOURS.get(width, OTHER))
+                    named = True
+            panel.set(yscale="log", xlabel=x, ylabel=label, title=f"{symbol}, {metal(symbol).crystal}")
+            panel.set_xscale("log")
+            plain(panel.xaxis)
+            plain(panel.yaxis)
+            panel.grid(which="both", alpha=0.2)
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+SHOWN = {"dos": "N(E_F), states/eV/atom, by kT", "area_reduced": "Fermi surface, A / V_BZ^⅔", "rough_thermal": "roughness, thermal path (meV/atom)"}
+"""Indicators of the figure."""
+
+
+def indicator_figure(lines, indicators):
+    """Indicators against the filling, and errors of the polynomial against each of them."""
+    from matplotlib.figure import Figure
+
+    metals = list(dict.fromkeys(line["metal"] for line in lines))
+    by_dose = {(row["metal"], row["filling"], row["kT"]): row for row in indicators}
+    figure = Figure(figsize=(3.6 * len(SHOWN), 5.4 * len(metals)), dpi=120, layout="constrained")
+    axes = figure.subplots(2 * len(metals), len(SHOWN), squeeze=False)
+    for k, symbol in enumerate(metals):
+        for column, (name, title) in enumerate(SHOWN.items()):
+            above, below = axes[2 * k, column], axes[2 * k + 1, column]
+            for width in sorted({row["kT"] for row in indicators}):
+                colour = COLOURS.get(width, OTHER)
+                own = [row for row in indicators if (row["metal"], row["kT"]) == (symbol, width)]
+                above.plot(
+                    [row["filling"] for row in own], [row[name] for row in own], color=colour, marker="o", markersize=3, label=f"kT = {width:g} eV"
+                )
+                of = [line for line in lines if (line["family"], line["metal"], line["kT"]) == ("poly", symbol, width)]
+                x = [by_dose[symbol, line["filling"], width][name] for line in of]
+                below.plot(x, [line["force_rmse"] for line in of], color=colour, marker="o", markersize=4, linestyle="none")
+                for at, line in zip(x, of):
+                    below.annotate(f"{line['filling']:g}", (at, line["force_rmse"]), xytext=(3, 2), textcoords="offset points", fontsize=6)
+            above.set(xlabel="d electrons per atom", ylabel=title, title=f"{symbol}, {metal(symbol).crystal}")
+            below.set(xlabel=title, ylabel="force RMSE, poly (eV/Å)", yscale="log")
+            plain(below.yaxis)
+            if name.startswith("rough"):
+                above.set_yscale("log")
+                below.set_xscale("log")
+            for axis in (above, below):
+                axis.grid(alpha=0.2)
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    return figure
