@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path as FilePath
 
 import numpy as np
+from scipy.special import entr
 
 from metalff import environments
 from metalff.data.metals import metals
@@ -19,6 +20,7 @@ from metalff.dft.protocol import protocol
 from metalff.dft.run import setup_variables
 from metalff.errors import MetalffError, nearest
 from metalff.fermi import paths
+from metalff.fermi.levels import fermi_level, occupations
 from metalff.fermi.roughness import compare, mirrored, residual, roughness
 from metalff.paths import atomic_write
 
@@ -29,11 +31,14 @@ METHODS = ("dft", "tb", "eam", "meam")
 WIDTHS = (0.05, 0.1, 0.2)
 """eV, Fermi–Dirac."""
 
-MESHES = (30, 40)
+MESHES = (24, 32)
 """Points per direction of the primitive cell."""
 
-COARSER = {"Ti": (24, 30), "Zr": (24, 30)}
-"""Of metals with twelve electrons and two atoms in the cell."""
+WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb", "Cu", "Ag", "Au")}
+"""The same of metals without d states at the Fermi level, whose bands are steep there."""
+
+OF_TIGHT_BINDING = (20, 28)
+"""The same for its narrow band."""
 
 DENSITY = 6
 """Points of the mesh of the density per direction of the primitive cell."""
@@ -135,6 +140,36 @@ def _classical(along, method, folder):
     return [_record("energy", None, None, energies, None, None)], {"potential": potential.record()}
 
 
+def _tight_binding(along, method, folder):
+    from metalff.synth.tight_binding import Dose, model
+
+    band = model(along.symbol)
+    step = along.length * (along.parameter[1] - along.parameter[0])
+    sizes = paths.meshes(along.place(0.0), OF_TIGHT_BINDING)
+    energies = {width: np.zeros((2, 2, len(along.parameter))) for width in WIDTHS}
+    changes, last = {width: [] for width in WIDTHS}, {}
+    for place, atoms in enumerate(along.atoms()):
+        count = len(atoms)
+        (alone,) = band.labels(atoms, [Dose(0.0)], (1, 1, 1), gradients=False)  # without electrons: the repulsion
+        for of_mesh, size in enumerate(sizes):
+            values = band.eigenvalues(atoms, size).reshape(5 * count, -1)
+            for width in WIDTHS:
+                f = occupations(values, fermi_level(values, None, band.electrons * count, width), width)
+                own = 2 * (f * values).sum() / values.shape[1]
+                entropy = 2 * (entr(f) + entr(1 - f)).sum() / values.shape[1]
+                energies[width][:, of_mesh, place] = np.array([own, own - width * entropy + alone.energy]) / count
+                if of_mesh and width in last:
+                    changes[width].append(2 * np.abs(f - last[width]).sum() / values.shape[1] / count / step)
+                last |= {width: f} if of_mesh else {}
+    name = " ".join("×".join(map(str, size)) for size in sizes)
+    records = [
+        _record(quantity, width, name, fine, coarse, changes[width])
+        for width in WIDTHS
+        for quantity, (coarse, fine) in zip(("band_energy", "free_energy"), energies[width], strict=True)
+    ]
+    return records, {"d_electrons": band.electrons}
+
+
 def _dft(along, method, folder):
     task = order(along)
     found = _run(along, task, FilePath(folder))
@@ -167,7 +202,7 @@ def order(along: paths.Path) -> dict:
         "setup": SMALL.get(along.symbol, ""),
         "ecut": CUTOFF if along.symbol in SMALL else usual,
         "k_points": paths.meshes(perfect, (DENSITY,))[0],
-        "meshes": paths.meshes(perfect, COARSER.get(along.symbol, MESHES)),
+        "meshes": paths.meshes(perfect, WIDE.get(along.symbol, MESHES)),
         "widths": list(WIDTHS),
     }
 
