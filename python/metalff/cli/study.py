@@ -12,7 +12,7 @@ import typer
 from metalff.cli.command import add, give, group
 from metalff.cli.options import duration, out_folder
 from metalff.cli.options import jobs as jobs_option
-from metalff.errors import MetalffError, nearest
+from metalff.errors import MetalffError, nearest, need_extra
 
 Jobs = jobs_option("Trainings, of one thread each,")
 Budget = duration("--budget", "No training starts later than this wall time; the same command goes on.")
@@ -156,9 +156,15 @@ def filling(
     plan = study.Plan(chosen, counts, widths, frames - frames % 8, tuple(numbers(seeds, "--seeds")))
 
     def trials(bar, go_on):
-        complete = study.make_all(out, plan, bar, go_on)
-        return (study.trials(out, plan) if complete else []), complete
+        if not study.make_all(out, plan, bar, go_on):
+            return [], False
+        asked = study.trials(out, plan)
+        if not study.fit_all(asked, kept, out / "work", bar, go_on):
+            bar.line("the budget is spent; the same command goes on")
+            return [trial for trial in asked if trial.key in kept.trials], False
+        return asked, True
 
+    need_extra("metalff study filling", "fermi", "skimage")
     kept = begun(out, "filling")
     asked, complete = carry_out(kept, {"poly", "nep"}, trials, jobs, budget)
     rows = kept.rows(asked)

@@ -18,6 +18,7 @@ from metalff.dft.structures import draw
 from metalff.fermi import levels, paths, roughness, surface
 from metalff.paths import atomic_write
 from metalff.potentials import resolve
+from metalff.study import together
 from metalff.study.trial import Trial
 from metalff.synth import doses
 from metalff.synth.relabel import relabelled
@@ -190,10 +191,14 @@ def make_all(out: Path, plan: Plan, bar, go_on=lambda: True) -> bool:
 REACH = 2.4
 """Cutoff of the models, in distances of nearest neighbours; hopping ends at 1.9 (fcc) or 1.93 (bcc)."""
 
-DEGREES = ([8, 8], [10, 9, 9], [12, 10, 10], [13, 12, 11], [14, 12, 12], [14, 12, 12, 11])
-"""Polynomials of the capacity curve, of 38 to 500 functions: ``degree`` of each; the third is the one that learns all doses."""
+DEGREES = ([8, 8], [10, 9, 9], [12, 10, 10], [14, 12, 12], [16, 14, 13], [14, 12, 12, 11])
+"""Polynomials of the capacity curve, of 38, 112, 165, 344, 507 and 501 functions: ``degree`` of each."""
 
-MAIN = 2
+MAIN = 3
+"""The one that learns all doses."""
+
+CUTOFF_POWER = 6
+"""Of the polynomials; 3 and 4 are worse on palladium."""
 
 CAPACITY_FILLINGS = (2.0, 5.0, 8.0)
 """Fillings of the capacity curve."""
@@ -215,7 +220,7 @@ def settings(symbol: str, family: str, degree=DEGREES[MAIN]) -> dict:
     """The configuration of a family for a metal: the same for all doses; between metals cutoffs go with the distance of nearest neighbours."""
     d = metal(symbol).nearest_neighbour
     if family == "poly":
-        return {"r_max": round(REACH * d, 3), "degree": [float(n) for n in degree]}
+        return {"r_max": round(REACH * d, 3), "cutoff_power": CUTOFF_POWER, "degree": [float(n) for n in degree]}
     own = {"n_max": [5, 5], "basis_size": [8, 8], "l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
     return {"r_max": round(REACH * d, 3), "r_max_angular": round(2.0 * d, 3)} | own
 
@@ -260,6 +265,25 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
         all_doses(seed)
         nep(seed)
     return found
+
+
+def fit_all(trials: list[Trial], record, work: Path, bar, go_on=lambda: True) -> bool:
+    """The polynomials that the record does not have, all doses of a crystal together; returns whether all are there."""
+    todo = {trial.key: trial for trial in trials if trial.family == "poly" and trial.key not in record.trials}
+    begin, total, done = time.monotonic(), len(todo), 0
+
+    def keep(trial, row):
+        nonlocal done
+        done += 1
+        record.trials[trial.key] = row
+        bar.update(trial.title, done, total, (time.monotonic() - begin) / done * (total - done))
+
+    for group in together.groups(list(todo.values())):
+        if not go_on():
+            return False
+        together.fitted(group, work, keep)
+        record.write()
+    return True
 
 
 SURFACE_MESH = 32
