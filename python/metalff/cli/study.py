@@ -166,7 +166,7 @@ def filling(
 
     need_extra("metalff study filling", "fermi", "skimage")
     kept = begun(out, "filling")
-    asked, complete = carry_out(kept, {"poly", "nep"}, trials, jobs, budget)
+    asked, complete = carry_out(kept, {"poly", "nep"} if study.NEP_FILLINGS else {"poly"}, trials, jobs, budget)
     rows = kept.rows(asked)
     if rows:
         meshes = [row for symbol in chosen for row in study.mesh_errors(symbol, out, plan)]

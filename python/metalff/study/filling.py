@@ -206,6 +206,9 @@ CAPACITY_FILLINGS = (2.0, 5.0, 8.0)
 EPOCHS = 40
 """Of a NEP with all frames."""
 
+LEARNT_EAM = ("poly", "nep")
+"""Families that learn the labels of the EAM, too."""
+
 NEP_FILLINGS = (2.0, 4.0, 6.0, 8.0)
 """Fillings that a NEP learns."""
 
@@ -216,11 +219,11 @@ PARTS_OF_FRAMES = (1 / 4, 1 / 2)
 """Of the learning curves, beside all frames."""
 
 
-def settings(symbol: str, family: str, degree=DEGREES[MAIN]) -> dict:
+def settings(symbol: str, family: str, degree=None) -> dict:
     """The configuration of a family for a metal: the same for all doses; between metals cutoffs go with the distance of nearest neighbours."""
     d = metal(symbol).nearest_neighbour
     if family == "poly":
-        return {"r_max": round(REACH * d, 3), "cutoff_power": CUTOFF_POWER, "degree": [float(n) for n in degree]}
+        return {"r_max": round(REACH * d, 3), "cutoff_power": CUTOFF_POWER, "degree": [float(n) for n in degree or DEGREES[MAIN]]}
     own = {"n_max": [5, 5], "basis_size": [8, 8], "l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
     return {"r_max": round(REACH * d, 3), "r_max_angular": round(2.0 * d, 3)} | own
 
@@ -229,7 +232,7 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
     """All trainings, the most important first; one that belongs to several questions is listed for each."""
     found = []
 
-    def add(section, symbol, family, name, words, seed=1, frames=None, degree=DEGREES[MAIN]):
+    def add(section, symbol, family, name, words, seed=1, frames=None, degree=None):
         labels = {"section": section, "metal": symbol, "label": name.partition("/")[2], **words}
         files = [(str(data_folder(out, symbol, name, part, plan)),) for part in PARTS]
         found.append(Trial(family, settings(symbol, family, degree), *files, seed, frames, labels))
@@ -244,16 +247,18 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
     def all_doses(seed):
         for symbol, name, words in each(plan.fillings, plan.widths):
             add("doses", symbol, "poly", name, words, seed)
-        for symbol in plan.metals:
-            add("eam", symbol, "poly", doses.mover(symbol), {}, seed)
 
     def nep(seed):
         for symbol, name, words in each(NEP_FILLINGS, ENDS):
             add("doses", symbol, "nep", name, words, seed)
-        for symbol in plan.metals:
-            add("eam", symbol, "nep", doses.mover(symbol), {}, seed)
+
+    def eam(seed):
+        for family in LEARNT_EAM:
+            for symbol in plan.metals:
+                add("eam", symbol, family, doses.mover(symbol), {}, seed)
 
     all_doses(plan.seeds[0])
+    eam(plan.seeds[0])
     nep(plan.seeds[0])
     for symbol, name, words in each(plan.fillings, ENDS):
         for part in (*PARTS_OF_FRAMES, None):
@@ -263,6 +268,7 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
             add("capacity", symbol, "poly", name, words | {"degree": " ".join(map(str, degree))}, degree=degree)
     for seed in plan.seeds[1:]:
         all_doses(seed)
+        eam(seed)
         nep(seed)
     return found
 

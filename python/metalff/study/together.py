@@ -76,7 +76,7 @@ def fitted(trials: list[Trial], work: Path, done=lambda trial, row: None) -> Non
     ones = np.ones(len(elements) * len(basis))
     tables = worker.radial_tables(cfg, cfg, cfg["cutoff_power"])
     potential = polynomial(elements, basis, tables, ones, np.zeros(len(elements)))
-    shared, rows = None, []
+    design, shared, rows = None, None, []
     others = [_Fixed(potential, worker.structures(part, elements, np.zeros(len(elements)), 1)) for part in (valid, gathered(first.test))]
     shared_s = time.monotonic() - begin
     for trial in trials:
