@@ -77,9 +77,11 @@ def test_tables_of_every_dose(studied):
         assert 0 < float(row["force_rmse_low"]) <= float(row["force_rmse"]) <= float(row["force_rmse_high"])
         assert float(row["normalised"]) == pytest.approx(float(row["force_rmse"]) / float(row["force_rms"]), rel=1e-4)
         assert float(row["mesh_share"]) == pytest.approx(float(row["mesh_error"]) / float(row["force_rmse"]), rel=1e-4)
+    cold = [r for r in table(out, "temperatures") if r["temperature"] == "300"]
+    assert len(cold) == 4 and [float(r["force_rmse_ratio"]) for r in cold if r["kT"] == "0.1"] == [1.0, 1.0]
     assert len(table(out, "effect")) == 2 and len(table(out, "mesh")) == len(table(out, "indicators")) == 4
     assert {r["section"] for r in table(out, "curves")} == {"capacity", "frames"}
-    assert {p.name for p in out.glob("*.png")} == {"fillings.png", "capacity.png", "frames.png", "indicators.png"}
+    assert {p.name for p in out.glob("*.png")} == {"fillings.png", "effect.png", "capacity.png", "frames.png", "indicators.png"}
 
 
 def test_the_same_structures_for_all_labels(studied):

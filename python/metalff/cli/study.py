@@ -173,7 +173,13 @@ def filling(
         with Bar() as bar:
             found = [row for symbol in chosen for row in study.indicators(symbol, out, plan, lambda what: bar.update(what, 0, None, None))]
         lines = outcome.dose_lines(rows, meshes)
-        tables = {"doses": lines, "mesh": meshes, "effect": outcome.effect_lines(lines), "curves": outcome.curve_lines(rows)}
+        tables = {
+            "doses": lines,
+            "mesh": meshes,
+            "effect": outcome.effect_lines(lines),
+            "temperatures": outcome.temperature_lines(rows),
+            "curves": outcome.curve_lines(rows),
+        }
         tables |= {"indicators": found, "relations": outcome.relation_lines(lines, found), "trainings": record.flat(rows)}
         for name, content in tables.items():
             if content:

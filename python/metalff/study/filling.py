@@ -203,13 +203,13 @@ CUTOFF_POWER = 6
 CAPACITY_FILLINGS = (2.0, 5.0, 8.0)
 """Fillings of the capacity curve."""
 
-EPOCHS = 40
+EPOCHS = 20
 """Of a NEP with all frames."""
 
 LEARNT_EAM = ("poly", "nep")
 """Families that learn the labels of the EAM, too."""
 
-NEP_FILLINGS = (2.0, 4.0, 6.0, 8.0)
+NEP_FILLINGS = (2.0, 5.0, 8.0)
 """Fillings that a NEP learns."""
 
 ENDS = (0.1, 0.5)

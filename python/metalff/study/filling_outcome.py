@@ -82,6 +82,24 @@ def effect_lines(lines) -> list[dict]:
     return found
 
 
+def temperature_lines(rows) -> list[dict]:
+    """Errors of every dose at each temperature of the frames, geometric means over the seeds; ``…_ratio``: to those at the smallest kT."""
+    groups = {}
+    for row in chosen(rows, section="doses"):
+        for temperature, errors in row["test"].items():
+            if temperature != "all":
+                labels = row["labels"]
+                groups.setdefault((row["family"], labels["metal"], float(temperature), labels["kT"], labels["filling"]), []).append(errors)
+    found = {}
+    for (family, symbol, temperature, width, filling), own in sorted(groups.items()):
+        line = {"family": family, "metal": symbol, "temperature": temperature, "kT": width, "filling": filling, "seeds": len(own)}
+        line |= {"force_rms": own[0]["force_rms"], **{key: float(np.exp(np.mean([np.log(e[key][0]) for e in own]))) for key in ERRORS}}
+        least = min(key[3] for key in groups if key[:3] == (family, symbol, temperature) and key[4] == filling)
+        first = found.get((family, symbol, temperature, least, filling), line)
+        found[family, symbol, temperature, width, filling] = line | {f"{key}_ratio": line[key] / first[key] for key in ERRORS}
+    return list(found.values())
+
+
 def curve_lines(rows) -> list[dict]:
     """A line per training of the capacity and of the learning curves."""
     lines = []
@@ -89,7 +107,12 @@ def curve_lines(rows) -> list[dict]:
         for row in chosen(rows, section=section):
             errors, labels = row["test"]["all"], row["labels"]
             line = {"section": section, "family": row["family"], "metal": labels["metal"], "kT": labels["kT"], "filling": labels["filling"]}
-            line |= {"functions": functions(tuple(row["settings"]["degree"])), "frames": row["frames"], "force_rms": errors["force_rms"]}
+            line |= {
+                "functions": functions(tuple(row["settings"]["degree"])),
+                "neighbours": len(row["settings"]["degree"]),
+                "frames": row["frames"],
+                "force_rms": errors["force_rms"],
+            }
             lines.append(line | {"force_rmse": errors["force_rmse"][0], "normalised": errors["normalised"][0]})
     return lines
 
@@ -152,6 +175,8 @@ def figures(rows, lines, indicators) -> dict[str, object]:
     found = {}
     if lines:
         found["fillings"] = fillings(lines, chosen(rows, section="eam"))
+    if by_temperature := [line for line in temperature_lines(rows) if line["force_rmse_ratio"] != 1]:
+        found["effect"] = effect_figure(by_temperature)
     curves = curve_lines(rows)
     for section, x in (("capacity", "functions of the polynomial"), ("frames", "training frames")):
         if points := [line for line in curves if line["section"] == section]:
@@ -195,8 +220,37 @@ def fillings(lines, eam):
     return figure
 
 
+def effect_figure(lines):
+    """Errors at the largest kT ÷ those at the smallest, against the filling: a line per temperature of the frames; a row per metal."""
+    from matplotlib import colormaps
+
+    metals = list(dict.fromkeys(line["metal"] for line in lines))
+    largest = max(line["kT"] for line in lines)
+    figure, axes = _panels(metals)
+    for symbol, pair in zip(metals, axes):
+        temperatures = sorted({line["temperature"] for line in lines if line["metal"] == symbol})
+        for panel, (key, label) in zip(pair, ERRORS.items()):
+            for family in dict.fromkeys(line["family"] for line in lines):
+                for k, temperature in enumerate(temperatures):
+                    chosen_ = (family, symbol, temperature, largest)
+                    own = [line for line in lines if (line["family"], line["metal"], line["temperature"], line["kT"]) == chosen_]
+                    style = {"linestyle": "-"} if family == "poly" else {"linestyle": "none", "markerfacecolor": "white"}
+                    colour = colormaps["plasma"](0.85 * k / max(1, len(temperatures) - 1))
+                    name = f"{temperature:g} K" if family == "poly" else None
+                    x, y = [line["filling"] for line in own], [line[f"{key}_ratio"] for line in own]
+                    panel.plot(x, y, color=colour, marker=MARKERS.get(family, "x"), markersize=4, linewidth=1.2, label=name, **style)
+            panel.axhline(1, color="#979a9a", linewidth=0.8)
+            words = label.partition(" (")[0]
+            panel.set(yscale="log", xlabel="d electrons per atom", ylabel=f"{words},\nkT = {largest:g} eV ÷ smallest kT", title=symbol)
+            plain(panel.yaxis)
+            panel.grid(which="both", alpha=0.2)
+        pair[0].legend(fontsize=7, frameon=False, ncol=2)
+    return figure
+
+
 def curve_figure(points, section: str, x: str):
-    """Errors against the size of the polynomial, or the frames: a line per filling, in the colour of its kT; a row per metal."""
+    """Errors against the size of the polynomial, or the frames: a line per filling, in the colour of its kT; triangles: with functions of four neighbours, the
+    others of up to three; a row per metal."""
     metals = list(dict.fromkeys(line["metal"] for line in points))
     figure, axes = _panels(metals)
     at = "functions" if section == "capacity" else "frames"
@@ -205,7 +259,8 @@ def curve_figure(points, section: str, x: str):
             for width in sorted({line["kT"] for line in points}):
                 named = False
                 for filling in sorted({line["filling"] for line in points}):
-                    own = sorted((p[at], p[key]) for p in points if (p["metal"], p["kT"], p["filling"]) == (symbol, width, filling))
+                    same = [p for p in points if (p["metal"], p["kT"], p["filling"]) == (symbol, width, filling)]
+                    own = sorted((p[at], p[key]) for p in same if p["neighbours"] <= 3)
                     if len(own) < 2:
                         continue
                     label_ = None if named else f"kT = {width:g} eV, a line per filling"
@@ -213,6 +268,8 @@ def curve_figure(points, section: str, x: str):
                     panel.plot(*zip(*own), color=COLOURS.get(width, OTHER), marker="o", markersize=2.5, linewidth=1, alpha=shade, label=label_)
                     panel.annotate(f"{filling:g}", own[-1], xytext=(3, -2), textcoords="offset points", fontsize=6, color=COLOURS.get(width, OTHER))
                     named = True
+                    if more := [(p[at], p[key]) for p in same if p["neighbours"] > 3]:
+                        panel.plot(*zip(*more), color=COLOURS.get(width, OTHER), marker="^", markersize=4, linestyle="none", alpha=shade)
             panel.set(yscale="log", xlabel=x, ylabel=label, title=f"{symbol}, {metal(symbol).crystal}")
             panel.set_xscale("log")
             plain(panel.xaxis)
@@ -254,6 +311,8 @@ def indicator_figure(lines, indicators):
             if name.startswith("rough"):
                 above.set_yscale("log")
                 below.set_xscale("log")
+                plain(above.yaxis)
+                plain(below.xaxis)
             for axis in (above, below):
                 axis.grid(alpha=0.2)
     axes[0, 0].legend(fontsize=7, frameon=False)
