@@ -37,7 +37,7 @@ def drawn(symbol, mover, atoms, count, temperatures=None, strains=(), seed=1, pr
 def studied(tmp_path_factory):
     """A small study of palladium, run by the command twice."""
     out = tmp_path_factory.mktemp("filling") / "out"
-    words = ["study", "filling", "--metals", "Pd", "--filling", "4,8", "--kT", "0.1,0.5", "--frames", 24, "--seeds", "1", "--jobs", 1, "--out", out]
+    words = ["study", "filling", "--elements", "Pd", "--filling", "4,8", "--kT", "0.1,0.5", "--frames", 24, "--seeds", "1", "--jobs", 1, "--out", out]
     with pytest.MonkeyPatch.context() as smaller:
         smaller.setattr(filling, "draw", drawn)
         for name, value in {
@@ -154,15 +154,16 @@ def test_relations_follow_ranks_and_leave_out_what_is_not_converged():
     assert found["dos", "force_rmse"]["spearman"] == pytest.approx(1) and found["dos", "force_rmse"]["fillings"] == 7
     assert found["rough_phonon", "normalised"]["spearman"] == pytest.approx(-1) and found["rough_phonon", "normalised"]["fillings"] == 6
     assert np.isnan(found["force_rms", "force_rmse"]["spearman"])  # all the same
-    value, low, high = outcome.spearman([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5])
+    value, low, high, p = outcome.spearman([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5])
     assert value == pytest.approx(1 - 6 * 6 / (6 * 35)) and low < value <= high
+    assert p == pytest.approx(0.058, abs=0.006)  # exact: 42 of 720 permutations
     assert np.isnan(outcome.spearman([1, 2, 3, 4], [1, 2, 3, 4])[0])
 
 
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (("--metals", "Cu"), "--metals Cu: give Nb or Pd"),
+        (("--elements", "Cu"), "--elements Cu: give Nb or Pd"),
         (("--filling", "11"), "a d band holds 0 to 10 electrons"),
         (("--kT", "0"), "--kT 0: give eV"),
         (("--seeds", "one"), "--seeds one: give"),

@@ -127,7 +127,7 @@ def learnability(
 
 
 def filling(
-    metals: Annotated[str, typer.Option(help="Of Nb (bcc, 54 atoms) and Pd (fcc, 32 atoms).")] = "Nb,Pd",
+    elements: Annotated[str, typer.Option(help="Of Nb (bcc, 54 atoms) and Pd (fcc, 32 atoms).")] = "Nb,Pd",
     fillings: Annotated[str, typer.Option("--filling", help="d electrons per atom.")] = "1,2,3,4,5,6,7,8,9",
     kt: Annotated[str, typer.Option("--kT", help="Electronic temperatures, eV.")] = "0.1,0.2,0.5",
     frames: Annotated[int, typer.Option(min=16, help="Of each metal, for training; half as many for testing.")] = 48,
@@ -145,10 +145,10 @@ def filling(
     from metalff.study import record
     from metalff.synth.tight_binding import Dose
 
-    chosen = tuple(re.split(r"[,\s]+", metals.strip()))
+    chosen = tuple(re.split(r"[,\s]+", elements.strip()))
     for symbol in chosen:
         if symbol not in study.METALS:
-            raise MetalffError(f"--metals {symbol}{nearest(symbol, study.METALS)}: give {' or '.join(study.METALS)}")
+            raise MetalffError(f"--elements {symbol}{nearest(symbol, study.METALS)}: give {' or '.join(study.METALS)}")
     counts, widths = positive(fillings, "--filling", "electrons per atom such as 2,4,6"), positive(kt, "--kT", "eV such as 0.1,0.5")
     for count in counts:
         for width in widths:

@@ -22,6 +22,9 @@ ERRORS = {"force_rmse": "force RMSE (eV/Å)", "normalised": "force RMSE ÷ RMS f
 RESAMPLES = 2000
 """Of the fillings, for intervals of a rank correlation."""
 
+SHUFFLES = 20000
+"""For how likely a rank correlation is by chance."""
+
 NOT_INDICATORS = ("metal", "filling", "kT", "fermi_level")
 
 
@@ -124,24 +127,28 @@ def functions(degree: tuple[float, ...]) -> int:
     return len(make(Size(known.radial, known.l_max, degree, known.radial_cost)))
 
 
-def spearman(x, y) -> tuple[float, float, float]:
-    """Rank correlation and its 95 % interval over resampled pairs; of fewer than five pairs nothing is known: all NaN."""
+def spearman(x, y) -> tuple[float, float, float, float]:
+    """Rank correlation, its 95 % interval over resampled pairs, and how often (two-sided) it comes as large with the pairs at random; of fewer than five
+    pairs nothing is known: all NaN."""
     from scipy.stats import rankdata
 
     x, y = np.asarray(x, float), np.asarray(y, float)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return (np.nan,) * 3
+        return (np.nan,) * 4
 
     def value(a, b):
         a, b = (rankdata(v, axis=-1) - (v.shape[-1] + 1) / 2 for v in (a, b))
         scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
         return np.where(scale > 0, (a * b).sum(-1) / np.where(scale > 0, scale, 1), 0.0)
 
-    picks = np.random.default_rng(1).integers(len(x), size=(RESAMPLES, len(x)))
+    random, found = np.random.default_rng(1), float(value(x, y))
+    picks = random.integers(len(x), size=(RESAMPLES, len(x)))
     low, high = np.quantile(value(x[picks], y[picks]), [0.025, 0.975])
-    return float(value(x, y)), float(low), float(high)
+    shuffled = random.permuted(np.tile(y, (SHUFFLES, 1)), axis=1)
+    as_large = int((np.abs(value(np.tile(x, (SHUFFLES, 1)), shuffled)) >= abs(found) - 1e-9).sum())
+    return found, float(low), float(high), (as_large + 1) / (SHUFFLES + 1)
 
 
 def relation_lines(lines, indicators) -> list[dict]:
@@ -161,11 +168,11 @@ def relation_lines(lines, indicators) -> list[dict]:
                 trusted = not name.startswith(("rough_", "relative_")) or row[f"converged_{path}"]
                 values.append(row[name] if trusted and row[name] is not None else np.nan)
             for key in ERRORS:
-                value, low, high = spearman(values, [line[key] for line in own])
+                value, low, high, p = spearman(values, [line[key] for line in own])
                 count = int(np.isfinite(values).sum())
                 found.append(
                     {"family": family, "metal": symbol, "kT": width, "indicator": name, "error": key}
-                    | {"spearman": value, "low": low, "high": high, "fillings": count}
+                    | {"spearman": value, "low": low, "high": high, "p": p, "fillings": count}
                 )
     return found
 
