@@ -281,7 +281,7 @@ def fit_all(trials: list[Trial], record, work: Path, bar, go_on=lambda: True) ->
     def keep(trial, row):
         nonlocal done
         done += 1
-        record.trials[trial.key] = row
+        record.trials[trial.key] = row | {"groups": {}}  # frames of one group, which says what the whole does
         bar.update(trial.title, done, total, (time.monotonic() - begin) / done * (total - done))
 
     for group in together.groups(list(todo.values())):

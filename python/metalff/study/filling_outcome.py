@@ -196,7 +196,7 @@ def figures(rows, lines, indicators) -> dict[str, object]:
 def _panels(metals, height=3.3):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, height * len(metals) + 0.3), dpi=130, layout="constrained")
+    figure = Figure(figsize=(9.6, height * len(metals) + 0.3), dpi=95, layout="constrained")
     return figure, figure.subplots(len(metals), 2, squeeze=False)
 
 
@@ -296,7 +296,7 @@ def indicator_figure(lines, indicators):
 
     metals = list(dict.fromkeys(line["metal"] for line in lines))
     by_dose = {(row["metal"], row["filling"], row["kT"]): row for row in indicators}
-    figure = Figure(figsize=(3.6 * len(SHOWN), 5.4 * len(metals)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(3.6 * len(SHOWN), 5.4 * len(metals)), dpi=90, layout="constrained")
     axes = figure.subplots(2 * len(metals), len(SHOWN), squeeze=False)
     for k, symbol in enumerate(metals):
         for column, (name, title) in enumerate(SHOWN.items()):
