@@ -19,6 +19,7 @@ from metalff.fermi import levels, paths, roughness, surface
 from metalff.paths import atomic_write
 from metalff.potentials import resolve
 from metalff.study import together
+from metalff.study.learnability import FINE
 from metalff.study.trial import Trial
 from metalff.synth import doses
 from metalff.synth.relabel import relabelled
@@ -224,7 +225,7 @@ def settings(symbol: str, family: str, degree=None) -> dict:
     d = metal(symbol).nearest_neighbour
     if family == "poly":
         return {"r_max": round(REACH * d, 3), "cutoff_power": CUTOFF_POWER, "degree": [float(n) for n in degree or DEGREES[MAIN]]}
-    own = {"n_max": [5, 5], "basis_size": [8, 8], "l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
+    own = FINE | {"l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
     return {"r_max": round(REACH * d, 3), "r_max_angular": round(2.0 * d, 3)} | own
 
 
@@ -249,8 +250,9 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
             add("doses", symbol, "poly", name, words, seed)
 
     def nep(seed):
-        for symbol, name, words in each(NEP_FILLINGS, ENDS):
-            add("doses", symbol, "nep", name, words, seed)
+        for filling in NEP_FILLINGS:
+            for symbol, name, words in each((filling,), ENDS):
+                add("doses", symbol, "nep", name, words, seed)
 
     def eam(seed):
         for family in LEARNT_EAM:
@@ -258,8 +260,8 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
                 add("eam", symbol, family, doses.mover(symbol), {}, seed)
 
     all_doses(plan.seeds[0])
-    eam(plan.seeds[0])
     nep(plan.seeds[0])
+    eam(plan.seeds[0])
     for symbol, name, words in each(plan.fillings, ENDS):
         for part in (*PARTS_OF_FRAMES, None):
             add("frames", symbol, "poly", name, words, frames=None if part is None else round(part * plan.frames))
@@ -268,8 +270,8 @@ def trials(out: Path, plan: Plan) -> list[Trial]:
             add("capacity", symbol, "poly", name, words | {"degree": " ".join(map(str, degree))}, degree=degree)
     for seed in plan.seeds[1:]:
         all_doses(seed)
-        eam(seed)
         nep(seed)
+        eam(seed)
     return found
 
 
