@@ -19,7 +19,6 @@ from metalff.fermi import levels, paths, roughness, surface
 from metalff.paths import atomic_write
 from metalff.potentials import resolve
 from metalff.study import together
-from metalff.study.learnability import FINE
 from metalff.study.trial import Trial
 from metalff.synth import doses
 from metalff.synth.relabel import relabelled
@@ -225,7 +224,7 @@ def settings(symbol: str, family: str, degree=None) -> dict:
     d = metal(symbol).nearest_neighbour
     if family == "poly":
         return {"r_max": round(REACH * d, 3), "cutoff_power": CUTOFF_POWER, "degree": [float(n) for n in degree or DEGREES[MAIN]]}
-    own = FINE | {"l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
+    own = {"n_max": [5, 5], "basis_size": [8, 8], "l_max": [4, 2, 1], "neuron": 30, "max_epochs": EPOCHS}
     return {"r_max": round(REACH * d, 3), "r_max_angular": round(2.0 * d, 3)} | own
 
 
