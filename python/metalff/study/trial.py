@@ -12,7 +12,7 @@ import numpy as np
 
 from metalff.data import Dataset, join, read
 from metalff.errors import MetalffError
-from metalff.train.configuration import configuration
+from metalff.train.configuration import FAMILIES, configuration
 from metalff.train.learnt import beside, group_errors
 from metalff.train.splits import refuse_same, trajectory_of
 from metalff.train.training import prepare, train
@@ -25,7 +25,7 @@ VALID_FRACTION = 0.1
 """Of the training frames, to choose the epoch that is kept."""
 
 
-WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}}
+WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}, "poly": {"zbl": 0.0}}
 """Unless the settings say so: a study asks what a model learns from its data, and earlier trials had no repulsion of nuclei."""
 
 
@@ -123,8 +123,13 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
         KeyboardInterrupt: the training has saved its state.
     """
     data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
+    timed = "budget_s" not in getattr(FAMILIES[trial.family].schema, "UNUSED", ())
     values = (
-        {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
+        {"elements": data.elements, "threads": 1}
+        | ({"budget_s": UNLIMITED} if timed else {})
+        | WITHOUT_ZBL.get(trial.family, {})
+        | trial.settings
+        | {"seed": trial.seed}
     )
     out = work / trial.key
     # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
