@@ -158,7 +158,7 @@ class _Manager:
                     stdin=subprocess.DEVNULL,
                     stdout=said,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_setups(), **_absolute()},
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **setup_variables(), **_absolute()},
                     start_new_session=True,  # Ctrl-C reaches only this process, which then ends the others in order
                     preexec_fn=lambda: _yield_to_others(self.nice),
                     pass_fds=[lock],
@@ -227,7 +227,7 @@ def check(queue: Queue) -> None:
     _command(queue.plan.calculator.name)
     if queue.plan.calculator.name != GPAW:
         return
-    folders = [Path(part) for part in _setups().get("GPAW_SETUP_PATH", os.environ.get("GPAW_SETUP_PATH", "")).split(os.pathsep) if part]
+    folders = [Path(part) for part in setup_variables().get("GPAW_SETUP_PATH", os.environ.get("GPAW_SETUP_PATH", "")).split(os.pathsep) if part]
     folders += (environments.status("gpaw").path / "lib").glob("python3*/site-packages/gpaw_data/setups")
     for source in dict.fromkeys(task.source for task in queue.tasks):
         task = next(task for task in queue.tasks if task.source == source)
@@ -248,7 +248,7 @@ def _command(calculator: str) -> list[str]:
     return [sys.executable, "-P", str(WORKER)]
 
 
-def _setups() -> dict[str, str]:
+def setup_variables() -> dict[str, str]:
     """Where GPAW finds setups beside those of gpaw-data."""
     own = environments.status("gpaw").path / "setups"
     return {"GPAW_SETUP_PATH": os.pathsep.join(filter(None, [str(own), os.environ.get("GPAW_SETUP_PATH")]))} if own.is_dir() else {}

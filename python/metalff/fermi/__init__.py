@@ -1,0 +1,8 @@
+"""Fermi surfaces of metals: eigenvalues on a full mesh, what their surface is like, a table of it for every metal."""
+
+
+def table():
+    """The table that ships with MetalFF: see ``metalff.fermi.metals.table``."""
+    from metalff.fermi.metals import table
+
+    return table()
