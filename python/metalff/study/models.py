@@ -6,6 +6,9 @@ from metalff.errors import MetalffError, nearest
 FAMILIES = ("poly", "nep")
 """What a study trains unless told otherwise: one without chance, and one with weights that begin at random."""
 
+WITHOUT_CHANCE = ("poly",)
+"""Families whose training a seed does not change."""
+
 
 def settings(symbol: str, family: str) -> dict:
     """The configuration of a family for a metal.
@@ -18,7 +21,15 @@ def settings(symbol: str, family: str) -> dict:
     d = metal(symbol).nearest_neighbour
     known = {
         "poly": {"r_max": 2.4 * d, "radial": 8, "l_max": 4, "degree": [14, 12, 10, 10]},
-        "nep": {"r_max": 2.4 * d, "r_max_angular": 2.0 * d, "n_max": [5, 5], "basis_size": [8, 8], "l_max": [4, 2, 1], "neuron": 30, "max_epochs": 24},
+        "nep": {
+            "r_max": 2.4 * d,
+            "r_max_angular": 2.0 * d,
+            "n_max": [5, 5],
+            "basis_size": [8, 8],
+            "l_max": [4, 2, 1],
+            "neuron": 30,
+            "max_epochs": 24,
+        },
     }
     if family not in known:
         raise MetalffError(f"--family {family}: this study has no small model of it{nearest(family, known)}; give {' or '.join(known)}")

@@ -58,6 +58,10 @@ class Metal:
     def judged(self) -> bool:
         return self.count >= FEWEST and len(set(self.runs)) >= FOLDS
 
+    def at(self, width: float) -> "Metal":
+        """The same with the labels of one width alone."""
+        return replace(self, widths=(width,), frames={width: self.frames[width]})
+
     def files(self, out: Path) -> dict[float, list[tuple[str, str]]]:
         """Files of each fold at each width; folds have the same structures."""
         runs = {}
@@ -70,15 +74,17 @@ class Metal:
         }
 
 
-def labelled(folder: Path) -> list[Metal]:
-    """The metals of every part of a queue's plan that lists several widths, in the order of the plan.
+def labelled(folder: Path, several: bool = True) -> list[Metal]:
+    """The metals of a queue, in the order of its plan.
 
+    Args:
+        several: only of parts that list several widths.
     Raises:
-        MetalffError: no queue, a damaged set, or no part with several widths.
+        MetalffError: no queue, a damaged set, or no such part.
     """
     queue = Queue(folder)
-    parts = [part for part in queue.plan.parts if len([w for w in queue.plan.widths(part) if w is not None]) > 1]
-    if not parts:
+    parts = [part for part in queue.plan.parts if None not in queue.plan.widths(part)]
+    if several and not (parts := [part for part in parts if len(queue.plan.widths(part)) > 1]):
         raise MetalffError(f"{folder}: no part of its plan lists several widths; give smearing: [0.1, 0.5] and make the queue again")
     noise = {(row.set, row.source): row.rms for row in noise_table(queue) if row.repeat.startswith("k")}
     found = []
@@ -250,7 +256,12 @@ def figure(made: list[dict]):
                 if key == "force_rmse":
                     known = [(x, 1e3 * line["noise"]) for x, line in zip(at, own) if line.get("noise") is not None]
                     if known:
-                        panel.hlines([y for _, y in known], [x - 0.35 / len(widths) for x, _ in known], [x + 0.35 / len(widths) for x, _ in known], color="#111")
+                        panel.hlines(
+                            [y for _, y in known],
+                            [x - 0.35 / len(widths) for x, _ in known],
+                            [x + 0.35 / len(widths) for x, _ in known],
+                            color="#111",
+                        )
             panel.set_xticks(range(len(metals_)), metals_)
             panel.grid(axis="y", alpha=0.3)
         row[0].set(ylabel="force RMSE (meV/Å)", title=f"{family}; line: noise of the labels")
