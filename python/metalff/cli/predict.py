@@ -18,6 +18,9 @@ def predict(
     model: Annotated[str, typer.Option(help="Whose error: a model of the table, such as poly or nep.")] = "poly",
     errors: Annotated[Path | None, typer.Option(help="CSV with the errors of known metals (docs/fermi.md); default: those that are shipped.")] = None,
     indicators: Annotated[Path | None, typer.Option(help="fermi.csv of `metalff fermi`; default: those that are shipped.")] = None,
+    magnetic: Annotated[
+        bool, typer.Option("--magnetic", help="Also magnetic metals, with the Fermi surface of their state without magnetism.")
+    ] = False,
     extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Also metals whose indicators lie outside those of the known ones.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Freeze the forecast in this file (JSON), to be tested later.")] = None,
 ) -> None:
@@ -30,13 +33,15 @@ def predict(
 
     for symbol in elements:
         metal(symbol)
-    values = known.shipped() | (known.read(indicators) if indicators else {})
+    values = known.shipped(magnetic) | (known.read(indicators) if indicators else {})
     rows = fermi.of_table(errors) if errors else fermi.shipped()
     models = list(dict.fromkeys(row.model for row in rows))
     if model not in models:
         raise MetalffError(f"--model {model}: the table of errors has none of it{nearest(model, models)}; give {' or '.join(models)}")
     learnt = {row.element: row.normalised for row in rows if row.model == model}
     fitted = forecast.fit(learnt, values)
+    if blocked := [symbol for symbol in elements if symbol not in values and symbol in known.shipped(magnetic=True)]:
+        raise MetalffError(f"{' '.join(blocked)}: magnetic; the shipped indicators are those of the state without magnetism: add --magnetic")
     found = [forecast.forecast(fitted, symbol, values.get(symbol, {})) for symbol in dict.fromkeys(elements)]
     if (far := [one for one in found if one.beyond]) and not extrapolate:
         words = "; ".join(f"{', '.join(one.beyond)} of {one.element}" for one in far)

@@ -181,6 +181,9 @@ def fermi(
     forecast: Annotated[
         Path | None, typer.Option(help="Frozen forecast of `metalff predict --out`, to be tested on the labels of its metals.")
     ] = None,
+    magnetic: Annotated[
+        bool, typer.Option("--magnetic", help="Also Cr, Mn, Fe, Co, Ni, with the Fermi surface of their state without magnetism.")
+    ] = False,
     out: out_folder("Folder for results.json, errors.csv, correlations.csv, outcome.md and figures.") = Path("studies/fermi/errors"),
     jobs: Jobs = None,
     budget: Budget = None,
@@ -193,15 +196,16 @@ def fermi(
     from metalff.study import record
 
     families, numbers_ = small_models(family), numbers(seeds, "--seeds")
-    values = known.read(indicators) if indicators else known.shipped()
+    values = known.read(indicators) if indicators else known.shipped(magnetic)
     users = [error for path in table or [] for error in study.of_table(path)]
     controls = study.of_learnability(learnability) if learnability else []
     said, frozen = forecasting.frozen(forecast) if forecast else ({}, {})
-    notes, metals_ = [], []
+    notes, metals_ = [] if magnetic or indicators else [known.MAGNETIC], []
     if labels:
-        metals_, notes = study.labelled(labels, frozen)
-        for note in notes:
-            typer.echo(note)
+        metals_, more = study.labelled(labels, frozen)
+        notes += more
+    for note in notes:
+        typer.echo(note)
     kept = begun(out, "fermi")
 
     def trials(*_):

@@ -350,13 +350,13 @@ def statements(lines: list[Line]) -> list[str]:
         if not own:
             continue
         best = max(own, key=lambda line: abs(line.found.rho))
-        sure = [line for line in own if line.found.low > 0 or line.found.high < 0]
-        words = ", ".join(f"{line.indicator} {line.found.rho:+.2f} ({line.found.low:+.2f} to {line.found.high:+.2f})" for line in sure)
+        sure = sorted((line for line in own if line.found.p < 0.05 and line is not best), key=lambda line: line.found.p)
+        words = ", ".join(f"{line.indicator} {line.found.rho:+.2f} (p {line.found.p:.3f})" for line in sure)
         held = "; ".join(f"with {HELD[cause]} held {one.rho:+.2f} (p {one.p:.2f})" for cause, one in best.held.items() if math.isfinite(one.rho))
         said.append(
             f"{source}, {model}, {WORDS[kind]}, {best.found.count} metals: strongest {best.indicator}, ρ = {best.found.rho:+.2f} "
             f"({best.found.low:+.2f} to {best.found.high:+.2f}), p = {best.found.p:.3f}, Holm {best.corrected:.2f}{'; ' + held if held else ''}. "
-            f"Intervals without zero: {words or 'none'}."
+            f"{'Others with p < 0.05 before correction: ' + words if words else 'No other has p < 0.05'}."
         )
     return said
 
@@ -401,7 +401,7 @@ def figures(errors: list[Error], lines: list[Line], indicators, headings: dict[s
 
 
 def matrix(lines: list[Line], headings: dict[str, str], kind: str = KINDS[0]):
-    """ρ of every indicator and error as coloured cells, with the number of metals; those whose interval has no zero in bold."""
+    """ρ of every indicator and error as coloured cells, with the number of metals; those with p < 0.05, before correction, in bold."""
     from matplotlib.figure import Figure
 
     own = [line for line in lines if line.kind == kind]
@@ -413,14 +413,14 @@ def matrix(lines: list[Line], headings: dict[str, str], kind: str = KINDS[0]):
         r, c = rows.index(line.indicator), columns.index((line.source, line.model))
         values[r, c] = line.found.rho
         if math.isfinite(line.found.rho):
-            sure = line.found.low > 0 or line.found.high < 0
+            sure = line.found.p < 0.05
             colour = "white" if abs(line.found.rho) > 0.6 else "#1b2430"
             axes.text(c, r, f"{line.found.rho:+.2f}", ha="center", va="center", fontsize=8, color=colour, weight="bold" if sure else "normal")
     drawn = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     counts = {column: max(line.found.count for line in own if (line.source, line.model) == column) for column in columns}
     axes.set_xticks(range(len(columns)), [f"{source}\n{model}\n{counts[source, model]} metals" for source, model in columns], fontsize=8)
     axes.set_yticks(range(len(rows)), [headings.get(name, name) for name in rows], fontsize=8)
-    axes.set_title(f"Spearman's ρ with the {WORDS[kind]}; bold: the 95 % interval has no zero", fontsize=9)
+    axes.set_title(f"Spearman's ρ with the {WORDS[kind]}; bold: p < 0.05 before Holm's correction", fontsize=9)
     figure.colorbar(drawn, ax=axes, fraction=0.04)
     return figure
 

@@ -26,11 +26,19 @@ HEADINGS = {
 """Names of indicators → for people. The list is fixed before any error is looked at: every one more is another chance correlation."""
 
 
-def shipped() -> dict[str, dict[str, float]]:
-    """Element → indicator → value of the tables that come with MetalFF; NaN where it is not known or its mesh is not converged."""
+MAGNETIC = "magnetic metals are left out: their indicators are those of the state without magnetism; --magnetic takes them in"
+
+
+def shipped(magnetic: bool = False) -> dict[str, dict[str, float]]:
+    """Element → indicator → value of the tables that come with MetalFF; NaN where it is not known or its mesh is not converged.
+
+    Args:
+        magnetic: also metals whose ground state is magnetic; their values are those of the state without.
+    """
     from metalff.fermi.metals import shipped
 
-    return {symbol: {name: _value(row.get(name)) for name in HEADINGS if name in row} for symbol, row in shipped().items()}
+    rows = {symbol: row for symbol, row in shipped().items() if magnetic or row["magnetic"] == "no"}
+    return {symbol: {name: _value(row.get(name)) for name in HEADINGS if name in row} for symbol, row in rows.items()}
 
 
 def read(path: Path) -> dict[str, dict[str, float]]:
