@@ -20,6 +20,19 @@ def need_torch(purpose: str) -> None:
         raise MetalffError(f"{purpose} needs torch, which is not installed here; run: pip install 'metalff[torch]'")
 
 
+def need_extra(purpose: str, extra: str, *packages: str) -> None:
+    """For what only an extra of MetalFF brings, to be called before any work.
+
+    Args:
+        packages: as they are imported.
+    Raises:
+        MetalffError: one of them is not installed.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MetalffError(f"{purpose} needs {' and '.join(missing)}, not installed here; run: pip install 'metalff[{extra}]'")
+
+
 def nearest(word: str, valid) -> str:
     """`` (did you mean "x"?)`` for the closest valid name, or an empty string. Capitals do not count, and of names such as ``Cu/eam`` every part must be close."""
     known = [name for name in valid if name.count("/") == word.count("/")]

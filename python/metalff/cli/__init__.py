@@ -21,6 +21,7 @@ COMMANDS = [
     "potentials",
     "data",
     "dft",
+    "fermi",
     "env",
     "doctor",
 ]
@@ -59,7 +60,7 @@ def build_app():
     return app
 
 
-GOES_ON = ("benchmark", "study", "data", "dft")
+GOES_ON = ("benchmark", "study", "data", "dft", "fermi")
 """Commands that take up what they left, and do not say so themselves."""
 
 

@@ -6,6 +6,7 @@ is written as soon as it is known, so nothing is lost when the work is ended, an
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -25,16 +26,16 @@ from metalff.paths import cache_dir
 WORKER = Path(__file__).with_name("bands_worker.py")
 
 SELF_CONSISTENT = 12
-"""Points along an axis where the density converges."""
+"""Points along the longest reciprocal vector where the density converges; along others so many that they are as close."""
 
 MESHES = (24, 16)
-"""Those of the measures, and of what their mesh costs."""
+"""The same, of the measures, and of what their mesh costs."""
 
 ABOVE = 1.6
 """eV above the Fermi level up to which bands are converged."""
 
-EIGENSTATES = 1e-7
-"""Residual of the eigenstates on the finer meshes, eV² per electron."""
+EIGENSTATES = 1e-4
+"""Residual of the eigenstates on the finer meshes, eV² per electron; eigenvalues are then converged to 1 µeV."""
 
 EMPTY = 5
 """Empty bands per atom; more are added where these do not reach ``ABOVE``."""
@@ -46,7 +47,7 @@ class Bands:
 
     Attributes:
         symbol: of the element.
-        eigenvalues: [bands, n, n, n] eV on the full mesh, Γ first.
+        eigenvalues: [bands, n1, n2, n3] eV on the full mesh, Γ first.
         d_shares: of the same shape: the part of l = 2 in a state's charge inside the augmentation spheres.
         reciprocal: [3, 3] rows, 1/Å.
         electrons: in these bands, per cell.
@@ -70,6 +71,12 @@ def primitive_cell(of: Metal):
     return bulk(of.symbol, of.crystal, of.a, c=of.c) if of.crystal == "hcp" else bulk(of.symbol, of.crystal, of.a)
 
 
+def mesh_of(atoms, size: int) -> list[int]:
+    """Points along each reciprocal vector: ``size`` along the longest, and as close along the others."""
+    lengths = np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
+    return [math.ceil(round(size * length / lengths.max(), 6)) for length in lengths]
+
+
 def folder_of(folder: Path | None = None) -> Path:
     """Where eigenvalues are kept: the cache, unless a folder is given."""
     return cache_dir() / "fermi" if folder is None else Path(folder)
@@ -83,7 +90,7 @@ def orders(symbol: str, folder: Path, meshes=MESHES) -> dict:
     """
     atoms = primitive_cell(metal(symbol))
     spec = CalculatorSpec()
-    arguments = arguments_of(spec, [SELF_CONSISTENT] * 3, protocol().smearing, atoms.symbols)
+    arguments = arguments_of(spec, mesh_of(atoms, SELF_CONSISTENT), protocol().smearing, atoms.symbols)
     arguments = {key: value for key, value in arguments.items() if key != "symmetry"} | {"nbands": -EMPTY * len(atoms)}
     task = {
         "numbers": atoms.numbers.tolist(),
@@ -96,7 +103,11 @@ def orders(symbol: str, folder: Path, meshes=MESHES) -> dict:
     }
     name = json.dumps(task, sort_keys=True)
     task["meshes"] = [
-        {"size": size, "task": hashlib.sha256(f"{name} {size}".encode()).hexdigest()[:16], "file": str(folder.absolute() / f"{symbol}-{size}.npz")}
+        {
+            "size": mesh_of(atoms, size),
+            "task": hashlib.sha256(f"{name} {size}".encode()).hexdigest()[:16],
+            "file": str(folder.absolute() / f"{symbol}-{size}.npz"),
+        }
         for size in meshes
     ]
     return task

@@ -1,7 +1,7 @@
 """Eigenvalues of a metal's primitive cell: ``python -P bands_worker.py TASK.json``; runs in the environment of GPAW.
 
 TASK.json: ``numbers``, ``positions`` (Å), ``cell``, ``arguments`` of the self-consistent calculation, ``ladder``, ``above`` (eV above the Fermi level up to which
-bands are converged), ``eigenstates`` (how well, eV² per electron), ``meshes``: a list of ``size``, ``task`` (its name) and ``file``, and ``failed``, the file to write a reason to.
+bands are converged), ``eigenstates`` (how well, eV² per electron), ``meshes``: a list of ``size`` (points along each axis), ``task`` (its name) and ``file``, and ``failed``, the file to write a reason to.
 Each file of a mesh is written whole or not at all: energies in eV at irreducible points, and which of them each point of the full mesh is.
 """
 
@@ -49,11 +49,11 @@ def on_mesh(calculator, size, task):
     while True:
         try:
             return calculator.fixed_density(
-                kpts={"size": [size] * 3, "gamma": True},
+                kpts={"size": size, "gamma": True},
                 nbands=empty,
                 convergence={"bands": f"CBM+{task['above']}", "eigenstates": task["eigenstates"]},
                 update_fermi_level=True,
-                txt=f"gpaw-{size}.txt",
+                txt="gpaw-mesh.txt",
             )
         except Exception as error:
             if type(error).__name__ != "TooFewBandsError" or empty < -40:
@@ -113,7 +113,7 @@ def main():
             fine = on_mesh(calculator, mesh["size"], task)
             points = fine.dft.ibzwfs.ibz
             indices = np.rint(points.bz.kpt_Kc * mesh["size"]).astype(int) % mesh["size"]
-            places = np.empty((mesh["size"],) * 3, np.int32)
+            places = np.empty(mesh["size"], np.int32)
             places[tuple(indices.T)] = points.bz2ibz_K
             content = {
                 "task": mesh["task"],

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ WIDTHS = (0.1, 0.05)
 """eV; of the density of states. The Fermi level is that of the last."""
 
 DIGITS = 4
-"""Significant ones in the table."""
+"""Significant ones in metals.csv."""
 
 COLUMNS = {
     "element": "",
@@ -156,5 +155,7 @@ def table():
 
 
 def describe(value) -> str:
-    """A value in the printed table."""
-    return "–" if value is None or (isinstance(value, float) and math.isnan(value)) else _word(value)
+    """A value where people read it: three significant digits; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:#.3g}".removesuffix(".").replace("-", "−") if isinstance(value, float) else str(value).replace("-", "−")
