@@ -46,7 +46,7 @@ def test_free_electrons_have_a_sphere(sodium):
     assert 0.99 < found["sphericity"] <= 1
     assert found["compactness"] == pytest.approx(1, abs=0.01)
     assert found["mean_curvature"] == pytest.approx(1 / radius, rel=0.01)
-    assert found["curvature"] == pytest.approx(1 / radius, rel=0.05)
+    assert found["curvature"] == pytest.approx(1 / radius, rel=0.01)
     assert found["velocity"] == pytest.approx(MASS * radius * VELOCITY, rel=0.01)
     assert found["velocity_spread"] < 0.05  # of the slopes between points of the mesh
     assert found["density_of_states"] == pytest.approx(1.5 / level, rel=0.01)

@@ -117,6 +117,8 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     ran = metalff("fermi", "Na")
     assert str(ran.exception) == "metalff fermi needs skimage and plotly, not installed here; run: pip install 'metalff[fermi]'"
+    with pytest.raises(errors.MetalffError, match="a Fermi surface needs skimage"):
+        surfaces(np.zeros((1, 4, 4, 4)), 0.0, np.eye(3))
 
 
 def test_magnetic_metals_are_told(monkeypatch, tmp_path):

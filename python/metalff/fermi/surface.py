@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from metalff.errors import MetalffError
+from metalff.errors import MetalffError, need_extra
 from metalff.fermi.levels import BOLTZMANN, FINER, finer
 
 VELOCITY = 0.1519267447
@@ -26,6 +26,9 @@ COULOMB = 14.39964548
 
 TEMPERATURE = 1160.4518
 """K (kT = 0.1 eV) of the transport integrals behind the complexity factors."""
+
+SPREAD = 2
+"""How often the bend at a vertex is shared with its neighbours before signs are dropped: triangles of marching cubes bend to and fro on a smooth surface."""
 
 SLOWEST = 1e-3
 """eV Å; a slope of less counts as this much where it is divided by."""
@@ -64,7 +67,7 @@ def surfaces(eigenvalues, level: float, reciprocal) -> list[Surface]:
         level: eV.
         reciprocal: [3, 3] rows, with the factor 2π, 1/Å.
     Raises:
-        MetalffError: eigenvalues that are no such mesh, or a reciprocal cell without volume.
+        MetalffError: eigenvalues that are no such mesh, a reciprocal cell without volume, or no scikit-image.
     """
     energies, reciprocal = _checked(eigenvalues, reciprocal)
     return [_surface(band, energies[band], float(level), reciprocal) for band in _crossing(energies, level)]
@@ -109,6 +112,7 @@ def measures(eigenvalues, fermi_level: float, reciprocal) -> dict:
 
 
 def _checked(eigenvalues, reciprocal) -> tuple[np.ndarray, np.ndarray]:
+    need_extra("a Fermi surface", "fermi", "skimage")
     energies, reciprocal = np.asarray(eigenvalues, float), np.asarray(reciprocal, float)
     if energies.ndim != 4 or not len(energies) or min(energies.shape[1:]) < FEWEST:
         raise MetalffError(
@@ -266,7 +270,7 @@ def _closed(surface: Surface, piece_of: np.ndarray, pieces: int, reciprocal: np.
 
 
 def _mean_curvature(surface: Surface, normals: np.ndarray, areas: np.ndarray, count: int) -> tuple[float, float]:
-    """∫H dA and ∫|H| dA, 1/Å: half the length of every edge times its bend, and that averaged over the neighbourhood of each vertex."""
+    """∫H dA and ∫|H| dA, 1/Å: half the length of every edge times its bend, and that spread from each vertex to its neighbours."""
     tails, heads = surface.triangles.ravel(), np.roll(surface.triangles, -1, axis=1).ravel()
     vectors = (np.roll(surface.corners, -1, axis=1) - surface.corners).reshape(-1, 3)
     forward, backward = tails * count + heads, heads * count + tails
@@ -278,13 +282,12 @@ def _mean_curvature(surface: Surface, normals: np.ndarray, areas: np.ndarray, co
     bends = np.arctan2(across, np.einsum("ij,ij->i", units, units[mate]))
     halves = np.where(forward[mate] == backward, lengths * bends / 4, 0.0)  # every edge comes twice, once from each side
     curved = (np.bincount(tails, halves, count) + np.bincount(heads, halves, count)) / 2
-    covered = np.bincount(surface.triangles.ravel(), (areas / 3).repeat(3), count)
-    ones = np.ones(len(tails) + count)
-    ring = coo_array((ones, (np.concatenate([tails, np.arange(count)]), np.concatenate([heads, np.arange(count)]))), shape=(count, count)).tocsr()
-    near, room = curved, covered
-    for _ in range(2):
-        near, room = ring @ near, ring @ room
-    return float(halves.sum()), float(covered @ np.abs(near / np.maximum(room, 1e-300)))
+    every = np.arange(count)
+    ring = coo_array((np.ones(len(tails) + count), (np.append(tails, every), np.append(heads, every))), shape=(count, count)).tocsr()
+    shares = 1 / ring.sum(axis=0)
+    for _ in range(SPREAD):
+        curved = ring @ (shares * curved)
+    return float(halves.sum()), float(np.abs(curved).sum())
 
 
 def _summary(rows: list[dict], volume: float) -> dict:
