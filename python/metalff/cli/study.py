@@ -108,9 +108,12 @@ def learnability(
     kept = begun(out, "learnability")
     asked, complete = carry_out(kept, set(study.FAMILIES), trials, jobs, budget)
     rows = kept.rows(asked)
+    if absent := study.recorded(kept.trials.values(), [symbol for symbol in chosen if symbol not in data]):
+        rows += kept.named(study.trials(out, plan, absent))
     if rows:
-        record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
+        record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data | absent))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
+        record.write_csv(out / "labels.csv", outcome.label_lines(rows))
         record.write_csv(out / "trainings.csv", record.flat(rows))
         if groups := record.group_lines(rows):
             record.write_csv(out / "groups.csv", groups)

@@ -20,11 +20,15 @@ HEADINGS = {
     "velocity_spread": "spread of the velocity",
     "complexity": "complexity factor N_v K*",
     "complexity_dos": "complexity factor by N(E_F)",
-    "roughness": "roughness of E_b (DFT), meV/atom",
+    "roughness": "roughness of the free energy (DFT), meV/atom",
     "roughness_relative": "roughness ÷ curved part (DFT)",
+    "occupied_change": "change of the occupied region, 1/Å atom",
 }
 """Names of indicators → for people. The list is fixed before any error is looked at: every one more is another chance correlation."""
 
+
+ROUGH = {"method": "dft", "path": "phonon", "quantity": "free_energy", "width": 0.1}
+"""Of which curve: two atoms against each other, whose forces are of the free energy at the width of the labels."""
 
 MAGNETIC = "magnetic metals are left out: their indicators are those of the state without magnetism; --magnetic takes them in"
 
@@ -35,10 +39,17 @@ def shipped(magnetic: bool = False) -> dict[str, dict[str, float]]:
     Args:
         magnetic: also metals whose ground state is magnetic; their values are those of the state without.
     """
+    from metalff.fermi import path_energies
     from metalff.fermi.metals import shipped
 
     rows = {symbol: row for symbol, row in shipped().items() if magnetic or row["magnetic"] == "no"}
-    return {symbol: {name: _value(row.get(name)) for name in HEADINGS if name in row} for symbol, row in rows.items()}
+    found = {symbol: {name: _value(row.get(name)) for name in HEADINGS if name in row} for symbol, row in rows.items()}
+    rough = {row["element"]: row for row in path_energies.table() if all(row[key] == value for key, value in ROUGH.items()) and row["converged"]}
+    for symbol, own in found.items():
+        row = rough.get(symbol, {})
+        for name, column in (("roughness", "roughness"), ("roughness_relative", "relative"), ("occupied_change", "occupied_change")):
+            own[name] = _value(row.get(column))
+    return found
 
 
 def read(path: Path) -> dict[str, dict[str, float]]:
