@@ -29,7 +29,13 @@ def register(app: typer.Typer) -> None:
     add(data, "import", with_keys(import_set), "Check a published set, Metal-43 or TM23, folder or zip, and keep it as HDF5 for --data.")
     add(data, "show", show, "What is in each file of a set: metal, temperature, phase, frames, forces.")
     add(data, "remove", remove, "Remove an imported set.")
-    add(data, "synth", synth, "Make data with a classical potential in the part of DFT, in the layout of Metal-43.", {"--lattice": "--crystal"})
+    add(
+        data,
+        "synth",
+        synth,
+        "Make data with a classical potential or tight binding in the part of DFT, in the layout of Metal-43.",
+        {"--lattice": "--crystal"},
+    )
     add(data, "relabel", relabel, "Give structures the labels of another potential.")
     app.add_typer(data, name="data")
 
@@ -276,24 +282,52 @@ def synth(
     crystal: Annotated[str | None, typer.Option(help="fcc, bcc or hcp; default: the metal's own.")] = None,
     spacing: md_time("--spacing", "Between frames; default: until forces are uncorrelated.", float | None) = None,
     seed: Annotated[int, typer.Option(min=1, max=800000, help="Of velocities.")] = 1,
+    filling: Annotated[str, typer.Option(help="Of tight binding, d electrons per atom such as 2,4,6: a folder for each.")] = "",
+    kt: Annotated[str, typer.Option("--kT", help="Of tight binding, electronic temperatures in eV such as 0.1,0.5: a folder for each.")] = "",
+    md: Annotated[
+        str | None, typer.Option(help="Potential that makes the frames for tight binding; default: the metal's EAM, else its MEAM.")
+    ] = None,
+    structures: Annotated[
+        Path | None, typer.Option(help="Folder in the layout of Metal-43 whose frames tight binding labels, instead of molecular dynamics.")
+    ] = None,
     jobs: jobs_option("Potentials") = None,
 ) -> None:
     """Molecular dynamics in LAMMPS; the same command again goes on where it was interrupted."""
-    from metalff.synth import many
+    from metalff.synth import doses, many
     from metalff.synth.synth import Settings, crystal_of
 
-    try:
-        kelvin = tuple(float(word) for word in re.split(r"[,\s]+", temperatures.strip())) if temperatures.strip() else None
-    except ValueError:
-        kelvin = (0.0,)
-    if kelvin and min(kelvin) <= 0:
-        raise MetalffError(f"--temperatures {temperatures}: give kelvin such as 300,600")
+    kelvin = positive(temperatures, "--temperatures", "kelvin such as 300,600") or None
+    fillings, kts = positive(filling, "--filling", "electrons per atom such as 2,4,6"), positive(kt, "--kT", "eV such as 0.1,0.5")
+    if fillings or kts or any(map(doses.is_tight_binding, potential)):
+        names = doses.expanded(potential, fillings, kts)
+        folders, failed = doses.run(
+            names, out, Settings(frames, kelvin, seed, spacing), crystal, jobs or len(os.sched_getaffinity(0)), md, structures
+        )
+        for folder in folders if not failed else ():
+            typer.echo(folder)
+        give({"folders": folders, "failed": failed})
+        if failed:
+            raise MetalffError("; ".join(failed))
+        return
+    if md or structures:
+        raise MetalffError(f"{'--md' if md else '--structures'} is for tight binding, such as Nb/tb")
     for name in potential:
         crystal_of(many.element_of(name), crystal)
     failed = many.run(potential, out, Settings(frames, kelvin, seed, spacing), crystal, jobs or len(os.sched_getaffinity(0)))
     give({"folders": [many.folder_of(name, out) for name in potential], "failed": failed})
     if failed:
         raise MetalffError("; ".join(failed))
+
+
+def positive(text: str, option: str, example: str) -> tuple[float, ...]:
+    """Numbers above zero of an option; none where it is empty."""
+    try:
+        found = tuple(float(word) for word in re.split(r"[,\s]+", text.strip())) if text.strip() else ()
+    except ValueError:
+        found = (0.0,)
+    if found and not all(0 < number < float("inf") for number in found):
+        raise MetalffError(f"{option} {text}: give {example}")
+    return found
 
 
 def relabel(

