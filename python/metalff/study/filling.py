@@ -5,9 +5,8 @@ labels all of them at every dose: frames, hopping and repulsion are the same, on
 models learn each dose.
 """
 
-import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from metalff.data.metals import metal
 from metalff.dft.structures import draw
 from metalff.paths import atomic_write
 from metalff.potentials import resolve
-from metalff.study.trial import Trial
 from metalff.synth import doses
 from metalff.synth.relabel import relabelled
 from metalff.synth.tight_binding import Dose, k_mesh, model

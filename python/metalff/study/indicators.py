@@ -14,7 +14,7 @@ HEADINGS = {
     "sheets": "sheets",
     "sphericity": "sphericity of closed sheets",
     "compactness": "compactness",
-    "curvature": "mean |curvature|",
+    "curvature": "mean curvature, unsigned",
     "euler": "Euler characteristic",
     "velocity_mean": "mean velocity",
     "velocity_spread": "spread of the velocity",
