@@ -27,11 +27,8 @@ HEADINGS = {
 """Names of indicators → for people. The list is fixed before any error is looked at: every one more is another chance correlation."""
 
 
-ROUGH = {"method": "dft", "quantity": "free_energy", "width": 0.1}
-"""Of which curves: forces are those of the free energy, at the width of the labels …"""
-
-STRETCHED = ("tetragonal", "axial")
-"""… along the strain at constant volume of a cubic, or a hexagonal metal, which keeps one axis of symmetry."""
+ROUGH = {"method": "dft", "path": "phonon", "quantity": "free_energy", "width": 0.1}
+"""Of which curve: the zone-boundary phonon, since most strains of DFT are smoother than their mesh error; forces are those of the free energy."""
 
 MAGNETIC = "magnetic metals are left out: their indicators are those of the state without magnetism; --magnetic takes them in"
 
