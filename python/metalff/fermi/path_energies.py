@@ -53,6 +53,9 @@ SMALL = {
 }  # fmt: skip
 """PAW setups without semicore states: bands at the Fermi level are asked for, by few orbitals."""
 
+P_VALENCE = ("Mg", "Cu", "Ag", "W", "Au")
+"""Metals whose states at the Fermi level are p-like in part, which the orbitals of gpaw-data do not hold with these setups: the worker makes theirs."""
+
 CUTOFF = 300.0
 """eV, of the plane waves of those setups and of sp metals."""
 
@@ -247,6 +250,7 @@ def order(along: paths.Path, method: str = "dft") -> dict:
         "parameter": along.parameter.tolist(),
         "reference": plain(perfect),
         "setup": SMALL.get(along.symbol, ""),
+        "basis": "pvalence.dz" if along.symbol in P_VALENCE else "dzp",
         "ecut": CUTOFF if along.symbol in SMALL else usual,
         "k_points": paths.meshes(perfect, (DENSITY,))[0],
         "meshes": paths.meshes(perfect, (WIDE | LARGE).get(along.symbol, MESHES)),
