@@ -36,7 +36,7 @@ WIDTHS = (0.05, 0.1, 0.2)
 MESHES = (24, 32)
 """Points per direction of the primitive cell."""
 
-WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb", "Cu", "Ag", "Au")}
+WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb")}
 """The same of metals without d states at the Fermi level, whose bands are steep there."""
 
 LARGE = {symbol: (20, 26) for symbol in ("Sc", "Ti", "Y", "Zr", "Hf")}

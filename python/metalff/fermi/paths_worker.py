@@ -35,6 +35,9 @@ CONTROL = [0.137, 0.281, 0.419]
 P_VALENCE = "pvalence.dz"
 """Name of a basis that is made here."""
 
+LONGEST = 10.0
+"""Bohr, of its orbitals."""
+
 NEAR, ALIKE = 1.0, 0.25
 """eV: states so near the Fermi level must be those of plane waves to so much, in the root of the mean square, but for a shift of all."""
 
@@ -58,7 +61,7 @@ def make_basis(task):
     maker = BasisMaker.from_symbol(symbol, name=name, gtxt=None, xc="PBE", generator_run_kwargs={"write_xml": False, **configuration})
     shells = maker.valence_data
     chosen = sorted((j for j, n in enumerate(shells.n_j) if n > 0), key=lambda j: shells.l_j[j])
-    maker.generate(2, 0, txt=None, jvalues=chosen).write_xml()
+    maker.generate(2, 0, txt=None, jvalues=chosen, rcutmax=LONGEST).write_xml()
     gpaw.setup_paths.insert(0, Path.cwd())
 
 
