@@ -48,9 +48,11 @@ def run(symbols: list[str], words: str, methods: str | None, out: Path, folder: 
     from metalff.progress import Bar, Pace
 
     todo = tasks(symbols, words, methods)
-    if any(method == "dft" for _, _, method in todo):
+    if with_dft := list(dict.fromkeys(symbol for symbol, _, method in todo if method == "dft")):
         from metalff import environments
+        from metalff.cli.fermi import warn_magnetic
 
+        warn_magnetic(with_dft)
         environments.environment_python("gpaw")
     taken, failed, pace = [], [], Pace()
     with Bar() as bar:
