@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from ase.neighborlist import neighbor_list
+from typer.testing import CliRunner
 
-from metalff import environments
+from metalff import environments, errors
+from metalff.cli import build_app
 from metalff.data.metals import metal
 from metalff.errors import MetalffError
 from metalff.fermi import path_energies, paths
@@ -141,3 +143,25 @@ def test_gpaw_along_a_path(monkeypatch, tmp_path):
     assert found["details"]["electrons"] == 1
     with np.load(path_energies.file_of(tmp_path, "dft", "Na", "volume").with_suffix(".npz")) as kept:
         assert kept["8x8x8"].shape[0] == 21
+
+
+def test_what_the_command_is_asked_for():
+    from metalff.cli.fermi_paths import tasks
+
+    assert tasks(["Nb", "Ti"], "tetragonal,axial", "dft") == [("Nb", "tetragonal", "dft"), ("Ti", "axial", "dft")]
+    assert {name for _, name, _ in tasks(["Al"], "all", None)} == set(paths.names_of("Al"))
+    assert {method for _, _, method in tasks(["Al"], "phonon", None)} == {"dft", "eam", "meam"}
+    for words, methods, sentence in (("axial", None, "no path axial"), ("phonn", None, "no path phonn"), ("phonon", "tb", "Al has no tb")):
+        with pytest.raises(MetalffError, match=sentence):
+            tasks(["Al"], words, methods)
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "cache"))
+    words = ["fermi", "Cu", "--methods", "eam,meam", "--out", str(tmp_path / "out"), "--json", "--paths"]
+    ran = CliRunner().invoke(build_app(), [*words, "phonon"])
+    assert ran.exit_code == 0, ran.output
+    assert [row["method"] for row in json.loads(ran.stdout)["rows"]] == ["eam", "meam"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"roughness.csv", "curves.csv", "roughness.png", "Cu-phonon.png"}
+    ran = CliRunner().invoke(build_app(), [*words, "phonn"])
+    assert isinstance(ran.exception, errors.MetalffError) and "no path phonn" in str(ran.exception)

@@ -66,7 +66,6 @@ def fermi(
     symbols = list(known()) if ALL in metals else [metal(symbol).symbol for symbol in dict.fromkeys(metals)]
     folder = bands.folder_of()
     if along:
-        warn_magnetic(symbols)
         fermi_paths.run(symbols, along, methods, out, folder / "paths")
         return
     need_extra("metalff fermi", "fermi", "skimage", "plotly")

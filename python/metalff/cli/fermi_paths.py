@@ -48,9 +48,11 @@ def run(symbols: list[str], words: str, methods: str | None, out: Path, folder: 
     from metalff.progress import Bar, Pace
 
     todo = tasks(symbols, words, methods)
-    if any(method == "dft" for _, _, method in todo):
+    if with_dft := list(dict.fromkeys(symbol for symbol, _, method in todo if method == "dft")):
         from metalff import environments
+        from metalff.cli.fermi import warn_magnetic
 
+        warn_magnetic(with_dft)
         environments.environment_python("gpaw")
     taken, failed, pace = [], [], Pace()
     with Bar() as bar:
@@ -78,18 +80,21 @@ def run(symbols: list[str], words: str, methods: str | None, out: Path, folder: 
 
 
 def tasks(symbols: list[str], words: str, methods: str | None) -> list[tuple[str, str, str]]:
-    """Metal, path and method of everything that is asked for, checked before any work.
+    """Metal, path and method of everything that is asked for, checked before any work; of several crystals each has its own of the paths.
 
     Raises:
-        MetalffError: unknown path or method, a path that a metal does not have, or a method that does not know it.
+        MetalffError: a path is unknown, or none of the metals has it, or a method does not know a metal.
     """
     from metalff.fermi import path_energies, paths
 
+    asked = list(paths.NAMES) if words == ALL else list(dict.fromkeys(words.split(",")))
     found = []
     for symbol in symbols:
-        names = paths.names_of(symbol) if words == ALL else words.split(",")
-        chosen = methods.split(",") if methods else path_energies.available(symbol)
-        found += [(symbol, name, method) for name in names for method in chosen]
+        chosen = list(dict.fromkeys(methods.split(","))) if methods else path_energies.available(symbol)
+        found += [(symbol, name, method) for name in asked if name in paths.names_of(symbol) for method in chosen]
+    for name in asked if words != ALL else ():
+        if not any(name == other for _, other, _ in found):
+            paths.path(symbols[0], name)
     for symbol, name, method in found:
         path_energies.check(symbol, name, method)
     return found

@@ -36,7 +36,7 @@ WIDTHS = (0.05, 0.1, 0.2)
 MESHES = (24, 32)
 """Points per direction of the primitive cell."""
 
-WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb", "Cu", "Ag", "Au")}
+WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb")}
 """The same of metals without d states at the Fermi level, whose bands are steep there."""
 
 LARGE = {symbol: (20, 26) for symbol in ("Sc", "Ti", "Y", "Zr", "Hf")}
@@ -52,6 +52,9 @@ SMALL = {
     "Na": "1", "Mg": "2", "V": "5", "Nb": "5", "Mo": "6", "Ru": "8", "Rh": "9", "Pd": "10", "Ag": "11", "Ta": "5", "W": "6", "Os": "8", "Ir": "9", "Pt": "10",
 }  # fmt: skip
 """PAW setups without semicore states: bands at the Fermi level are asked for, by few orbitals."""
+
+P_VALENCE = ("Mg", "Cu", "Ag", "W", "Au")
+"""Metals whose states at the Fermi level are p-like in part, which the orbitals of gpaw-data do not hold with these setups: the worker makes theirs."""
 
 CUTOFF = 300.0
 """eV, of the plane waves of those setups and of sp metals."""
@@ -247,6 +250,7 @@ def order(along: paths.Path, method: str = "dft") -> dict:
         "parameter": along.parameter.tolist(),
         "reference": plain(perfect),
         "setup": SMALL.get(along.symbol, ""),
+        "basis": "pvalence.dz" if along.symbol in P_VALENCE else "dzp",
         "ecut": CUTOFF if along.symbol in SMALL else usual,
         "k_points": paths.meshes(perfect, (DENSITY,))[0],
         "meshes": paths.meshes(perfect, (WIDE | LARGE).get(along.symbol, MESHES)),

@@ -22,32 +22,38 @@ QUANTITIES = ("free_energy", "energy")
 """What forces are the derivative of: of methods with electrons, and without."""
 
 
-def drawn(rows: list[dict], method: str, name: str) -> list[dict]:
-    """The rows of the free energy at ``WIDTH``, of a method and path."""
-    return [row for row in rows if (row["method"], row["path"]) == (method, name) and row["quantity"] in QUANTITIES and row["width"] in (None, WIDTH)]
+PANELS = (("volume",), ("tetragonal", "axial"), ("trigonal", "orthorhombic"), ("phonon",), ("thermal",))
+"""Paths of one panel: those that cubic and hexagonal metals have in each other's place."""
+
+
+def drawn(rows: list[dict], method: str, names) -> list[dict]:
+    """The rows of the free energy at ``WIDTH``, of a method and some paths."""
+    return [
+        row for row in rows if row["method"] == method and row["path"] in names and row["quantity"] in QUANTITIES and row["width"] in (None, WIDTH)
+    ]
 
 
 def of_metals(rows: list[dict]):
-    """Roughness by metal, a panel per path; open marks: the meshes do not agree, the number is no more than a bound."""
+    """Roughness by metal, a panel per kind of path; open marks: the meshes do not agree, the number is no more than a bound."""
     from matplotlib.figure import Figure
 
-    names = [name for name in paths.NAMES if any(row["path"] == name for row in rows)]
+    names = [names for names in PANELS if any(row["path"] in names for row in rows)]
     symbols = list(dict.fromkeys(row["element"] for row in rows))
     across = min(2, len(names))
     down = math.ceil(len(names) / across)
     figure = Figure(figsize=(max(5.0, 0.3 * len(symbols) + 1) * across, 2.6 * down + 0.5), dpi=120, layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
-    for panel, name in zip(panels, names, strict=False):
-        here = [symbol for symbol in symbols if name in paths.names_of(symbol)]
+    for panel, group in zip(panels, names, strict=False):
+        here = [symbol for symbol in symbols if any((row["element"], row["path"]) in {(symbol, name) for name in group} for row in rows)]
         for shift, method in enumerate(METHODS):
-            for row in drawn(rows, method, name):
+            for row in drawn(rows, method, group):
                 x = here.index(row["element"]) + 0.16 * (shift - 1.5)
                 full = COLOURS[method] if row["converged"] else "none"
                 panel.plot(x, max(LEAST, row["roughness"]), MARKERS[method], color=COLOURS[method], markerfacecolor=full, markersize=5)
         panel.set_yscale("log")
         panel.set_xticks(range(len(here)), here)
         panel.set_xlim(-0.6, len(here) - 0.4)
-        panel.set_title(name, fontsize=10)
+        panel.set_title(" or ".join(group), fontsize=10)
         panel.grid(axis="y", color="#e3e6ea", linewidth=0.6)
         panel.set_axisbelow(True)
         panel.tick_params(labelsize=8)
@@ -81,6 +87,8 @@ def of_path(found: list[dict]):
         panel.axhline(0, color="#b4bcc6", linewidth=0.6, zorder=0)
         panel.tick_params(labelsize=8)
         if len(records) > 1:
-            panel.legend(fontsize=7, frameon=False)
+            panel.legend(
+                fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.08), ncols=3, borderpad=0, columnspacing=1, handlelength=1.2
+            )
     panels[0].set_ylabel("left of the energy (meV/atom)", fontsize=9)
     return figure
