@@ -39,10 +39,21 @@ def fermi(
     metals: Annotated[list[str] | None, typer.Argument(help="Such as Nb Cu, or all.")] = None,
     out: out_folder("Folder for fermi.csv, fermi.json, fermi.html and a picture of each metal.") = Path("fermi"),
     jobs: jobs_option("Metals") = None,
+    along: Annotated[
+        str | None,
+        typer.Option("--paths", metavar="NAMES", help="Roughness along paths in place of surfaces: all, or such as volume,phonon (docs/fermi.md)."),
+    ] = None,
+    methods: Annotated[str | None, typer.Option("--methods", help="With --paths: such as dft,tb,eam,meam; default: all that know the metal.")] = None,
 ) -> None:
     """Compute what is not in the cache yet, then measure and draw."""
+    from metalff.cli import fermi_paths
     from metalff.fermi import metals as tables
 
+    if methods and not along:
+        raise MetalffError("--methods goes with --paths; give for instance --paths phonon")
+    if along and not metals:
+        fermi_paths.shipped()
+        return
     if not metals:
         rows = list(tables.shipped().values())
         show(rows)
@@ -52,10 +63,13 @@ def fermi(
     from metalff.data.metals import metals as known
     from metalff.fermi import bands
 
-    need_extra("metalff fermi", "fermi", "skimage", "plotly")
     symbols = list(known()) if ALL in metals else [metal(symbol).symbol for symbol in dict.fromkeys(metals)]
-    warn_magnetic(symbols)
     folder = bands.folder_of()
+    if along:
+        fermi_paths.run(symbols, along, methods, out, folder / "paths")
+        return
+    need_extra("metalff fermi", "fermi", "skimage", "plotly")
+    warn_magnetic(symbols)
     failed = compute(symbols, folder, jobs or len(os.sched_getaffinity(0)))
     there = [symbol for symbol in symbols if symbol not in failed]
     rows = results(there, folder, out, list(failed.values())) if there else []
@@ -72,7 +86,7 @@ def warn_magnetic(symbols) -> None:
 
     if found := [symbol for symbol in symbols if symbol in protocol().magnetic]:
         warnings.warn(
-            f"{', '.join(found)}: magnetic, but computed without spin polarisation; the surface is that of the non-magnetic state", stacklevel=2
+            f"{', '.join(found)}: magnetic, but computed without spin polarisation; the numbers are of the non-magnetic state", stacklevel=2
         )
 
 

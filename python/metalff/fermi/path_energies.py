@@ -1,9 +1,11 @@
 """Energies along ``paths`` by DFT, tight binding, EAM and MEAM, kept as they come, and the table of their roughness.
 
-A folder holds a file per method, metal and path (``dft-Nb-phonon.json``), written whole; what is there is not computed again. Eigenvalues of DFT lie beside it.
+A folder holds a file per method, metal and path (``dft-Nb-phonon.json``), written whole; what is there, by the same task, is not computed again. Eigenvalues of DFT
+lie beside it.
 """
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +17,7 @@ import numpy as np
 from scipy.special import entr
 
 from metalff import environments
-from metalff.data.metals import metals
+from metalff.data.metals import metal, metals
 from metalff.dft.protocol import protocol
 from metalff.dft.run import setup_variables
 from metalff.errors import MetalffError, nearest
@@ -34,17 +36,25 @@ WIDTHS = (0.05, 0.1, 0.2)
 MESHES = (24, 32)
 """Points per direction of the primitive cell."""
 
-WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb", "Cu", "Ag", "Au")}
+WIDE = {symbol: (30, 40) for symbol in ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Zn", "Cd", "Al", "Ga", "In", "Tl", "Sn", "Pb")}
 """The same of metals without d states at the Fermi level, whose bands are steep there."""
 
-OF_TIGHT_BINDING = (20, 28)
+LARGE = {symbol: (20, 26) for symbol in ("Sc", "Ti", "Y", "Zr", "Hf")}
+"""The same of hcp metals whose cell has more than fifty orbitals."""
+
+OF_TIGHT_BINDING = (26, 36)
 """The same for its narrow band."""
 
 DENSITY = 6
 """Points of the mesh of the density per direction of the primitive cell."""
 
-SMALL = {"Na": "1", "Mg": "2", "V": "5", "Nb": "5", "Mo": "6", "Pd": "10", "Ag": "11", "Ta": "5", "W": "6", "Pt": "10"}
+SMALL = {
+    "Na": "1", "Mg": "2", "V": "5", "Nb": "5", "Mo": "6", "Ru": "8", "Rh": "9", "Pd": "10", "Ag": "11", "Ta": "5", "W": "6", "Os": "8", "Ir": "9", "Pt": "10",
+}  # fmt: skip
 """PAW setups without semicore states: bands at the Fermi level are asked for, by few orbitals."""
+
+P_VALENCE = ("Mg", "Cu", "Ag", "W", "Au")
+"""Metals whose states at the Fermi level are p-like in part, which the orbitals of gpaw-data do not hold with these setups: the worker makes theirs."""
 
 CUTOFF = 300.0
 """eV, of the plane waves of those setups and of sp metals."""
@@ -68,6 +78,29 @@ COLUMNS = (
 ``occupied_change`` in electrons per atom and Å; where a method has no mesh, or no electrons, a field is empty."""
 
 
+def available(symbol: str) -> list[str]:
+    """Methods that know a metal, in the order of ``METHODS``; raises MetalffError where it is not in the table."""
+    from metalff.potentials.registry import entries
+    from metalff.synth.tight_binding import d_metals
+
+    known = {"dft": True, "tb": metal(symbol).symbol in d_metals()} | {kind: f"{symbol}/{kind}" in entries() for kind in ("eam", "meam")}
+    return [method for method in METHODS if known[method]]
+
+
+def check(symbol: str, name: str, method: str) -> paths.Path:
+    """The path, of a metal that the method knows.
+
+    Raises:
+        MetalffError: unknown metal, path or method, or a metal that the method does not know.
+    """
+    if method not in METHODS:
+        raise MetalffError(f"no method {method}{nearest(method, METHODS)}; there are {', '.join(METHODS)}")
+    along = paths.path(symbol, name)
+    if method not in available(symbol):
+        raise MetalffError(f"{symbol} has no {method} here; it has {', '.join(available(symbol))}")
+    return along
+
+
 def compute(symbol: str, name: str, method: str, folder: FilePath) -> FilePath:
     """One path of a metal by a method; nothing is done where the file is there.
 
@@ -77,20 +110,19 @@ def compute(symbol: str, name: str, method: str, folder: FilePath) -> FilePath:
     Returns:
         the file.
     Raises:
-        MetalffError: unknown metal, path or method, no potential, no environment of GPAW, or GPAW failed.
+        MetalffError: as ``check``, or no environment of GPAW, or GPAW failed.
     """
-    if method not in METHODS:
-        raise MetalffError(f"no method {method}{nearest(method, METHODS)}; there are {', '.join(METHODS)}")
-    along = paths.path(symbol, name)
+    along = check(symbol, name, method)
+    make, asked = {"dft": (_dft, order), "tb": (_tight_binding, _order_of_tight_binding)}.get(method, (_classical, _potential))
+    task = hashlib.sha256(json.dumps(asked(along, method), sort_keys=True).encode()).hexdigest()[:16]
     file = file_of(folder, method, symbol, name)
-    if file.exists():
-        read(file)
+    if file.exists() and read(file)["task"] == task:
         return file
-    records, details = {"dft": _dft, "tb": _tight_binding}.get(method, _classical)(along, method, folder)
-    found = {"element": symbol, "method": method, "path": name, "parameter": along.parameter.tolist(), "records": records, "details": details}
-    folder.mkdir(parents=True, exist_ok=True)
+    records, details = make(along, method, FilePath(folder))
+    found = {"element": symbol, "method": method, "path": name, "task": task, "parameter": along.parameter.tolist()}
+    FilePath(folder).mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:
-        json.dump(found, stream)
+        json.dump(found | {"records": records, "details": details}, stream)
     return file
 
 
@@ -106,16 +138,15 @@ def read(file: FilePath) -> dict:
     """
     try:
         found = json.loads(FilePath(file).read_text("utf-8"))
+        points = len(found["parameter"])
         along = paths.path(found["element"], found["path"])
-        points = len(along.parameter)
-        fits = found["method"] in METHODS and np.allclose(found["parameter"], along.parameter)
+        fits = found["method"] in METHODS and isinstance(found["task"], str) and np.allclose(found["parameter"], along.parameter)
         for record in found["records"]:
-            energies = [record["energy"], *([record["other"]] if record["other"] is not None else [])]
-            fits &= all(np.shape(energy) == (points,) and np.isfinite(energy).all() for energy in energies)
-            fits &= record["change"] is None or np.shape(record["change"]) == (points - 1,)
-    except FileNotFoundError:
-        raise MetalffError(f"there is no {file}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            lists = [(record["energy"], points)]
+            lists += [(record[key], count) for key, count in (("other", points), ("change", points - 1)) if record[key] is not None]
+            fits &= all(np.shape(values) == (count,) and np.isfinite(values).all() for values, count in lists)
+            fits &= isinstance(record["quantity"], str) and "width" in record and "mesh" in record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MetalffError):
         fits = False
     if not fits:
         raise MetalffError(f"{file} is damaged, or no energies along a path; delete it, and it is computed again")
@@ -128,6 +159,13 @@ def _record(quantity, width, mesh, energy, other, change) -> dict:
     return {"quantity": quantity, "width": width, "mesh": mesh} | dict(zip(("energy", "other", "change"), lists, strict=True))
 
 
+def _potential(along, method) -> dict:
+    """What a task of a classical potential is."""
+    from metalff.potentials import resolve
+
+    return {"potential": resolve(f"{along.symbol}/{method}").record(), "parameter": along.parameter.tolist()}
+
+
 def _classical(along, method, folder):
     from metalff.potentials import resolve
 
@@ -138,6 +176,18 @@ def _classical(along, method, folder):
         atoms.calc = calculator
         energies.append(atoms.get_potential_energy() / len(atoms))
     return [_record("energy", None, None, energies, None, None)], {"potential": potential.record()}
+
+
+def _order_of_tight_binding(along, method) -> dict:
+    from metalff.synth.tight_binding import model
+
+    repulsion = round(model(along.symbol).repulsion, 9)
+    return {
+        "repulsion": repulsion,
+        "meshes": paths.meshes(along.place(0.0), OF_TIGHT_BINDING),
+        "widths": WIDTHS,
+        "parameter": along.parameter.tolist(),
+    }
 
 
 def _tight_binding(along, method, folder):
@@ -171,8 +221,8 @@ def _tight_binding(along, method, folder):
 
 
 def _dft(along, method, folder):
-    task = order(along)
-    found = _run(along, task, FilePath(folder))
+    task = order(along, method)
+    found = _run(along, task, folder)
     count = len(task["reference"]["numbers"])
     coarse, fine = found.pop("meshes")
     step = along.length * (along.parameter[1] - along.parameter[0])
@@ -188,7 +238,7 @@ def _dft(along, method, folder):
     return records, found | {"setup": task["setup"], "ecut": task["ecut"]}
 
 
-def order(along: paths.Path) -> dict:
+def order(along: paths.Path, method: str = "dft") -> dict:
     """What the worker is asked for."""
     own = protocol().metals.get(along.symbol)
     perfect = along.place(0.0)
@@ -196,18 +246,20 @@ def order(along: paths.Path) -> dict:
     usual = own.ecut if own and own.ecut else protocol().arguments["mode"]["ecut"]
     return {
         "nodes": places.tolist(),
-        "structures": [_plain(along.place(value)) for value in places],
+        "structures": [plain(along.place(value)) for value in places],
         "parameter": along.parameter.tolist(),
-        "reference": _plain(perfect),
+        "reference": plain(perfect),
         "setup": SMALL.get(along.symbol, ""),
+        "basis": "pvalence.dz" if along.symbol in P_VALENCE else "dzp",
         "ecut": CUTOFF if along.symbol in SMALL else usual,
         "k_points": paths.meshes(perfect, (DENSITY,))[0],
-        "meshes": paths.meshes(perfect, WIDE.get(along.symbol, MESHES)),
+        "meshes": paths.meshes(perfect, (WIDE | LARGE).get(along.symbol, MESHES)),
         "widths": list(WIDTHS),
     }
 
 
-def _plain(atoms) -> dict:
+def plain(atoms) -> dict:
+    """A structure as the worker takes it."""
     return {"numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist(), "cell": atoms.cell.array.tolist()}
 
 
@@ -239,18 +291,14 @@ def _run(along, task, folder) -> dict:
         return json.loads(places["done"].read_text("utf-8"))
 
 
-def rows(folder: FilePath) -> list[dict]:
-    """Of every file in a folder, by element, method and path: the columns of ``COLUMNS``."""
-    found = []
-    for file in sorted(FilePath(folder).glob("*-*-*.json"), key=_place):
-        one = read(file)
-        found += [_row(one, record) for record in one["records"]]
-    return found
+def in_order(folder: FilePath) -> list[FilePath]:
+    """Files of a folder, by atomic number, method and path."""
 
+    def place(file):
+        method, symbol, name = file.stem.split("-", 2)
+        return list(metals()).index(symbol) if symbol in metals() else -1, METHODS.index(method) if method in METHODS else -1, name
 
-def _place(file: FilePath) -> tuple:
-    method, symbol, name = file.stem.split("-", 2)
-    return list(metals()).index(symbol) if symbol in metals() else -1, METHODS.index(method) if method in METHODS else -1, name
+    return sorted(FilePath(folder).glob("*-*-*.json"), key=place)
 
 
 def _row(one: dict, record: dict) -> dict:
@@ -273,37 +321,34 @@ def whole(along: paths.Path, energy) -> tuple[np.ndarray, np.ndarray]:
     return mirrored(along.parameter, energy) if along.even else (along.parameter, np.asarray(energy, float))
 
 
-def write_tables(folder: FilePath, out: FilePath) -> list[dict]:
-    """``roughness.csv`` and ``curves.csv`` (λ, energy and what the polynomial leaves of it) of a folder; gives the rows of the first.
+def write_tables(taken: list[FilePath], out: FilePath) -> list[dict]:
+    """``roughness.csv`` and ``curves.csv`` (λ, energy and what the polynomial leaves of it, eV/atom) of files of ``compute``; gives the rows of the first.
 
     Raises:
-        MetalffError: the folder holds nothing.
+        MetalffError: a file is damaged.
     """
-    found = rows(folder)
-    if not found:
-        raise MetalffError(f"{folder} has no energies along paths")
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_write(out / "roughness.csv") as stream:
+    found = [read(file) for file in taken]
+    rows = [_row(one, record) for one in found for record in one["records"]]
+    FilePath(out).mkdir(parents=True, exist_ok=True)
+    with atomic_write(FilePath(out) / "roughness.csv") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for row in found:
-            writer.writerow({key: _text(value) for key, value in row.items()})
-    with atomic_write(out / "curves.csv") as stream:
+        writer.writerows({key: as_text(value) for key, value in row.items()} for row in rows)
+    with atomic_write(FilePath(out) / "curves.csv") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["element", "method", "path", "quantity", "width", "parameter", "energy", "residual"])
-        for file in sorted(FilePath(folder).glob("*-*-*.json"), key=_place):
-            one = read(file)
+        for one in found:
             along = paths.path(one["element"], one["path"])
             for record in one["records"]:
-                x, energy = whole(along, record["energy"])
-                left = residual(x, energy)[-len(along.parameter) :]
-                words = [one["element"], one["method"], one["path"], record["quantity"], _text(record["width"])]
-                for value, own, rest in zip(along.parameter, record["energy"], left, strict=True):
-                    writer.writerow([*words, f"{value:.6g}", f"{own:.8f}", f"{rest:.8f}"])
-    return found
+                left = residual(*whole(along, record["energy"]))[-len(along.parameter) :]
+                words = [one["element"], one["method"], one["path"], record["quantity"], as_text(record["width"])]
+                for value, energy, rest in zip(along.parameter, record["energy"], left, strict=True):
+                    writer.writerow([*words, f"{value:.6g}", f"{energy:.7f}", f"{rest:.7f}"])
+    return rows
 
 
-def _text(value) -> str:
+def as_text(value) -> str:
+    """A field of the table: four digits, yes or no, empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):

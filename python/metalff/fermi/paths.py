@@ -78,9 +78,11 @@ def path(symbol: str, name: str, points: int = POINTS) -> Path:
         MetalffError: unknown metal or path.
     """
     found = metal(symbol)
-    if name not in names_of(symbol):
-        why = f"{symbol} is {found.crystal}" if name in NAMES else f"unknown{nearest(name, NAMES)}"
-        raise MetalffError(f"no path {name} of {symbol} ({why}); there are {', '.join(names_of(symbol))}")
+    known = names_of(symbol)
+    if name not in NAMES:
+        raise MetalffError(f"no path {name}{nearest(name, known)}; of {symbol} there are {', '.join(known)}")
+    if name not in known:
+        raise MetalffError(f"{symbol} is {found.crystal} and has no path {name}; there are {', '.join(known)}")
     if name == "phonon":
         return _phonon(found, points)
     if name == "thermal":

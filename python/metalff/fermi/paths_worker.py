@@ -1,9 +1,9 @@
 """Energies of one path by GPAW: ``python -P paths_worker.py TASK.json``; runs in the environment of GPAW.
 
-TASK.json: ``nodes`` (λ), ``structures`` (one each: numbers, positions in Å, cell), ``parameter`` (λ asked for), ``setup`` and ``ecut`` (eV), ``k_points`` (of
+TASK.json: ``nodes`` (λ), ``structures`` (one each: numbers, positions in Å, cell), ``parameter`` (λ asked for), ``setup``, ``basis``, ``ecut`` (eV), ``k_points`` (of
 the density), ``meshes``, ``widths`` (eV), ``reference`` (the structure at λ = 0), ``done``, ``failed`` and ``eigenvalues`` (.npz), the files to write.
 
-The density is made self-consistent in plane waves at the nodes. Its potential gives Hamiltonian and overlap in a basis of local orbitals (double zeta, polarised),
+The density is made self-consistent in plane waves at the nodes. Its potential gives Hamiltonian and overlap in a basis of local orbitals (double zeta),
 which reach a finite way: on a mesh large enough they become matrices between cells, and from those the matrices of any k-point follow. Between the nodes
 they are polynomials in λ. The free energy is that of Harris and Foulkes: bands of that potential, and the double counting of the density, of which an error counts
 in the second order.
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
@@ -31,12 +32,37 @@ TELLING = 1e-3
 CONTROL = [0.137, 0.281, 0.419]
 """Fractional k-point on no mesh."""
 
+P_VALENCE = "pvalence.dz"
+"""Name of a basis that is made here."""
+
+LONGEST = 10.0
+"""Bohr, of its orbitals."""
+
+NEAR, ALIKE = 1.0, 0.25
+"""eV: states so near the Fermi level must be those of plane waves to so much, in the root of the mean square, but for a shift of all."""
+
 DENSITY_WIDTH = 0.2
 """eV: Fermi–Dirac width of the density."""
 
 
 def atoms_of(structure):
     return Atoms(structure["numbers"], structure["positions"], cell=structure["cell"], pbc=True)
+
+
+def make_basis(task):
+    """The orbitals that gpaw-data lacks: empty p states of the free atom as valence states, in place of functions that only polarise."""
+    import gpaw
+    from gpaw.atom.basis import BasisMaker
+    from gpaw.atom.configurations import parameters, parameters_extra
+
+    symbol, kind = Atoms(numbers=task["reference"]["numbers"]).symbols[0], task["setup"]
+    configuration = (parameters_extra if kind else parameters)[symbol]
+    name = ".".join(filter(None, (kind, P_VALENCE.partition(".")[0])))
+    maker = BasisMaker.from_symbol(symbol, name=name, gtxt=None, xc="PBE", generator_run_kwargs={"write_xml": False, **configuration})
+    shells = maker.valence_data
+    chosen = sorted((j for j, n in enumerate(shells.n_j) if n > 0), key=lambda j: shells.l_j[j])
+    maker.generate(2, 0, txt=None, jvalues=chosen, rcutmax=LONGEST).write_xml()
+    gpaw.setup_paths.insert(0, Path.cwd())
 
 
 def settings(task):
@@ -84,7 +110,7 @@ def matrices(dft, atoms, task, points):
 
     grid = dft.density.nt_sR.desc.size
     symmetry = {"point_group": False, "time_reversal": False}
-    parameters = Parameters(mode="lcao", basis="dzp", kpts=points, gpts=grid, symmetry=symmetry, **settings(task))
+    parameters = Parameters(mode="lcao", basis=task["basis"], kpts=points, gpts=grid, symmetry=symmetry, **settings(task))
     builder = parameters.dft_component_builder(atoms, log=Logger(None, serial_comm))
     basis = builder.create_basis_set()
     calculator = LCAOHamiltonian(basis).create_hamiltonian_matrix_calculator(dft.potential)
@@ -168,6 +194,20 @@ def polynomials(nodes, parameter):
     return found
 
 
+def apart(dft, between, size, cell):
+    """Spread (eV) of the differences between eigenvalues of the orbitals and of the plane waves, of states ``NEAR`` the Fermi level at the points of the density."""
+    functions = list(dft.ibzwfs)
+    points = np.array([one.kpt_c for one in functions])
+    exact = np.array([one.eig_n for one in functions]) * Ha
+    ours = eigenvalues(at(between, phases(points, size, cell)))
+    count = min(exact.shape[1], ours.shape[1])
+    exact, ours = exact[:, :count], ours[:, :count]
+    weights = (np.abs(exact - dft.ibzwfs.fermi_levels[0] * Ha) < NEAR) * np.array([[one.weight] for one in functions])
+    weights = weights / weights.sum()
+    mean = (weights * (ours - exact)).sum()
+    return float(np.sqrt((weights * (ours - exact - mean) ** 2).sum()))
+
+
 def own_bands(dft):
     """Band energy with −TS of the plane waves' own states, eV."""
     energies = dft.energies._energies
@@ -177,7 +217,9 @@ def own_bands(dft):
 def run(task):
     reference = atoms_of(task["reference"])
     cell = reference.cell.array
-    size, between, double_counting = None, [], []
+    size, between, double_counting, spread = None, [], [], []
+    if task["basis"] == P_VALENCE:
+        make_basis(task)
     for structure in task["structures"]:
         atoms = atoms_of(structure)
         dft, energy = converge(atoms, task)
@@ -190,12 +232,18 @@ def run(task):
         if off > TELLING:
             raise ValueError(f"the orbitals reach beyond the mesh of their matrices: an eigenvalue is off by {off:.1e} eV")
         between.append(found)
+        spread.append(apart(dft, found, size, cell))
         double_counting.append(energy - own_bands(dft))
+    if max(spread) > ALIKE:
+        raise ValueError(
+            f"the local orbitals do not hold the states at the Fermi level: their energies spread by {max(spread):.2f} eV about those of plane waves"
+        )
     between = np.array(between)
     share = polynomials(task["nodes"], task["parameter"])
     found = {
         "electrons": dft.setups.nvalence,
         "orbitals": between.shape[-1],
+        "spread": spread,
         "density_cpu_s": round(time.process_time(), 1),
         "double_counting": (share @ double_counting).tolist(),
         "meshes": [],
