@@ -115,7 +115,7 @@ def test_fits_together_are_those_of_single_trainings(studied, tmp_path):
     both = found[trials[1].key]
     assert both["test"]["all"]["force_rmse"] == pytest.approx(single["test"]["all"]["force_rmse"], rel=1e-6)
     assert both["test"]["900"]["energy_rmse"] == pytest.approx(single["test"]["900"]["energy_rmse"], rel=1e-6)
-    assert both["frames"] == single["frames"] == 16 and set(single) <= set(both)
+    assert both["frames"] == single["frames"] == 16 and set(single) == set(both) and single["functions"] == both["functions"]
     with pytest.raises(MetalffError, match="the same for all"):
         together.fitted([Trial("poly", settings | {"cutoff_power": "auto"}, *[(f,) for f in files[0]])], tmp_path)
 

@@ -104,10 +104,14 @@ def fitted(trials: list[Trial], work: Path, done=lambda trial, row: None) -> Non
         atoms, square, _, energy = np.array(errors[0]).T
         validation = {"force_rmse": float(np.sqrt(square.sum() / (3 * atoms.sum()))), "energy_rmse": float(np.sqrt(np.mean(energy**2)))}
         description = {"frames": len(own[0]), "frames_valid": len(own[1]), "epochs": 1, "steps": len(own[0]), "errors": {"validation": validation}}
-        description |= {"elapsed_s": time.monotonic() - start + shared_s / len(trials), "versions": versions}
+        description |= {
+            "functions": int(kept[: len(ones)].sum()),
+            "elapsed_s": time.monotonic() - start + shared_s / len(trials),
+            "versions": versions,
+        }
         found = row(trial, description, gathered(trial.test), file)
         file.unlink()
-        done(trial, found | {"functions": int(kept[: len(ones)].sum())})
+        done(trial, found)
 
 
 class _Fixed:
