@@ -74,6 +74,36 @@ def test_without_screening(name):
     assert energy_and_forces(unscreened, atoms)[1][0, 1] == pytest.approx((energies[0] - energies[1]) / (2 * step), abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["Cu/meam", "Ti/meam", "Au/meam"])
+def test_width_of_the_screening(name):
+    """Once its own width changes nothing, with a parameter file and without; a softer one does, and its forces are derivatives of the energy."""
+    metal = name.partition("/")[0]
+    atoms = bulk(metal, cubic=metal != "Ti") * 3
+    atoms.rattle(0.2, seed=2)
+    energy, forces = energy_and_forces(name, atoms)
+    same, same_forces = energy_and_forces(f"{name}[cwidth=1]", atoms)
+    assert same == pytest.approx(energy, abs=1e-6)
+    np.testing.assert_allclose(same_forces, forces, atol=1e-5)
+    step, energies, softer = 1e-4, [], f"{name}[cwidth=2]"
+    for shift in (-step, step):
+        moved = atoms.copy()
+        moved.positions[0, 1] += shift
+        energies.append(energy_and_forces(softer, moved)[0])
+    found = energy_and_forces(softer, atoms)[1]
+    assert abs(found - forces).max() > 1e-2
+    assert found[0, 1] == pytest.approx((energies[0] - energies[1]) / (2 * step), abs=1e-5)
+
+
+def test_the_c_that_halves_a_pair_stays():
+    """(1 − (1 − x)⁴)² is a half there, whatever the width."""
+    text = resolve("Au/meam-lee[cwidth=0.5]").files[1].read_text()
+    low, high = (float(line.split("=")[1]) for line in text.splitlines() if line.startswith(("Cmin", "Cmax")))
+    assert high - low == pytest.approx(0.5 * (2.80 - 1.53))
+    for least, width in ((1.53, 1.27), (low, high - low)):
+        x = (1.53 + 0.26427 * 1.27 - least) / width
+        assert (1 - (1 - x) ** 4) ** 2 == pytest.approx(0.5, abs=1e-4)
+
+
 def test_nothing_but_distances_without_screening_and_angular_weights():
     """Four atoms around a fifth, farther from each other than the cutoff: the angles between them do not matter, with t they do."""
     from ase import Atoms
@@ -105,6 +135,8 @@ def test_changes_go_together_in_any_order():
         ("Na/meam[delr=5]", "above 0 and below the cutoff of 4.8 Å"),
         ("Cu/eam[screen=0]", "only MEAM has a screening"),
         ("Cu/meam[screen=0.5]", "screening is 0 .none. or 1"),
+        ("Cu/eam[cwidth=2]", "only MEAM has a screening"),
+        ("Cu/meam[cwidth=0]", "cwidth must be above 0"),
         ("Cu/meam[t=0,width=1]", "no potential"),
     ],
 )

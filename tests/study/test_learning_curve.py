@@ -1,6 +1,7 @@
 """Learning curves through the command: results, resuming, what is refused."""
 
 import csv
+import hashlib
 import json
 import re
 
@@ -13,7 +14,7 @@ from metalff.deploy import nep
 from metalff.errors import MetalffError
 from metalff.study.learning_curve import by_frames, curve, epochs_of, exponent
 from metalff.study.record import group_lines
-from metalff.study.trial import Trial, gathered, thinned
+from metalff.study.trial import Trial, fingerprint, gathered, thinned
 
 SMALL = ["--set", "r_max=4", "--set", "r_max_angular=3.5", "--set", "n_max=[3,2]", "--set", "basis_size=[4,4]", "--set", "neuron=5"]
 COMMAND = ["study", "learning-curve", "--data", "zuo2020-Cu:train", "--test", "zuo2020-Cu:test", "--family", "nep", "--jobs", "1", *SMALL]
@@ -132,6 +133,22 @@ def test_key_depends_on_what_the_result_depends_on():
     ]
     assert len({t.key for t in [trial, *others]}) == 6
     assert Trial("nep", trial.settings, trial.train, trial.test, 1, 12, {"metal": "other"}).key == trial.key
+
+
+def test_key_of_before_there_were_two_optimizers_means_the_first():
+    """Recorded in November 2026 by a MetalFF whose NEP knew Adam alone; today's default is another, and has another key."""
+    first = Trial("nep", {"r_max": 4.0, "optimizer": "adam", "lr": 0.01, "batch_size": 4}, ("zuo2020-Cu:train",), ("zuo2020-Cu:test",), 1, 12)
+    content = {
+        "family": "nep",
+        "settings": {"r_max": 4.0},
+        "train": fingerprint(first.train),
+        "test": fingerprint(first.test),
+        "seed": 1,
+        "frames": 12,
+    }
+    before = hashlib.sha256(json.dumps(content | {"valid_fraction": 0.1}, sort_keys=True).encode()).hexdigest()[:16]
+    assert first.key == before != Trial("nep", {"r_max": 4.0}, first.train, first.test, 1, 12).key
+    assert Trial("nep", first.settings | {"lr": 0.02}, first.train, first.test, 1, 12).key != before
 
 
 def test_every_training_takes_the_same_number_of_steps():

@@ -15,6 +15,7 @@ COMMANDS = [
     "compare",
     "benchmark",
     "study",
+    "predict",
     "report",
     "speed",
     "potentials",

@@ -24,6 +24,8 @@ def register(app: typer.Typer) -> None:
     add(study, "learning-curve", learning_curve, "Error against training frames, or against training time.", {"--time": "--times"})
     text = "EAM and MEAM in the part of DFT: are the angular forces what is hard to learn?"
     add(study, "learnability", learnability, text, {"--metals": "--elements", "--epochs": "--max-epochs"})
+    add(study, "smearing", smearing, "The same structures at several electronic temperatures: does smearing make forces easier to learn?")
+    add(study, "fermi", fermi, "Indicators of the Fermi surface against force errors, over metals.")
     app.add_typer(study, name="study")
 
 
@@ -106,9 +108,12 @@ def learnability(
     kept = begun(out, "learnability")
     asked, complete = carry_out(kept, set(study.FAMILIES), trials, jobs, budget)
     rows = kept.rows(asked)
+    if absent := study.recorded(kept.trials.values(), [symbol for symbol in chosen if symbol not in data]):
+        rows += kept.named(study.trials(out, plan, absent))
     if rows:
-        record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data))
+        record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data | absent))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
+        record.write_csv(out / "labels.csv", outcome.label_lines(rows))
         record.write_csv(out / "trainings.csv", record.flat(rows))
         if groups := record.group_lines(rows):
             record.write_csv(out / "groups.csv", groups)
@@ -122,6 +127,130 @@ def learnability(
         typer.echo(f"results: {out / 'results.json'}; outcome.md, tables and figures beside it")
     give({"rows": rows, "statements": outcome.statements(rows) if rows else [], "results": out / "results.json", "complete": complete})
     finish(complete)
+
+
+Family = Annotated[list[str] | None, typer.Option(help="poly or nep; give it several times. Default: both.")]
+Seeds = Annotated[str, typer.Option(help="Each training once per seed; a polynomial has no chance in it and is fitted once.")]
+
+
+def smearing(
+    labels: Annotated[Path, typer.Argument(help="Folder of a queue whose plan lists several widths (docs/dft.md).")] = Path("studies/labels"),
+    family: Family = None,
+    elements: Annotated[str, typer.Option(help="Metals such as Na,Ti; default: all of the plan.")] = "",
+    seeds: Seeds = "1,2,3",
+    out: out_folder("Folder for results.json, smearing.csv, outcome.md and smearing.png; data lie in data/ inside.") = Path("studies/fermi/smearing"),
+    jobs: Jobs = None,
+    budget: Budget = None,
+) -> None:
+    """Train on the labels of each width, hold out whole runs of molecular dynamics in turn, and compare the errors structure by structure."""
+    from metalff.paths import atomic_write
+    from metalff.study import record
+    from metalff.study import smearing as study
+
+    families, numbers_ = small_models(family), numbers(seeds, "--seeds")
+    found = study.chosen(study.labelled(labels), [word for word in re.split(r"[,\s]+", elements) if word])
+    typer.echo(study.state(found))
+    if not any(metal.judged for metal in found):
+        raise MetalffError(f"no metal has {study.FEWEST} structures with labels at every width yet; go on with: metalff dft run {labels}")
+    kept = begun(out, "smearing")
+    asked, complete = carry_out(
+        kept, set(families), lambda *_: (with_seeds(families, numbers_, lambda f, s: study.trials(found, out, f, s)), True), jobs, budget
+    )
+    made = study.lines(found, kept.rows(asked))
+    if made:
+        record.write_csv(out / "smearing.csv", made)
+        with atomic_write(out / "outcome.md") as stream:
+            stream.write(study.markdown(made, found))
+        with atomic_write(out / "smearing.png", "wb") as stream:
+            study.figure(made).savefig(stream, format="png")
+        for sentence in study.statements(made):
+            typer.echo(sentence)
+        typer.echo(f"results: {out / 'results.json'}; smearing.csv, outcome.md and smearing.png beside it")
+    give({"lines": made, "statements": study.statements(made), "state": study.state(found), "complete": complete})
+    finish(complete)
+
+
+def fermi(
+    family: Family = None,
+    seeds: Seeds = "1,2,3",
+    table: Annotated[
+        list[Path] | None, typer.Option(help="CSV of your own with element and normalised (docs/fermi.md); give it several times.")
+    ] = None,
+    indicators: Annotated[Path | None, typer.Option(help="fermi.csv of `metalff fermi`; default: those that are shipped.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Queue of DFT labels: its metals, too.")] = None,
+    learnability: Annotated[
+        Path | None, typer.Option(help="Folder of `metalff study learnability`: errors on EAM and MEAM labels, a control.")
+    ] = None,
+    forecast: Annotated[
+        Path | None, typer.Option(help="Frozen forecast of `metalff predict --out`, to be tested on the labels of its metals.")
+    ] = None,
+    magnetic: Annotated[
+        bool, typer.Option("--magnetic", help="Also Cr, Mn, Fe, Co, Ni, with the Fermi surface of their state without magnetism.")
+    ] = False,
+    out: out_folder("Folder for results.json, errors.csv, correlations.csv, outcome.md and figures.") = Path("studies/fermi/errors"),
+    jobs: Jobs = None,
+    budget: Budget = None,
+) -> None:
+    """Train small models on the DFT of every metal that is here, join their errors with the indicators, and correlate."""
+    from metalff.paths import atomic_write
+    from metalff.study import fermi as study
+    from metalff.study import forecast as forecasting
+    from metalff.study import indicators as known
+    from metalff.study import record
+
+    families, numbers_ = small_models(family), numbers(seeds, "--seeds")
+    values = known.read(indicators) if indicators else known.shipped(magnetic)
+    users = [error for path in table or [] for error in study.of_table(path)]
+    controls = study.of_learnability(learnability) if learnability else []
+    said, frozen = forecasting.frozen(forecast) if forecast else ({}, {})
+    notes, metals_ = [] if magnetic or indicators else [known.MAGNETIC], []
+    if labels:
+        metals_, more = study.labelled(labels, frozen)
+        notes += more
+    for note in notes:
+        typer.echo(note)
+    kept = begun(out, "fermi")
+
+    def trials(*_):
+        found = with_seeds(families, numbers_, study.trials)
+        return found + with_seeds(families, numbers_, lambda f, s: study.label_trials(metals_, out, f, s)), True
+
+    asked, complete = carry_out(kept, set(families), trials, jobs, budget)
+    rows = kept.rows(asked)
+    errors = study.of_trials([row for row in rows if row["labels"].get("section") == "dft"])
+    labelled = study.of_labels([row for row in rows if row["labels"].get("section") != "dft"])
+    errors += [*labelled, *study.of_publications(), *controls, *users]
+    lines, left_out = study.correlations(errors, values)
+    judged = forecasting.judged(frozen, {e.element: e.normalised for e in labelled if e.model == said.get("model")}) if frozen else []
+    record.write_csv(out / "errors.csv", [study.error_line(error) for error in errors])
+    record.write_csv(out / "correlations.csv", study.table(lines))
+    with atomic_write(out / "outcome.md") as stream:
+        stream.write(study.markdown(errors, lines, notes + left_out, judged, known.HEADINGS))
+    for name, figure in study.figures(errors, lines, values, known.HEADINGS).items():
+        with atomic_write(out / f"{name}.png", "wb") as stream:
+            figure.savefig(stream, format="png")
+    for sentence in [*study.statements(lines), *judged]:
+        typer.echo(sentence)
+    typer.echo(f"results: {out / 'results.json'}; errors.csv, correlations.csv, outcome.md and figures beside it")
+    give({"errors": errors, "correlations": study.table(lines), "left_out": left_out, "forecast": judged, "complete": complete})
+    finish(complete)
+
+
+def small_models(families: list[str] | None) -> list[str]:
+    """Families of the small models, each once; unknown ones are refused before anything is trained."""
+    from metalff.study.models import FAMILIES, settings
+
+    found = list(dict.fromkeys(families or FAMILIES))
+    for name in found:
+        settings("Cu", name)
+    return found
+
+
+def with_seeds(families: list[str], seeds: list[int], trials) -> list:
+    """Trials of all families, those without chance with the first seed alone."""
+    from metalff.study.models import WITHOUT_CHANCE
+
+    return [trial for name in families for trial in trials([name], seeds[:1] if name in WITHOUT_CHANCE else seeds)]
 
 
 def begun(out: Path, name: str):

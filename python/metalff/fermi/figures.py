@@ -25,6 +25,7 @@ def still(symbol: str, sheets: list[Sheet], around: Zone):
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LightSource, Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
     from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 
     figure = Figure(figsize=SIZE, dpi=150)
@@ -49,12 +50,13 @@ def still(symbol: str, sheets: list[Sheet], around: Zone):
         axes.add_collection3d(lines)
     reach = max(np.linalg.norm(face, axis=1).max() for face in around.faces)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
-    axes.set_box_aspect((1, 1, 1), zoom=1.62)
+    axes.set_box_aspect((1, 1, 1), zoom=1.55)
     axes.view_init(ELEVATION, AZIMUTH)
     axes.set_proj_type("ortho")
     axes.set_axis_off()
     figure.text(0.04, 0.93, symbol, fontsize=15, weight="bold", color="#1b2430", va="top")
     bar = figure.colorbar(ScalarMappable(norm, colours), cax=figure.add_axes((0.87, 0.2, 0.025, 0.6)))
+    bar.ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     bar.set_label(LABEL, fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure

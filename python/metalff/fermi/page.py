@@ -70,17 +70,18 @@ def _and(symbols: list[str]) -> str:
 
 
 def _lead(rows: list[dict]) -> str:
-    largest = max(rows, key=lambda found: found["area"])
     if len(rows) == 1:
         (found,) = rows
         return (
             f"{found['sheets']} sheet{'s' if found['sheets'] != 1 else ''} with {describe(found['area'])} V_BZ^⅔ of surface, where a sphere that "
-            "holds one electron per atom has 3.05."
+            "holds one electron has 3.05."
         )
-    most = max(rows, key=lambda found: found["n_ef_0.1"])
+    candidates = [found for found in rows if found["magnetic"] == "no"] or rows
+    largest, most = (max(candidates, key=lambda found: found[key]) for key in ("area", "n_ef_0.1"))
     return (
-        f"The largest surface is that of {largest['element']} ({describe(largest['area'])} V_BZ^⅔), the highest density of states at the Fermi level "
-        f"that of {most['element']} ({describe(most['n_ef_0.1'])} per eV and atom)."
+        f"{'Of those that are not magnetic, the' if len(candidates) < len(rows) else 'The'} largest surface is that of {largest['element']} "
+        f"({describe(largest['area'])} V_BZ^⅔), the highest density of states at the Fermi level that of {most['element']} "
+        f"({describe(most['n_ef_0.1'])} per eV and atom)."
     )
 
 

@@ -1,4 +1,4 @@
-"""MEAM libraries: entries of elements, and the same potential with its angular weights scaled, its cutoff widened or its screening off.
+"""MEAM libraries: entries of elements, and the same potential with its angular weights scaled, its cutoff widened, its screening off, sharper or softer.
 
 The partial electron densities of MEAM are ρ⁽⁰⁾, without angles, and ρ⁽¹⁾, ρ⁽²⁾, ρ⁽³⁾, of angular momentum 1 to 3. They are weighted by t1, t2
 and t3 (Baskes, Phys. Rev. B 46, 2727 (1992)): with all three zero nothing of the electron density depends on angles but the screening.
@@ -19,6 +19,12 @@ WORDS = 19
 
 FIRST_T = 14
 """Position of t1."""
+
+SCREENED = {"min": 2.0, "max": 2.8}
+"""Cmin and Cmax of LAMMPS where the parameter file says nothing."""
+
+HALF = 1 - (1 - 0.5**0.5) ** 0.25
+"""Where on the way from Cmin (0) to Cmax (1) a third atom halves a pair: the switching function is (1 − (1 − x)⁴)²."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,44 @@ def screen(potential, factor: float):
     return _with_parameters(potential, "screen=0", "unscreened", "C(min|max)", lines)
 
 
+def scale_screening(potential, factor: float):
+    """The potential with the range Cmin … Cmax of its own elements' many-body screening times ``factor``, about the C at which a third atom halves a pair.
+
+    Below 1 the screening sets in more sharply as atoms move, towards a step; above 1 more softly.
+
+    Args:
+        potential: a ``metalff.potentials.Potential`` of kind meam.
+    Raises:
+        MetalffError: not MEAM, or a factor that is not above zero or leaves no Cmax above 1.
+    """
+    if potential.kind != "meam":
+        raise MetalffError(f"{potential.name} is not MEAM: only MEAM has a screening")
+    if not factor > 0:
+        raise MetalffError(f"{potential.name}[cwidth={factor:g}]: cwidth must be above 0; screen=0 is no screening")
+    words, listed = shlex.split(potential.pair_coeff[0]), listed_names(potential)
+    own = sorted({listed.index(name) + 1 for name in words[-len(potential.elements) :]})
+    given, triples = _screening(potential), [(i, j, k) for i in own for j in own for k in own]
+    lines = []
+    for triple in triples:
+        low, high = (given.get((end, *triple), default) for end, default in SCREENED.items())
+        middle = low + HALF * (high - low)
+        ends = {end: middle + factor * (value - middle) for end, value in (("min", low), ("max", high))}
+        if ends["max"] <= 1:
+            raise MetalffError(
+                f"{potential.name}[cwidth={factor:g}]: Cmax would be {ends['max']:.3g}, and LAMMPS takes none below 1: give a larger cwidth"
+            )
+        lines += [f"C{end}({','.join(map(str, triple))}) = {value:.8g}" for end, value in ends.items()]
+    scaled = "|".join(rf"{i}\s*,\s*{j}\s*,\s*{k}" for i, j, k in triples)
+    return _with_parameters(potential, f"cwidth={factor:g}", f"Cmin to Cmax × {factor:g}", rf"C(min|max)\s*\(\s*({scaled})\s*\)", lines)
+
+
+def _screening(potential) -> dict[tuple, float]:
+    """Cmin and Cmax of the parameter file: (min or max, i, j, k) → value, as LAMMPS reads them: those of j, i, k with j < i are those of i, j, k."""
+    pattern = r"^\s*C(min|max)\s*\(\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\)\s*=\s*([^\s#]+)"
+    found = {(end, int(i), int(j), int(k)): float(v) for end, i, j, k, v in re.findall(pattern, parameter_text(potential), re.MULTILINE)}
+    return found | {(end, j, i, k): value for (end, i, j, k), value in found.items() if i < j}
+
+
 def listed_names(potential) -> list[str]:
     """Names of library entries, in the order of the indices of the parameter file."""
     words = shlex.split(potential.pair_coeff[0])
@@ -208,5 +252,5 @@ def changed_name(name: str, change: str) -> str:
     return f"{name[:-1]},{change}]" if name.endswith("]") else f"{name}[{change}]"
 
 
-CHANGES = {"t": scale_angular, "delr": widen_cutoff, "screen": screen}
+CHANGES = {"t": scale_angular, "delr": widen_cutoff, "screen": screen, "cwidth": scale_screening}
 """What can stand in the brackets of a name."""

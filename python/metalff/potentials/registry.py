@@ -45,7 +45,7 @@ class Entry(BaseModel):
 CHANGE = rf"({'|'.join(meam.CHANGES)})=(\d+(?:\.\d+)?)"
 
 CHANGED = re.compile(rf"(?P<name>[^\[]+)\[(?P<changes>{CHANGE}(,{CHANGE})*)\]")
-"""MEAM with its angular weights scaled, its cutoff widened, or its screening off."""
+"""MEAM with its angular weights scaled, its cutoff widened, or its screening off, sharper or softer."""
 
 ALLOY = re.compile(r"(?P<metals>(?:[A-Z][a-z]?)+)/zhou")
 """Metals of Zhou, Johnson and Wadley."""
@@ -136,8 +136,9 @@ def resolve(spec, elements=None) -> Potential:
 
     Args:
         spec: a name such as ``Cu/eam`` or ``chgnet`` (see ``names``), ``Ti/meam[t=0.5]`` for MEAM with t1, t2 and t3 halved, ``Ti/meam[delr=1]`` for MEAM
-            cut off over 1 Å, ``Ti/meam[screen=0]`` for MEAM without screening, ``Ti/meam[t=0,screen=0]`` for both, ``CuNi/zhou`` for an alloy of
-            Zhou's metals, ``Nb/tb[filling=4,kT=0.1]`` for tight binding (docs/synthetic-data.md), or the path of a ``.mlff`` file.
+            cut off over 1 Å, ``Ti/meam[screen=0]`` for MEAM without screening, ``Ti/meam[t=0,screen=0]`` for both, ``Ti/meam[cwidth=2]`` for a
+            screening that sets in twice as softly, ``CuNi/zhou`` for an alloy of Zhou's metals, ``Nb/tb[filling=4,kT=0.1]`` for tight binding
+            (docs/synthetic-data.md), or the path of a ``.mlff`` file.
         elements: chemical symbols in the order of the atom types; all elements of the potential when None.
     Raises:
         MetalffError: unknown name, missing or altered file, an element that the potential does not have, or no environment for a universal

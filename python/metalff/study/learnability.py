@@ -1,8 +1,9 @@
 """Is it the angles? EAM and MEAM in the part of DFT, on the same configurations of the same metals, learnt by the same models.
 
 Configurations of a metal are frames of molecular dynamics with its EAM and with its MEAM, at four temperatures each; both potentials label all of
-them. The last third of each trajectory is for testing. Models have the same settings for all metals, with cutoffs in units of the nearest-neighbour
-distance, and end after the same number of epochs.
+them, and so does the MEAM with its angular weights, its screening and its cutoff changed. The last third of each trajectory is for testing. Models have
+the same settings for all metals, with cutoffs in units of the nearest-neighbour distance; trainings end after the same number of epochs. Polynomials are
+fitted by least squares: they have no epochs and no seed, and take all metals through all labels.
 """
 
 import json
@@ -17,21 +18,25 @@ from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.pool import side_by_side
 from metalff.potentials import resolve
-from metalff.study.trial import Trial
+from metalff.study.trial import ADAM, Trial
 from metalff.synth.relabel import relabelled
 from metalff.synth.synth import Settings, synthesise
 
 BASE = ("eam", "meam")
 """Potentials that make the configurations, and label them."""
 
-FAMILIES = ("nep", "mace")
-"""Models that learn."""
+FAMILIES = ("poly", "nep", "mace")
+"""Models that learn; the first takes all metals through all labels."""
+
+SECOND = ("Ta-lee", "Au-lee")
+"""Metals once more, with their MEAM of second neighbours (``Ta/meam-lee``): the one called ``meam`` is that of first neighbours alone, whose narrow
+screening bcc's second shell sits in. Configurations are those of this MEAM's dynamics."""
 
 DOSE = (0.0, 0.25, 0.5, 1.5)
 """Factors of the angular weights t1, t2, t3 of MEAM, beside 1."""
 
 DOSED = ("Al", "Cu", "Ti", "Nb", "W")
-"""Metals of the dose–response, of the angular resolution and of the learning curves."""
+"""Metals of the dose–response, of the angular resolution and of the learning curves of models that are trained."""
 
 WIDE = "meam[delr=1]"
 """MEAM cut off over 1 Å instead of 0.1 Å."""
@@ -39,8 +44,20 @@ WIDE = "meam[delr=1]"
 UNSCREENED = ("meam[t=0,delr=1,screen=0]", "meam[delr=1,screen=0]")
 """Wide, too, without screening: with no angles at all (densities and pair terms of distances only), and with the angular weights alone."""
 
+WIDTHS = (0.25, 0.5, 2.0, 4.0)
+"""Factors of the range Cmin … Cmax of MEAM's screening, beside 1: the smaller, the more sharply it sets in."""
+
 WIDENED = ("Na", "Al", "Ti", "Cu", "Nb", "Pd", "Ta", "W", "Au")
-"""Metals that are learnt with these, too: those of the dose–response, and those whose MEAM is the hardest."""
+"""Metals that a MACE learns with these, too: those of the dose–response, and those whose MEAM is the hardest."""
+
+SIZES = (6, 8, 10, 12)
+"""Degrees of the polynomials' functions of two, three and four neighbours, those of one neighbour two more: capacity."""
+
+DEGREE = 10
+"""Of the polynomial that learns all labels."""
+
+POWER = 8
+"""Of the polynomials' cutoff."""
 
 SEEDED = ("Al", "Mg", "Ti", "V", "Nb", "Cu", "W")
 """Metals with three seeds, about a third of all."""
@@ -85,7 +102,20 @@ def possible() -> list[str]:
     from metalff.potentials import usable
 
     names = usable()
-    return sorted((s for s in {n.partition("/")[0] for n in names} if all(f"{s}/{kind}" in names for kind in BASE)), key=atomic_numbers.get)
+    found = [s for s in {n.partition("/")[0] for n in names} if all(f"{s}/{kind}" in names for kind in BASE)]
+    found += [name for name in SECOND if potential_of(name, "meam") in names]
+    return sorted(found, key=lambda name: (atomic_numbers[element(name)], name))
+
+
+def element(name: str) -> str:
+    """``Ta-lee`` → ``Ta``."""
+    return name.partition("-")[0]
+
+
+def potential_of(name: str, label: str) -> str:
+    """``Ta``, ``meam[t=0]`` → ``Ta/meam[t=0]``; ``Ta-lee`` → ``Ta/meam-lee[t=0]``."""
+    _, dash, variant = name.partition("-")
+    return f"{element(name)}/{label.replace('meam', f'meam{dash}{variant}', 1)}"
 
 
 FINE = {"n_max": [7, 7], "basis_size": [16, 16]}
@@ -95,25 +125,36 @@ FINE = {"n_max": [7, 7], "basis_size": [16, 16]}
 def settings(symbol: str, family: str, l_max: int | None = None) -> dict:
     """The configuration of a family for a metal: the same but for the cutoffs, which go with its nearest-neighbour distance d.
 
-    NEP: 2.4 d, angular 2.0 d; a compact MACE: two layers of 1.7 d.
+    NEP: 2.4 d, angular 2.0 d, first-order steps; a compact MACE: two layers of 1.7 d; polynomial: 2.4 d.
     """
-    d = metal(symbol).nearest_neighbour
+    d = metal(element(symbol)).nearest_neighbour
     if family == "nep":
         angular = [4, 2, 1] if l_max is None else [l_max, 0, 0]
         found = {"r_max": 2.4 * d, "r_max_angular": 2.0 * d, "n_max": [5, 5], "basis_size": [8, 8], "l_max": angular, "neuron": 30}
+        found |= ADAM["nep"]
+    elif family == "poly":
+        found = {"r_max": 2.4 * d, "degree": degrees(DEGREE), "cutoff_power": POWER}
     else:
         l_max = 2 if l_max is None else l_max
         found = {"r_max": 1.7 * d, "channels": 8, "max_L": min(1, l_max), "l_max": l_max, "num_layers": 2, "correlation": 3, "lr": 0.02}
     return {key: round(value, 3) if isinstance(value, float) else value for key, value in found.items()}
 
 
+def degrees(size: int) -> list[int]:
+    return [size + 2, size, size, size]
+
+
 def label_name(kind: str, factor: float = 1.0) -> str:
     return kind if factor == 1.0 else f"{kind}[t={factor:g}]"
 
 
-def labels_of(symbol: str) -> list[str]:
+def width_name(factor: float) -> str:
+    return "meam" if factor == 1.0 else f"meam[cwidth={factor:g}]"
+
+
+def labels_of() -> list[str]:
     """All labels of a metal's configurations."""
-    return [*BASE, *(label_name("meam", factor) for factor in DOSE if symbol in DOSED), *((WIDE, *UNSCREENED) if symbol in WIDENED else ())]
+    return [*BASE, *(label_name("meam", factor) for factor in DOSE), WIDE, *UNSCREENED, *map(width_name, WIDTHS)]
 
 
 IN_NAMES = str.maketrans({"[": "-", ",": "-", "]": None, "=": None})
@@ -126,7 +167,7 @@ def data_file(out: Path, symbol: str, label: str, part: str) -> Path:
 
 def wanted(symbol: str, plan: Plan) -> dict:
     """What the data of a metal depend on."""
-    return {"frames": plan.frames, "seed": plan.seed, "labels": {label: resolve(f"{symbol}/{label}").sha256 for label in labels_of(symbol)}}
+    return {"frames": plan.frames, "seed": plan.seed, "labels": {label: resolve(potential_of(symbol, label)).sha256 for label in labels_of()}}
 
 
 def made_before(symbol: str, out: Path, plan: Plan) -> dict | None:
@@ -151,10 +192,10 @@ def make_data(symbol: str, out: Path, plan: Plan) -> dict:
     folder = Path(out) / "data" / symbol
     structures, phases = [], {}
     for kind in BASE:
-        said = synthesise(symbol, f"{symbol}/{kind}", folder / f"md-{kind}", Settings(frames=plan.frames, seed=plan.seed))
+        said = synthesise(element(symbol), potential_of(symbol, kind), folder / f"md-{kind}", Settings(frames=plan.frames, seed=plan.seed))
         phases[kind] = {f"{f['temperature']:g}": f.get("phase", "blown up") for f in said["files"].values()}
         structures += [replace(f, group=f"{kind}-{f.group}", source=f"md-{kind}/{f.source}") for f in layout.read_folder(folder / f"md-{kind}")]
-    sets = {label: relabelled(Dataset(symbol, tuple(structures)), resolve(f"{symbol}/{label}")).frames for label in labels_of(symbol)}
+    sets = {label: relabelled(Dataset(symbol, tuple(structures)), resolve(potential_of(symbol, label))).frames for label in labels_of()}
     calm = [all(abs(sets[kind][k].forces).max() < FAR for kind in BASE) for k in range(len(structures))]
     trajectories = {}
     for k, frame in enumerate(structures):
@@ -204,41 +245,54 @@ def make_all(out: Path, plan: Plan, jobs: int, bar, go_on=lambda: True) -> tuple
     return {symbol: found[symbol] for symbol in plan.metals if symbol in found}, len(found) + failed == len(plan.metals)
 
 
+def recorded(rows, metals) -> dict[str, dict]:
+    """What ``trials`` wants of metals whose data are not here but whose results are: ``train``, the number of training frames."""
+    found = {}
+    for row in rows:
+        metal = row["labels"].get("metal")
+        if metal in metals:
+            found[metal] = {"train": max(row["frames"], found.get(metal, {}).get("train", 0)), "left_out": None}
+    return {metal: found[metal] for metal in metals if metal in found}
+
+
 def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     """All trainings, the most important first; a training that belongs to several questions is listed for each."""
     metals, found = list(data), []
 
-    def add(section, symbol, family, label, seed=1, frames=None, l_max=None, factor=None, more=()):
-        epochs = plan.epochs if frames is None else round(plan.epochs * data[symbol]["train"] / frames)
-        values = settings(symbol, family, l_max) | {"max_epochs": epochs} | dict(more)
-        words = {"section": section, "metal": symbol, "label": label}
-        words |= {"l_max": l_max} if l_max is not None else {}
-        words |= {"t": factor} if factor is not None else {}
+    def add(section, symbol, family, label, seed=1, frames=None, more=(), **words):
+        values = settings(symbol, family, words.get("l_max"))
+        if family != "poly":
+            values["max_epochs"] = plan.epochs if frames is None else round(plan.epochs * data[symbol]["train"] / frames)
         files = [(str(data_file(out, symbol, label, part)),) for part in ("train", "test")]
-        found.append(Trial(family, values, *files, seed, frames, words))
+        found.append(Trial(family, values | dict(more), *files, seed, frames, {"section": section, "metal": symbol, "label": label, **words}))
 
-    dosed, seeded = ([s for s in group if s in metals] for group in (DOSED, SEEDED))
+    dosed, seeded, widened = ([s for s in group if s in metals] for group in (DOSED, SEEDED, WIDENED))
 
-    def in_metals(family):
-        for symbol in metals:
+    def in_metals(family, some=metals):
+        for symbol in some:
             for label in BASE:
                 add("metals", symbol, family, label)
 
-    def dose(family):
-        for symbol in dosed:
+    def dose(family, some):
+        for symbol in some:
             for factor in (*DOSE, 1.0):
-                add("dose", symbol, family, label_name("meam", factor), factor=factor)
+                add("dose", symbol, family, label_name("meam", factor), t=factor)
 
-    def smooth(family):
-        for symbol in metals:
-            if symbol in WIDENED:
-                add("smooth", symbol, family, WIDE)
+    def screen(family, some):
+        for symbol in some:
+            for label in (*UNSCREENED, WIDE):
+                add("smooth" if label == WIDE else "screen", symbol, family, label)
 
-    def screen(family):
+    def width(family):
         for symbol in metals:
-            if symbol in WIDENED:
-                for label in UNSCREENED:
-                    add("screen", symbol, family, label)
+            for factor in (*WIDTHS, 1.0):
+                add("width", symbol, family, width_name(factor), cwidth=factor)
+
+    def capacity():
+        for size in SIZES:
+            for symbol in metals:
+                for label in BASE:
+                    add("capacity", symbol, "poly", label, more={"degree": degrees(size)}, size=size)
 
     def fine():
         for symbol in metals:
@@ -263,15 +317,24 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
                 for label in BASE:
                     add("seeds", symbol, family, label, seed=seed)
 
-    first, *others = FAMILIES
-    for part in (in_metals, dose, smooth, screen, seeds):
-        part(first)
-    fine()
-    for family in others:
-        in_metals(family)
-    for part in (by_frames, angular):
-        part(first)
-    for family in others:
-        for part in (screen, dose, smooth, seeds, angular):
-            part(family)
+    if "poly" in FAMILIES:
+        in_metals("poly")
+        screen("poly", metals)
+        dose("poly", metals)
+        width("poly")
+        capacity()
+    if "nep" in FAMILIES:
+        in_metals("nep", [s for s in metals if s not in SECOND])
+        dose("nep", dosed)
+        screen("nep", widened)
+        seeds("nep")
+        by_frames("nep")
+        angular("nep")
+        fine()
+    if "mace" in FAMILIES:
+        in_metals("mace", [s for s in metals if s not in SECOND])
+        screen("mace", widened)
+        dose("mace", dosed)
+        seeds("mace")
+        angular("mace")
     return found

@@ -1,13 +1,51 @@
-"""What the trainings of ``learnability`` say: tables of numbers and their pictures."""
+"""What the trainings of ``learnability`` say: tables of numbers, their pictures, and sentences that follow from them.
+
+Every error is told twice: force RMSE (eV/Å), and that ÷ RMS force of the labels. The two potentials' forces on the same frames differ in size, so that
+a ratio of one may be that of a numerator and of the other that of a denominator.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from metalff.report.axes import plain
-from metalff.study.learnability import BASE, UNSCREENED, WIDE
+from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, element, label_name, width_name
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
+
+DARK = "#1b2430"
+
+
+class Error(NamedTuple):
+    """One of the two errors of a row: its name for people, the factor that makes ``unit`` of it, and how many digits are shown."""
+
+    name: str
+    factor: float
+    unit: str
+    digits: int
+
+    def shown(self, value: float) -> str:
+        return f"{self.factor * value:.{self.digits}f}"
+
+
+ERRORS = {"normalised": Error("force RMSE ÷ RMS force", 100.0, "%", 1), "force_rmse": Error("force RMSE", 1000.0, "meV/Å", 1)}
+
+FIRST_NEIGHBOURS = tuple(element(name) for name in SECOND)
+"""Metals whose MEAM is screened within a range of 0.8 of C that begins at 2.0, where bcc's second shell sits: told, and left out of what is said of all."""
+
+PATH = ("eam", *UNSCREENED, WIDE, "meam")
+"""From EAM to MEAM, with one thing more each time."""
+
+STEPS = ("distances only, another form and other parameters", "angular weights t1–t3", "screening", "sharp cutoff")
+"""What each step of ``PATH`` adds."""
+
+LABELLED = ("metals", "seeds", "smooth", "screen", "dose", "width")
+"""Sections whose models differ in their labels alone."""
+
+LEAST = 5
+"""Metals that an interval over metals takes."""
+
+DRAWS = 5000
 
 
 def chosen(rows, **labels) -> list[dict]:
@@ -19,9 +57,36 @@ def chosen(rows, **labels) -> list[dict]:
     ]
 
 
-def normalised(row: dict, temperature: str = "all") -> list[float] | None:
-    """[value, low, high] of force RMSE ÷ RMS force; None where the temperature is missing."""
-    return row["test"].get(temperature, {}).get("normalised")
+def error(row: dict, kind: str, temperature: str = "all") -> list[float] | None:
+    """[value, low, high] of a row; None where the temperature is missing."""
+    return row["test"].get(temperature, {}).get(kind)
+
+
+def geometric(values, axis=-1):
+    return np.exp(np.mean(np.log(values), axis=axis))
+
+
+def over_metals(values, middle=geometric) -> list[float]:
+    """[value, low, high] of positive numbers, one per metal: their geometric mean, or their median, and its 95 % interval when metals are drawn anew.
+
+    Both ends are NaN with fewer than ``LEAST`` metals.
+    """
+    values = np.asarray(list(values), float)
+    if len(values) < LEAST:
+        return [float(middle(values)), np.nan, np.nan]
+    drawn = np.random.default_rng(1).integers(len(values), size=(DRAWS, len(values)))
+    return [float(middle(values)), *np.percentile(middle(values[drawn], axis=1), [2.5, 97.5]).tolist()]
+
+
+def interval(found: list[float], digits: int = 2) -> str:
+    """``2.00 (1.52–2.61)``; without the ends where they are not known."""
+    value, low, high = found
+    return f"{value:.{digits}f}" + ("" if np.isnan(low) else f" ({low:.{digits}f}–{high:.{digits}f})")
+
+
+def counted(metals) -> list[str]:
+    """Those that sentences about all metals are of."""
+    return [metal for metal in metals if metal not in FIRST_NEIGHBOURS]
 
 
 MAIN, FINE = ("metals", "seeds"), ("fine",)
@@ -29,22 +94,26 @@ MAIN, FINE = ("metals", "seeds"), ("fine",)
 
 
 class Comparison(NamedTuple):
-    """All metals, learnt by one model: name in files, name for people, family, sections of the trainings, and what was found per metal."""
+    """All metals, learnt by one model: name in files, name for people, family, sections of the trainings, and what was found per metal by error."""
 
     file: str
     name: str
     family: str
     sections: tuple[str, ...]
-    values: dict[str, dict]
+    values: dict[str, dict[str, dict]]
+
+
+TITLES = {"poly": "Polynomial"}
 
 
 def comparisons(rows) -> list[Comparison]:
     """Every comparison of which there is a metal."""
     found = []
     for family in dict.fromkeys(row["family"] for row in rows):
-        found.append(Comparison(family, family.upper(), family, MAIN, per_metal(rows, family)))
-        found.append(Comparison(f"{family}-fine", f"{family.upper()} with a finer radial basis", family, FINE, per_metal(rows, family, FINE)))
-    return [comparison for comparison in found if comparison.values]
+        title = TITLES.get(family, family.upper())
+        for file, name, sections in ((family, title, MAIN), (f"{family}-fine", f"{title} with a finer radial basis", FINE)):
+            found.append(Comparison(file, name, family, sections, {kind: per_metal(rows, family, sections, kind) for kind in ERRORS}))
+    return [comparison for comparison in found if comparison.values["normalised"]]
 
 
 def half_interval(logarithms) -> float:
@@ -56,8 +125,8 @@ def half_interval(logarithms) -> float:
     return float(t.ppf(0.975, len(logarithms) - 1) * np.std(logarithms, ddof=1) / np.sqrt(len(logarithms)))
 
 
-def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
-    """Of each metal with both labels: normalised error by label and MEAM ÷ EAM, geometric means over the seeds that both have.
+def per_metal(rows, family: str, sections=MAIN, kind: str = "normalised") -> dict[str, dict]:
+    """Of each metal with both labels: the error by label and MEAM ÷ EAM, geometric means over the seeds that both have.
 
     Intervals (95 %, in logarithms) join that of the seeds, where there are three, and that of the test frames, mean over seeds, in quadrature;
     those of the ratio both labels', as if frames that are hard in one were not in the other.
@@ -69,7 +138,7 @@ def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
             values = {}
             for section in sections:
                 for row in chosen(rows, section=section, metal=metal, label=label, family=family):
-                    values[row["seed"]] = np.log(normalised(row))
+                    values[row["seed"]] = np.log(error(row, kind))
             by_label[label] = values
         if not all(1 in values for values in by_label.values()):
             continue
@@ -88,152 +157,314 @@ def per_metal(rows, family: str, sections=MAIN) -> dict[str, dict]:
 
 
 def metal_lines(rows, data: dict[str, dict]) -> list[dict]:
-    """One line per family and metal, for a table."""
+    """One line per family and metal: normalised errors and their ratio, then both of the force RMSE in meV/Å, under names that end so."""
     lines = []
     for comparison in comparisons(rows):
-        for metal, values in comparison.values.items():
-            lines.append({"family": comparison.file, "metal": metal, **values, "frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
+        for metal, values in comparison.values["normalised"].items():
+            absolute = comparison.values["force_rmse"][metal]
+            line = {"family": comparison.file, "metal": metal, **values}
+            for key, value in absolute.items():
+                if key != "seeds":
+                    line[f"{key}_absolute" if key.startswith("ratio") else f"{key}_mev"] = value * (1 if key.startswith("ratio") else 1000)
+            lines.append(line | {"frames": data[metal]["train"], "left_out": data[metal]["left_out"]})
     return lines
-
-
-def series(rows, section: str, family: str, x: str) -> dict[str, dict[str, np.ndarray]]:
-    """By metal and label [K,4]: x, normalised error, low, high. ``x``: frames, l_max or t; all MEAM labels of a dose–response are one series."""
-    found = {}
-    for row in chosen(rows, section=section, family=family):
-        label = row["labels"]["label"].partition("[")[0]
-        position = row["frames"] if x == "frames" else row["labels"].get(x)
-        if position is not None:
-            found.setdefault(row["labels"]["metal"], {}).setdefault(label, []).append((position, *normalised(row)))
-    return {metal: {label: np.array(sorted(points)) for label, points in labels.items()} for metal, labels in found.items()}
 
 
 def temperature_lines(rows) -> list[dict]:
-    """Normalised errors of the main trainings by temperature."""
+    """Errors of the main trainings by temperature, of every seed."""
     lines = []
-    for row in chosen(rows, section="metals"):
+    for row in rows:
+        if row["labels"]["section"] not in MAIN:
+            continue
         for temperature, errors in row["test"].items():
-            value, low, high = errors["normalised"]
-            words = {"family": row["family"], "metal": row["labels"]["metal"], "label": row["labels"]["label"], "temperature": temperature}
-            lines.append(
-                words | {"force_rms": errors["force_rms"], "force_rmse": errors["force_rmse"][0], "normalised": value, "low": low, "high": high}
-            )
+            words = {"family": row["family"], "metal": row["labels"]["metal"], "label": row["labels"]["label"], "seed": row["seed"]}
+            words |= {"temperature": temperature, "force_rms": errors["force_rms"]}
+            for kind, name in (("force_rmse", "force_rmse"), ("normalised", "normalised")):
+                words |= dict(zip((name, f"{name}_low", f"{name}_high"), errors[kind], strict=True))
+            lines.append(words)
     return lines
 
 
-def ratio_table(values: dict[str, dict], name: str):
-    """MEAM ÷ EAM of each metal on a periodic table."""
+def on_frames_of(row: dict, kind: str) -> dict[str, float]:
+    """The error on the test frames of the dynamics of each of ``BASE``; empty for results of a MetalFF that kept no groups."""
+    found = {}
+    for potential in BASE:
+        parts = [e for name, e in row.get("groups", {}).items() if name.startswith(f"{potential}-") and not name.endswith(" K")]
+        if parts:
+            atoms = np.array([part["atoms"] for part in parts])
+            square, reference = (atoms @ np.array([part[key] for part in parts]) ** 2 for key in ("force_rmse", "force_rms"))
+            found[potential] = float(np.sqrt(square / (atoms.sum() if kind == "force_rmse" else reference)))
+    return found
+
+
+def by_label(rows, family: str, kind: str, frames: str = "") -> dict[str, dict[str, float]]:
+    """The error of each metal under each label, geometric mean over seeds; ``frames``: on those of one potential's dynamics alone."""
+    logs = {}
+    for row in rows:
+        if row["family"] == family and row["labels"]["section"] in LABELLED:
+            value = on_frames_of(row, kind).get(frames) if frames else error(row, kind)[0]
+            if value is not None:
+                logs.setdefault(row["labels"]["metal"], {}).setdefault(row["labels"]["label"], {})[row["seed"]] = np.log(value)
+    return {metal: {label: float(np.exp(np.mean(list(seeds.values())))) for label, seeds in labels.items()} for metal, labels in logs.items()}
+
+
+def label_lines(rows) -> list[dict]:
+    """One line per family, metal and label: both errors, and both on the frames of each potential's dynamics."""
+    lines = []
+    for family in dict.fromkeys(row["family"] for row in rows):
+        tables = {(kind, frames): by_label(rows, family, kind, frames) for kind in ERRORS for frames in ("", *BASE)}
+        for metal, labels in tables["normalised", ""].items():
+            for label in labels:
+                words = {"family": family, "metal": metal, "label": label}
+                for (kind, frames), table in tables.items():
+                    words["_".join(filter(None, (kind, frames and f"on_{frames}_frames")))] = table.get(metal, {}).get(label)
+                lines.append(words)
+    return lines
+
+
+def complete(errors: dict[str, dict[str, float]], labels) -> dict[str, np.ndarray]:
+    """Errors of each counted metal under these labels, where all are known."""
+    labels = list(labels)
+    metals = [metal for metal in counted(errors) if all(label in errors[metal] for label in labels)]
+    return {metal: np.array([errors[metal][label] for label in labels]) for metal in metals}
+
+
+def capacity(rows, kind: str) -> dict[str, dict[str, np.ndarray]]:
+    """By metal and label [K,2]: functions of the polynomial, error."""
+    found = {}
+    for row in chosen(rows, section="capacity"):
+        labels = row["labels"]
+        found.setdefault(labels["metal"], {}).setdefault(labels["label"], []).append((row["functions"], error(row, kind)[0]))
+    return {metal: {label: np.array(sorted(points)) for label, points in labels.items()} for metal, labels in found.items()}
+
+
+def sizes(rows, kind: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Errors [metals, K] by label of counted metals with the same K sizes for both, and the mean numbers of functions [K]."""
+    found = {
+        m: of for m, of in capacity(rows, kind).items() if m in counted([m]) and set(of) == set(BASE) and len({len(p) for p in of.values()}) == 1
+    }
+    most = max((len(of["eam"]) for of in found.values()), default=0)
+    whole = [of for of in found.values() if len(of["eam"]) == most]
+    if not whole:
+        return {}, np.zeros(0)
+    return {label: np.array([of[label][:, 1] for of in whole]) for label in BASE}, np.mean([of["eam"][:, 0] for of in whole], axis=0)
+
+
+def series(rows, section: str, family: str, x: str, kind: str = "normalised") -> dict[str, dict[str, np.ndarray]]:
+    """By metal and label [K,4]: x (frames or l_max), error, low, high."""
+    found = {}
+    for row in chosen(rows, section=section, family=family):
+        position = row["frames"] if x == "frames" else row["labels"].get(x)
+        if position is not None:
+            found.setdefault(row["labels"]["metal"], {}).setdefault(row["labels"]["label"], []).append((position, *error(row, kind)))
+    return {metal: {label: np.array(sorted(points)) for label, points in labels.items()} for metal, labels in found.items()}
+
+
+def ratio_table(comparison: Comparison):
+    """MEAM ÷ EAM of each metal on a periodic table, by its MEAM of second neighbours where there are two."""
     from metalff.report.periodic_table import periodic_table
 
+    values = comparison.values["normalised"]
+    best = {element(metal): v for metal, v in sorted(values.items())}
     return periodic_table(
-        {metal: v["ratio"] for metal, v in values.items()},
+        {metal: v["ratio"] for metal, v in best.items()},
         "normalised force error of MEAM ÷ that of EAM, same configurations",
-        f"Is MEAM harder to learn than EAM? {name}",
+        f"Is MEAM harder to learn than EAM? {comparison.name}",
         log=True,
         fmt="{:.2f}",
-        below={metal: f"{v['ratio_low']:.2f}–{v['ratio_high']:.2f}" for metal, v in values.items()},
+        below={metal: f"{v['ratio_low']:.2f}–{v['ratio_high']:.2f}" for metal, v in best.items()},
         centre=1.0,
     )
 
 
-def bars(values: dict[str, dict], name: str):
-    """Normalised errors on EAM and on MEAM labels, metal by metal, in the order of those on MEAM."""
+def errors_of_metals(comparison: Comparison):
+    """Both errors on EAM and on MEAM labels, metal by metal, one above the other, and below their ratios."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
-    axes = figure.subplots()
-    order = sorted(values, key=lambda metal: values[metal]["meam"])
-    for shift, label in ((-0.2, "eam"), (0.2, "meam")):
-        y = np.array([100 * values[m][label] for m in order])
-        spread = 100 * np.array([[values[m][f"{label}_low"] for m in order], [values[m][f"{label}_high"] for m in order]])
-        errors = np.clip([y - spread[0], spread[1] - y], 0, None)
-        axes.bar(np.arange(len(order)) + shift, y, 0.38, color=COLOURS[label], label=label.upper())
-        axes.errorbar(np.arange(len(order)) + shift, y, errors, fmt="none", ecolor="#1b2430", elinewidth=0.8)
-    axes.set_xticks(range(len(order)), order)
-    axes.set(ylabel="force RMSE ÷ RMS force (%)", title=f"{name} on EAM and on MEAM labels of the same configurations")
-    axes.title.set_fontsize(10)
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(9, 8), dpi=130, layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True)
+    first = comparison.values["normalised"]
+    order = sorted(first, key=lambda metal: first[metal]["meam"])
+    places = np.arange(len(order))
+
+    def dots(axes, values, key, shift, factor, **style):
+        y = factor * np.array([[values[m][f"{key}{end}"] for m in order] for end in ("", "_low", "_high")])
+        axes.errorbar(places + shift, y[0], np.clip([y[0] - y[1], y[2] - y[0]], 0, None), fmt="o", elinewidth=1.0, markersize=5, **style)
+
+    for axes, (kind, of) in zip(panels, ERRORS.items()):
+        for shift, label in ((-0.12, "eam"), (0.12, "meam")):
+            dots(axes, comparison.values[kind], label, shift, of.factor, color=COLOURS[label], label=label.upper())
+        axes.set(yscale="log", ylabel=f"{of.name} ({of.unit})")
+    for shift, (kind, of), fill in ((-0.12, ("normalised", ERRORS["normalised"]), DARK), (0.12, ("force_rmse", ERRORS["force_rmse"]), "white")):
+        dots(panels[2], comparison.values[kind], "ratio", shift, 1.0, color=DARK, markerfacecolor=fill, label=f"of {of.name}")
+    panels[2].axhline(1.0, color=DARK, linewidth=0.8)
+    panels[2].set(yscale="log", ylabel="MEAM ÷ EAM")
+    panels[2].set_xticks(places, [f"{m}*" if m in FIRST_NEIGHBOURS else m for m in order])
+    for axes in panels:
+        plain(axes.yaxis)
+        axes.grid(alpha=0.3, which="both", axis="y")
+        axes.legend(frameon=False, fontsize=8)
+    panels[0].set_title(f"{comparison.name} on EAM and on MEAM labels of the same configurations (* MEAM of first neighbours)", fontsize=10)
     return figure
 
 
-AXES = {"t": "factor of t1, t2, t3", "frames": "training frames", "l_max": "angular resolution l_max of the model"}
+def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylabel: str, title: str, log_x=False):
+    """Side by side for both errors: one thin line per metal over ``x``, and the geometric mean with its interval over metals.
 
-
-def lines(found: dict[str, dict], x: str, family: str):
-    """A panel per metal: normalised error against ``x``, for EAM and MEAM labels."""
+    Args:
+        points: by error and metal [K].
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.5 * len(found) + 0.6, 3.2), dpi=150, layout="constrained")
-    for axes, (metal, labels) in zip(np.atleast_1d(figure.subplots(1, len(found))), found.items()):
-        for label, points in labels.items():
-            y = 100 * points[:, 1:]
-            errors = np.clip([y[:, 0] - y[:, 1], y[:, 2] - y[:, 0]], 0, None)
-            axes.errorbar(points[:, 0], y[:, 0], errors, color=COLOURS[label], marker="o", markersize=4, linewidth=1.3, label=label.upper())
-        axes.set(title=metal, xlabel=AXES[x])
-        axes.set_ylim(bottom=0)
-        if x == "frames":
-            axes.set(xscale="log")
-            plain(axes.xaxis)
-        if x == "l_max":
-            axes.xaxis.get_major_locator().set_params(integer=True)
+    figure = Figure(figsize=(9, 3.9), dpi=130, layout="constrained")
+    for axes, (kind, of) in zip(figure.subplots(1, 2), ERRORS.items()):
+        values = np.array(list(points[kind].values()))
+        for metal, line in points[kind].items():
+            axes.plot(x, line, color=COLOURS["eam"], linewidth=0.8, alpha=0.8)
+            axes.annotate(metal, (x[-1], line[-1]), textcoords="offset points", xytext=(3, -2), fontsize=6, color="#57606a")
+        mean = np.array([over_metals(column) for column in values.T])
+        if not np.isnan(mean).any():
+            axes.fill_between(x, mean[:, 1], mean[:, 2], color=COLOURS["meam"], alpha=0.2, linewidth=0)
+        axes.plot(x, mean[:, 0], color=COLOURS["meam"], marker="o", markersize=5, linewidth=2, label=f"geometric mean of {len(values)} metals")
+        axes.set(yscale="log", xscale="log" if log_x else "linear", xlabel=xlabel, ylabel=f"{of.name}, {ylabel}")
+        axes.set_xticks(x, ticks, fontsize=7)
+        axes.minorticks_off()
+        plain(axes.yaxis)
         axes.grid(alpha=0.3, which="both")
-        axes.xaxis.label.set_fontsize(7.5)
-        axes.tick_params(labelsize=8)
-    first = figure.axes[0]
-    first.set_ylabel("force RMSE ÷ RMS force (%)", fontsize=9)
-    first.legend(frameon=False, fontsize=8)
-    figure.suptitle(family.upper(), fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=10)
     return figure
+
+
+def capacity_figure(rows):
+    """Both errors against the number of functions, on EAM and on MEAM labels."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.9), dpi=130, layout="constrained")
+    for axes, (kind, of) in zip(figure.subplots(1, 2), ERRORS.items()):
+        for metal, labels in capacity(rows, kind).items():
+            for label, line in labels.items():
+                axes.plot(
+                    line[:, 0],
+                    of.factor * line[:, 1],
+                    color=COLOURS[label],
+                    linewidth=0.6,
+                    alpha=0.5,
+                    linestyle=":" if metal in FIRST_NEIGHBOURS else "-",
+                )
+        tables, functions = sizes(rows, kind)
+        for label, table in tables.items():
+            axes.plot(functions, of.factor * geometric(table, 0), color=COLOURS[label], marker="o", markersize=5, linewidth=2, label=label.upper())
+        axes.set(xscale="log", yscale="log", xlabel="functions of the polynomial", ylabel=f"{of.name} ({of.unit})")
+        for axis in (axes.xaxis, axes.yaxis):
+            plain(axis)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle("Capacity: one line per metal, and their geometric means", fontsize=10)
+    return figure
+
+
+AXES = {"frames": "training frames", "l_max": "angular resolution l_max of the model"}
+
+
+def lines(rows, section: str, x: str, family: str):
+    """A column of panels per metal, normalised error above and force RMSE below, against ``x``, for EAM and MEAM labels; None without points."""
+    from matplotlib.figure import Figure
+
+    def several(kind):
+        found = series(rows, section, family, x, kind)
+        return {metal: labels for metal, labels in found.items() if any(len(p) > 1 for p in labels.values())}
+
+    found = {kind: several(kind) for kind in ERRORS}
+    if not found["normalised"]:
+        return None
+    figure = Figure(figsize=(2.2 * len(found["normalised"]) + 0.6, 5.0), dpi=130, layout="constrained")
+    panels = figure.subplots(2, len(found["normalised"]), squeeze=False)
+    for line, (kind, of) in zip(panels, ERRORS.items()):
+        for axes, (metal, labels) in zip(line, found[kind].items()):
+            for label, points in labels.items():
+                y = of.factor * points[:, 1:]
+                bars = np.clip([y[:, 0] - y[:, 1], y[:, 2] - y[:, 0]], 0, None)
+                axes.errorbar(points[:, 0], y[:, 0], bars, color=COLOURS[label], marker="o", markersize=4, linewidth=1.3, label=label.upper())
+            axes.set_ylim(bottom=0)
+            if x == "frames":
+                axes.set(xscale="log")
+                plain(axes.xaxis)
+            else:
+                axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3, which="both")
+            axes.tick_params(labelsize=8)
+        line[0].set_ylabel(f"{of.name} ({of.unit})", fontsize=8)
+    for axes, metal in zip(panels[0], found["normalised"]):
+        axes.set_title(metal)
+    for axes in panels[1]:
+        axes.set_xlabel(AXES[x], fontsize=7.5)
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    figure.suptitle(TITLES.get(family, family.upper()), fontsize=10)
+    return figure
+
+
+PATH_TICKS = ("EAM", "MEAM,\ndistances\nonly", "+ t1–t3", "+ screening", "+ sharp\ncutoff")
+
+DOSES = {
+    "dose": ("t", tuple(sorted((*DOSE, 1.0))), label_name, "factor of the angular weights t1, t2, t3"),
+    "width": ("cwidth", tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
+}
+"""Of each section: the change, its factors, what names a label of it, and what people call it."""
 
 
 def figures(rows) -> dict[str, object]:
     """Every picture that the rows allow, by file name."""
     found = {}
-    for file, name, _, _, values in comparisons(rows):
-        found[f"ratio-{file}"] = ratio_table(values, name)
-        found[f"metals-{file}"] = bars(values, name)
+    for comparison in comparisons(rows):
+        found[f"ratio-{comparison.file}"] = ratio_table(comparison)
+        found[f"metals-{comparison.file}"] = errors_of_metals(comparison)
     for family in dict.fromkeys(row["family"] for row in rows):
-        for section, x in (("dose", "t"), ("frames", "frames"), ("angular", "l_max")):
-            points = series(rows, section, family, x)
-            points = {metal: labels for metal, labels in points.items() if any(len(p) > 1 for p in labels.values())}
-            if points:
-                found[f"{section}-{family}"] = lines(points, x, family)
+        title, tables = TITLES.get(family, family.upper()), {kind: by_label(rows, family, kind) for kind in ERRORS}
+        steps = {kind: {m: line / line[0] for m, line in complete(tables[kind], PATH).items()} for kind in ERRORS}
+        if steps["normalised"]:
+            found[f"steps-{family}"] = across(
+                steps, np.arange(len(PATH)), PATH_TICKS, "labels", "÷ that of EAM", f"{title}: from EAM to MEAM, step by step"
+            )
+        for section, (_, factors, name, words) in DOSES.items():
+            own = factors.index(1.0)
+            relative = {kind: {m: line / line[own] for m, line in complete(tables[kind], map(name, factors)).items()} for kind in ERRORS}
+            if relative["normalised"]:
+                x = np.array(factors)
+                ticks = [f"{f:g}" for f in factors]
+                found[f"{section}-{family}"] = across(relative, x, ticks, words, "÷ that at 1", f"{title}: dose–response", section == "width")
+        for section, x in (("frames", "frames"), ("angular", "l_max")):
+            if figure := lines(rows, section, x, family):
+                found[f"{section}-{family}"] = figure
+    if any(len(p) > 1 for labels in capacity(rows, "normalised").values() for p in labels.values()):
+        found["capacity"] = capacity_figure(rows)
+    return found
+
+
+def verdicts(values: dict[str, dict[str, dict]]) -> dict[str, dict[str, list[str]]]:
+    """By error: counted metals that are harder in MEAM (the interval of the ratio is above 1), and easier (below)."""
+    found = {}
+    for kind, of in values.items():
+        metals = counted(of)
+        found[kind] = {"harder": [m for m in metals if of[m]["ratio_low"] > 1], "easier": [m for m in metals if of[m]["ratio_high"] < 1]}
     return found
 
 
 def statements(rows) -> list[str]:
-    """What the numbers say about the claims, in sentences with the numbers in them."""
+    """What the numbers say, in sentences with the numbers in them; those of all metals leave ``FIRST_NEIGHBOURS`` out."""
     said = []
-    for _, name, family, sections, values in comparisons(rows):
-        eam, meam = (np.array([v[label] for v in values.values()]) for label in BASE)
-        harder = [m for m, v in values.items() if v["ratio_low"] > 1]
-        easier = [m for m, v in values.items() if v["ratio_high"] < 1]
-        said.append(
-            f"{name}: of {len(values)} metals MEAM is harder than EAM (interval of the ratio above 1) for {len(harder)} ({' '.join(harder) or 'none'}), easier for "
-            f"{len(easier)} ({' '.join(easier) or 'none'}); the geometric mean of the ratio is {np.exp(np.log(meam / eam).mean()):.2f}. "
-            f"Normalised errors: EAM {100 * np.median(eam):.1f}% (median; {100 * eam.min():.1f} to {100 * eam.max():.1f}%), MEAM {100 * np.median(meam):.1f}% "
-            f"({100 * meam.min():.1f} to {100 * meam.max():.1f}%)."
-        )
-        if sections != MAIN:
+    for comparison in comparisons(rows):
+        name, family = comparison.name, comparison.family
+        metals = counted(comparison.values["normalised"])
+        if metals:
+            said += _of_all(comparison, metals)
+        if comparison.sections != MAIN:
             continue
-        words = []
-        for metal in series(rows, "dose", family, "t"):
-            doses = sorted(chosen(rows, section="dose", family=family, metal=metal), key=lambda row: row["labels"]["t"])
-            if len(doses) > 2:
-                words.append(f"{metal} {', '.join(_dose(row) for row in doses)}")
-        if words:
-            without = _beside(chosen(rows, section="dose", family=family, t=0.0), values)
-            said.append(f"{name}, EAM / MEAM without angular weights (t = 0) / MEAM: {without}.")
-            said.append(
-                f"{name}, dose–response; factor of the angular weights: normalised error, force RMSE and RMS force in eV/Å: {'; '.join(words)}."
-            )
-        if smooth := _beside(chosen(rows, section="smooth", family=family), values):
-            said.append(f"{name}, EAM / MEAM cut off over 1 Å (delr = 1) / MEAM: {smooth}.")
-        if screened := _screening(rows, family, values):
-            said.append(
-                f"{name}, step by step: EAM / MEAM without angles (t = 0, screen = 0, delr = 1) / with angular weights (screen = 0, delr = 1) / with screening, "
-                f"too (delr = 1) / MEAM: {screened}."
-            )
+        tables = {kind: by_label(rows, family, kind) for kind in ERRORS}
+        said += _steps(name, tables)
+        for section, (_, factors, label, words) in DOSES.items():
+            said += _doses(name, tables, factors, label, words)
+        said += _frames(name, rows, family)
         for section, x, title in (("frames", "frames", "training frames"), ("angular", "l_max", "angular resolution l_max")):
             words = []
             for metal, labels in series(rows, section, family, x).items():
@@ -241,38 +472,126 @@ def statements(rows) -> list[str]:
                 words += [f"{metal} {'; '.join(shown)}"] if shown else []
             if words:
                 said.append(f"{name}, {title}: normalised error: {'. '.join(words)}.")
-    return said
+    return said + _capacity(rows)
 
 
-def _beside(rows, values: dict) -> str:
-    """Normalised errors of these rows between those of EAM and MEAM of the same metals."""
-    known = [(row["labels"]["metal"], 100 * normalised(row)[0]) for row in rows if row["labels"]["metal"] in values]
-    return ", ".join(f"{metal} {100 * values[metal]['eam']:.1f} / {error:.1f} / {100 * values[metal]['meam']:.1f}%" for metal, error in known)
+def _of_all(comparison: Comparison, metals) -> list[str]:
+    """How many metals are harder, in either error and in both, and the middles over metals."""
+    found, words = verdicts(comparison.values), []
+    for kind, of in ERRORS.items():
+        harder, easier = found[kind]["harder"], found[kind]["easier"]
+        values = {label: np.array([comparison.values[kind][m][label] for m in metals]) for label in (*BASE, "ratio")}
+        words.append(
+            f"by {of.name} MEAM is harder than EAM for {len(harder)} ({' '.join(harder) or 'none'}), easier for {len(easier)} ({' '.join(easier) or 'none'}); "
+            f"ratio: median {interval(over_metals(values['ratio'], np.median))}, geometric mean {interval(over_metals(values['ratio']))}; EAM median "
+            f"{of.shown(np.median(values['eam']))} {of.unit} ({of.shown(values['eam'].min())} to {of.shown(values['eam'].max())}), MEAM "
+            f"{of.shown(np.median(values['meam']))} {of.unit} ({of.shown(values['meam'].min())} to {of.shown(values['meam'].max())})"
+        )
+    both = [m for m in found["normalised"]["harder"] if m in found["force_rmse"]["harder"]]
+    return [f"{comparison.name}, {len(metals)} metals: {'; '.join(words)}. Harder by both: {len(both)} ({' '.join(both) or 'none'})."]
 
 
-def _screening(rows, family: str, values: dict) -> str:
-    """Normalised errors from EAM by way of MEAM without angles, without screening and cut off over 1 Å to MEAM, where all are known."""
+def _steps(name: str, tables) -> list[str]:
+    """Geometric-mean factors of each step from EAM to MEAM."""
     words = []
-    for metal, v in values.items():
-        between = [chosen(rows, family=family, metal=metal, label=label) for label in (*UNSCREENED, WIDE)]
-        if all(between):
-            errors = [v["eam"], *(normalised(found[0])[0] for found in between), v["meam"]]
-            words.append(f"{metal} {' / '.join(f'{100 * error:.1f}' for error in errors)}%")
-    return ", ".join(words)
+    for kind, of in ERRORS.items():
+        lines = complete(tables[kind], PATH)
+        if not lines:
+            return []
+        values = np.array(list(lines.values()))
+        factors = [f"{step} {interval(over_metals(values[:, k + 1] / values[:, k]))}" for k, step in enumerate(STEPS)]
+        words.append(f"{of.name}: {', '.join(factors)}; in all {interval(over_metals(values[:, -1] / values[:, 0]))}")
+    return [
+        f"{name}, from EAM to MEAM step by step, factors of the error, geometric means of {len(lines)} metals ({' '.join(lines)}): {'. '.join(words)}."
+    ]
 
 
-def _dose(row) -> str:
-    errors = row["test"]["all"]
-    return f"{row['labels']['t']:g}: {100 * errors['normalised'][0]:.1f}% ({errors['force_rmse'][0]:.3f} of {errors['force_rms']:.2f})"
+def _doses(name: str, tables, factors, label, words: str) -> list[str]:
+    """The error at each factor of a dose ÷ that at 1, and at how many metals it falls over the whole range."""
+    own, said = factors.index(1.0), []
+    for kind, of in ERRORS.items():
+        lines = complete(tables[kind], map(label, factors))
+        if not lines:
+            return []
+        values = np.array(list(lines.values()))
+        shown = [f"{f:g}: {interval(over_metals(values[:, k] / values[:, own]))}" for k, f in enumerate(factors) if k != own]
+        falls = [m for m, line in lines.items() if line[-1] < line[0]]
+        said.append(
+            f"{of.name} ÷ that at 1: {', '.join(shown)}; lower at {factors[-1]:g} than at {factors[0]:g}: {len(falls)} ({' '.join(falls) or 'none'})"
+        )
+    return [f"{name}, {words}, geometric means of {len(lines)} metals: {'. '.join(said)}."]
+
+
+def _frames(name: str, rows, family: str) -> list[str]:
+    """MEAM ÷ EAM on the frames of each potential's dynamics, and of each on its own."""
+    words = []
+    for kind, of in ERRORS.items():
+        tables = {frames: by_label(rows, family, kind, frames) for frames in BASE}
+        metals = [m for m in counted(tables["eam"]) if all(label in table.get(m, {}) for table in tables.values() for label in BASE)]
+        if not metals:
+            return []
+        ratios = {f"on the frames of {f.upper()}'s dynamics": [tables[f][m]["meam"] / tables[f][m]["eam"] for m in metals] for f in BASE}
+        ratios["each on its own"] = [tables["meam"][m]["meam"] / tables["eam"][m]["eam"] for m in metals]
+        words.append(f"{of.name}: {', '.join(f'{where} {interval(over_metals(values))}' for where, values in ratios.items())}")
+    return [f"{name}, MEAM ÷ EAM, geometric means of {len(metals)} metals: {'. '.join(words)}."]
+
+
+def _capacity(rows) -> list[str]:
+    """Geometric-mean errors by size, their ratio, and what the last size gains."""
+    words = []
+    for kind, of in ERRORS.items():
+        tables, functions = sizes(rows, kind)
+        if not tables or len(functions) < 2:
+            return []
+        shown = []
+        for k, count in enumerate(functions):
+            both = " and ".join(of.shown(geometric(tables[label][:, k])) for label in BASE)
+            shown.append(f"{count:.0f} functions {both} {of.unit}, ratio {interval(over_metals(tables['meam'][:, k] / tables['eam'][:, k]))}")
+        last = ", ".join(f"{label.upper()} {interval(over_metals(tables[label][:, -1] / tables[label][:, -2]))}" for label in BASE)
+        words.append(f"{of.name}: {'; '.join(shown)}; the last size times the error of the one before: {last}")
+    return [f"Polynomials of {len(tables['eam'])} metals, EAM and MEAM by size, geometric means: {'. '.join(words)}."]
 
 
 def markdown(rows) -> str:
-    """The errors of all metals as tables, and the statements."""
+    """The errors of all metals, by either measure, as tables, those of all labels, and the statements."""
     text = []
-    for _, name, _, _, values in comparisons(rows):
-        text += [f"Force RMSE ÷ RMS force, %, {name}:", "", "| metal | EAM | MEAM | MEAM ÷ EAM | seeds |", "|---|---|---|---|---|"]
-        for metal, v in sorted(values.items(), key=lambda item: -item[1]["ratio"]):
-            errors = [f"{100 * v[label]:.1f} ({100 * v[f'{label}_low']:.1f}–{100 * v[f'{label}_high']:.1f})" for label in BASE]
-            text.append(f"| {metal} | {' | '.join(errors)} | {v['ratio']:.2f} ({v['ratio_low']:.2f}–{v['ratio_high']:.2f}) | {v['seeds']} |")
-        text.append("")
+    for comparison in comparisons(rows):
+        both = [f"{of.name}, {of.unit}: {label.upper()}" for of in ERRORS.values() for label in BASE]
+        text += [f"{comparison.name}:", "", f"| metal | {' | '.join([*both[:2], 'MEAM ÷ EAM', *both[2:], 'MEAM ÷ EAM'])} | seeds |", "|" + "---|" * 8]
+        first = comparison.values["normalised"]
+        for metal in sorted(first, key=lambda metal: -first[metal]["ratio"]):
+            cells = []
+            for kind, of in ERRORS.items():
+                v = comparison.values[kind][metal]
+                cells += [f"{of.shown(v[label])} ({of.shown(v[f'{label}_low'])}–{of.shown(v[f'{label}_high'])})" for label in BASE]
+                cells.append(f"{v['ratio']:.2f} ({v['ratio_low']:.2f}–{v['ratio_high']:.2f})")
+            text.append(f"| {metal}{'*' if metal in FIRST_NEIGHBOURS else ''} | {' | '.join(cells)} | {first[metal]['seeds']} |")
+        text += ["", *_labels_table(comparison, rows)]
+    if any(m in FIRST_NEIGHBOURS for comparison in comparisons(rows) for m in comparison.values["normalised"]):
+        text += ["\\* MEAM of first neighbours, in no sentence about all metals.", ""]
     return "\n".join([*text, *(f"- {sentence}" for sentence in statements(rows))]) + "\n"
+
+
+def _labels_table(comparison: Comparison, rows) -> list[str]:
+    """Of each label: how many metals, medians of both errors, and error ÷ that of EAM, on all test frames and on those of either dynamics."""
+    if comparison.sections != MAIN:
+        return []
+    tables = {(kind, frames): by_label(rows, comparison.family, kind, frames) for kind in ERRORS for frames in ("", *BASE)}
+    labels = dict.fromkeys(label for of in tables["normalised", ""].values() for label in of)
+    if set(labels) <= set(BASE):
+        return []
+    head = "| label | metals | median, % | median, meV/Å | ÷ EAM, normalised | ÷ EAM, absolute | on EAM's frames, normalised, absolute | on MEAM's frames |"
+    text = [f"{comparison.name}, by label; ÷ EAM: geometric means over metals:", "", head, "|" + "---|" * 8]
+    for label in labels:
+        cells = []
+        for kind, of in ERRORS.items():
+            lines = complete(tables[kind, ""], ("eam", label))
+            cells.append(of.shown(np.median([line[1] for line in lines.values()])) if lines else "")
+        for frames in ("", *BASE):
+            shown = []
+            for kind in ERRORS:
+                lines = complete(tables[kind, frames], ("eam", label))
+                shown.append(interval(over_metals([line[1] / line[0] for line in lines.values()])) if lines else "")
+            cells += shown if not frames else [", ".join(filter(None, shown))]
+        text.append(f"| {label} | {len(complete(tables['normalised', ''], ('eam', label)))} | {' | '.join(cells)} |")
+    return [*text, ""]

@@ -7,6 +7,7 @@ from pathlib import Path
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.speed.run import machine
+from metalff.study.trial import without_adam
 from metalff.validate.groups import UNNAMED
 
 SCHEMA = 1
@@ -65,10 +66,21 @@ class Record:
         """Results of those trials that have one, with the labels of the trial."""
         return [self.trials[t.key] | {"labels": t.labels} for t in trials if t.key in self.trials]
 
+    def named(self, trials) -> list[dict]:
+        """Results of trials whose data are not on this machine, so that they have no key: by family, settings, metal, label and seed; the last of each."""
+        names = {name_of(row["family"], row["settings"], row["labels"], row["seed"]): row for row in self.trials.values()}
+        found = [(t, names.get(name_of(t.family, t.told, t.labels, t.seed))) for t in trials]
+        return [row | {"labels": t.labels} for t, row in found if row]
+
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.path) as stream:
             json.dump(self.content, stream, indent=1)
+
+
+def name_of(family: str, settings: dict, labels: dict, seed: int) -> str:
+    """What a result is found by without its data."""
+    return json.dumps([family, without_adam(family, settings), labels.get("metal"), labels.get("label"), seed], sort_keys=True)
 
 
 def flat(rows: list[dict]) -> list[dict]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from metalff.data import Dataset, join, read
 from metalff.errors import MetalffError
-from metalff.train.configuration import configuration
+from metalff.train.configuration import FAMILIES, configuration
 from metalff.train.learnt import beside, group_errors
 from metalff.train.splits import refuse_same, trajectory_of
 from metalff.train.training import prepare, train
@@ -25,8 +25,11 @@ VALID_FRACTION = 0.1
 """Of the training frames, to choose the epoch that is kept."""
 
 
-WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}}
+WITHOUT_ZBL = {"nep": {"zbl": 0.0}, "mace": {"zbl": False}, "poly": {"zbl": 0.0}}
 """Unless the settings say so: a study asks what a model learns from its data, and earlier trials had no repulsion of nuclei."""
+
+ADAM = {"nep": {"optimizer": "adam", "lr": 0.01, "batch_size": 4}}
+"""What a key means that says nothing of them: trials of a NEP were recorded before the Kalman filter became its default."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Trial:
         """Hash of all that the result depends on, the contents of the data included."""
         content = {
             "family": self.family,
-            "settings": dict(sorted(self.settings.items())),
+            "settings": dict(sorted(self.told.items())),
             "train": fingerprint(self.train),
             "test": fingerprint(self.test),
             "seed": self.seed,
@@ -65,12 +68,23 @@ class Trial:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def told(self) -> dict:
+        """The settings, with those of ``ADAM`` where they, or today's defaults, are others, and without them where they are the same."""
+        now = {key: FAMILIES[self.family].schema.model_fields[key].default for key in ADAM.get(self.family, {})}
+        return without_adam(self.family, now | self.settings)
+
+    @property
     def title(self) -> str:
         """For people: the labels, the family, frames and seed."""
         words = [value for value in self.labels.values() if isinstance(value, str)]
         words += [f"{key} = {value:g}" for key, value in self.labels.items() if not isinstance(value, str)] + [self.family]
         words += [f"{self.frames} frames"] * (self.frames is not None) + [f"seed {self.seed}"]
         return ", ".join(words)
+
+
+def without_adam(family: str, settings: dict) -> dict:
+    """Settings as a key has them: without those that are in ``ADAM``."""
+    return {key: value for key, value in settings.items() if key not in ADAM.get(family, {}) or value != ADAM[family][key]}
 
 
 @lru_cache(maxsize=None)
@@ -123,9 +137,9 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
         KeyboardInterrupt: the training has saved its state.
     """
     data, test = thinned(gathered(trial.train), trial.frames), gathered(trial.test)
-    values = (
-        {"elements": data.elements, "threads": 1, "budget_s": UNLIMITED} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
-    )
+    values = {"elements": data.elements, "threads": 1} | WITHOUT_ZBL.get(trial.family, {}) | trial.settings | {"seed": trial.seed}
+    if "budget_s" not in getattr(FAMILIES[trial.family].schema, "UNUSED", ()):
+        values.setdefault("budget_s", UNLIMITED)
     out = work / trial.key
     # evenly spaced frames of a trajectory are no neighbours: each can be held out by itself
     prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)
@@ -142,7 +156,7 @@ def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
         description: content of ``training.json``.
         errors: ``test.csv`` of the training.
     Returns:
-        ``family``, ``settings``, ``seed``, ``frames`` (trained and validated on), ``epochs``, ``steps``, ``seconds``, ``labels``, hashes and names of
+        ``family``, ``settings``, ``seed``, ``frames`` (trained and validated on), ``epochs``, ``steps``, ``seconds``, ``functions`` (of a polynomial), ``labels``, hashes and names of
         the data, ``versions`` and ``test``: for ``all`` and for each temperature (as text, K), ``frames``, ``force_rms`` (eV/Å, of the labels),
         ``force_rmse`` (eV/Å) and ``normalised`` (their ratio) as [value, low, high], and ``energy_rmse`` (eV/atom); ``groups``: what
         ``validate.groups`` says of each group of the test data.
@@ -157,12 +171,13 @@ def row(trial: Trial, description: dict, test: Dataset, errors: Path) -> dict:
     return {
         "labels": trial.labels,
         "family": trial.family,
-        "settings": trial.settings,
+        "settings": trial.settings | trial.told,
         "seed": trial.seed,
         "frames": description["frames"] + description["frames_valid"],
         "epochs": description["epochs"],
         "steps": description["steps"],
         "seconds": round(description["elapsed_s"], 2),
+        **({"functions": description["functions"]} if "functions" in description else {}),
         "train": {"data": list(trial.train), "sha256": fingerprint(trial.train)},
         "test_data": {"data": list(trial.test), "sha256": test.sha256},
         "validation": description["errors"]["validation"],

@@ -25,7 +25,8 @@ def describe_training(out) -> dict:
         epoch kept, ``groups``: those of each group of the validation part and of its parts, see ``learnt.group_errors``, and ``test``, of the test
         part of a fold, with ``test, GROUP``),
         ``unlearnt`` (groups whose forces are not), ``pressure`` (a sentence, where pressure and volume rest on little), what was subtracted, left out
-        or taken for free atoms and the fold, where there are any, ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element), ``versions``.
+        or taken for free atoms and the fold, where there are any, ``best_epoch``, ``epochs``, ``steps``, ``elapsed_s``, ``e0`` (eV per element),
+        ``functions`` (of a polynomial), ``versions``.
     Raises:
         MetalffError: the training has not ended, or a file is missing or damaged.
     """
@@ -63,7 +64,7 @@ def describe_training(out) -> dict:
             **({"pressure": pressure} if pressure else {}),
             **{key: source[key] for key in ("offsets", "left_out", "free_atoms", "folds", "fold") if key in source},
             "best_epoch": int(best["epoch"]),
-            **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0")},
+            **{key: result[key] for key in ("epochs", "steps", "elapsed_s", "e0", "functions") if key in result or key != "functions"},
             "versions": {"metalff": __version__} | result["versions"],
         }
     except OSError as error:
