@@ -34,7 +34,7 @@ def test_a_relation_is_found_and_chance_is_not_oversold():
     assert best.found.rho == pytest.approx(1.0) and best.corrected < 0.05 and set(best.held) == {"force", "cohesive", "block"}
     assert all(line.corrected >= line.found.p for line in lines)
     said = study.statements(lines)
-    assert said[0].startswith("12 correlations were asked") and "strongest true, ρ = +1.00" in said[1]
+    assert said[0].startswith("mine: 12 correlations were asked") and "strongest true, ρ = +1.00" in said[1]
 
 
 def test_too_few_metals_and_metals_without_indicators_are_said():
@@ -127,3 +127,13 @@ def test_the_command_without_any_training(tmp_path, monkeypatch):
         assert (tmp_path / "out" / name).stat().st_size > 100
     refused = metalff("study", "fermi", "--table", tmp_path / "none.csv", "--out", tmp_path / "other")
     assert refused.exit_code != 0 and "cannot be read" in str(refused.exception) and not (tmp_path / "other").exists()
+
+
+def test_the_control_takes_the_second_meam_of_a_metal(tmp_path):
+    head = "section,metal,label,family,temperature,force_rmse,force_rms\n"
+    rows = "metals,Ta,meam,nep,all,0.9,1.0\nmetals,Ta-lee,meam,nep,all,0.2,1.0\nseeds,Ta-lee,meam,nep,all,0.4,1.0\nmetals,Cu,meam,nep,300,9,1\nmetals,Cu,meam,nep,all,0.1,1.0\n"
+    (tmp_path / "trainings.csv").write_text(head + rows)
+    found = {e.element: e.normalised for e in study.of_learnability(tmp_path)}
+    assert found == {"Ta": pytest.approx(np.sqrt((0.04 + 0.16) / 2)), "Cu": 0.1}
+    with pytest.raises(MetalffError, match="is no table of trainings"):
+        study.of_learnability(tmp_path / "none")

@@ -12,7 +12,7 @@ import typer
 from metalff.cli.command import add, give, group
 from metalff.cli.options import duration, out_folder
 from metalff.cli.options import jobs as jobs_option
-from metalff.errors import MetalffError, nearest
+from metalff.errors import MetalffError, nearest, need_extra
 
 Jobs = jobs_option("Trainings, of one thread each,")
 Budget = duration("--budget", "No training starts later than this wall time; the same command goes on.")
@@ -26,6 +26,8 @@ def register(app: typer.Typer) -> None:
     add(study, "learnability", learnability, text, {"--metals": "--elements", "--epochs": "--max-epochs"})
     add(study, "smearing", smearing, "The same structures at several electronic temperatures: does smearing make forces easier to learn?")
     add(study, "fermi", fermi, "Indicators of the Fermi surface against force errors, over metals.")
+    text = "Tight binding in the part of DFT: does the error follow the filling of the band and its smearing?"
+    add(study, "filling", filling, text)
     app.add_typer(study, name="study")
 
 
@@ -251,6 +253,72 @@ def with_seeds(families: list[str], seeds: list[int], trials) -> list:
     from metalff.study.models import WITHOUT_CHANCE
 
     return [trial for name in families for trial in trials([name], seeds[:1] if name in WITHOUT_CHANCE else seeds)]
+
+
+def filling(
+    elements: Annotated[str, typer.Option(help="Of Nb (bcc, 54 atoms) and Pd (fcc, 32 atoms).")] = "Nb,Pd",
+    fillings: Annotated[str, typer.Option("--filling", help="d electrons per atom.")] = "1,2,3,4,5,6,7,8,9",
+    kt: Annotated[str, typer.Option("--kT", help="Electronic temperatures, eV.")] = "0.1,0.2,0.5",
+    frames: Annotated[int, typer.Option(min=16, help="Of each metal, for training; half as many for testing.")] = 48,
+    seeds: Annotated[str, typer.Option(help="Each training once per seed.")] = "1,2,3",
+    out: out_folder("Folder for results.json, tables and figures; data lie in data/ inside.") = Path("studies/fermi/filling"),
+    jobs: Jobs = None,
+    budget: Budget = None,
+) -> None:
+    """Label the same frames at every filling and electronic temperature, train the same models on each, and compare errors with the Fermi surface."""
+    from metalff.cli.data import positive
+    from metalff.paths import atomic_write
+    from metalff.progress import Bar
+    from metalff.study import filling as study
+    from metalff.study import filling_outcome as outcome
+    from metalff.study import record
+    from metalff.synth.tight_binding import Dose
+
+    chosen = tuple(re.split(r"[,\s]+", elements.strip()))
+    for symbol in chosen:
+        if symbol not in study.METALS:
+            raise MetalffError(f"--elements {symbol}{nearest(symbol, study.METALS)}: give {' or '.join(study.METALS)}")
+    counts, widths = positive(fillings, "--filling", "electrons per atom such as 2,4,6"), positive(kt, "--kT", "eV such as 0.1,0.5")
+    for count in counts:
+        for width in widths:
+            Dose(count, width)
+    plan = study.Plan(chosen, counts, widths, frames - frames % 8, tuple(numbers(seeds, "--seeds")))
+
+    def trials(bar, go_on):
+        if not study.make_all(out, plan, bar, go_on):
+            return [], False
+        asked = study.trials(out, plan)
+        if not study.fit_all(asked, kept, out / "work", bar, go_on):
+            bar.line("the budget is spent; the same command goes on")
+            return [trial for trial in asked if trial.key in kept.trials], False
+        return asked, True
+
+    need_extra("metalff study filling", "fermi", "skimage")
+    kept = begun(out, "filling")
+    asked, complete = carry_out(kept, {"poly", "nep"} if study.NEP_FILLINGS else {"poly"}, trials, jobs, budget)
+    rows = kept.rows(asked)
+    if rows:
+        meshes = [row for symbol in chosen for row in study.mesh_errors(symbol, out, plan)]
+        with Bar() as bar:
+            found = [row for symbol in chosen for row in study.indicators(symbol, out, plan, lambda what: bar.update(what, 0, None, None))]
+        lines = outcome.dose_lines(rows, meshes)
+        tables = {
+            "doses": lines,
+            "mesh": meshes,
+            "effect": outcome.effect_lines(lines),
+            "temperatures": outcome.temperature_lines(rows),
+            "curves": outcome.curve_lines(rows),
+        }
+        tables |= {"indicators": found, "relations": outcome.relation_lines(lines, found), "trainings": record.flat(rows)}
+        for name, content in tables.items():
+            if content:
+                record.write_csv(out / f"{name}.csv", content)
+        for name, figure in outcome.figures(rows, lines, found).items():
+            with atomic_write(out / f"{name}.png", "wb") as stream:
+                figure.savefig(stream, format="png")
+        typer.echo(f"results: {out / 'results.json'}; tables and figures beside it")
+    give({"rows": rows, "results": out / "results.json", "complete": complete})
+    finish(complete)
 
 
 def begun(out: Path, name: str):

@@ -161,27 +161,35 @@ class Design:
 
         With ``tangents`` (see there) those follow.
         """
+        return self.equations(block, tangents), np.concatenate([self.labels(self.structures[k]) for k in block])
+
+    def scales(self, s: Structure) -> np.ndarray:
+        """[1 + 3 N + 9] what the equations of a structure's energy, forces and virial are multiplied with; zero where one does not count."""
         energy_weight, stress_weight = self.weights
-        equations, labels = [], []
+        n = len(s.types)
+        found = np.full(1 + 3 * n + 9, np.sqrt(s.weight / 3))
+        found[0] = np.sqrt(s.weight * energy_weight / n)
+        found[-9:] = 0.0 if s.virial is None or not stress_weight else np.sqrt(s.weight * stress_weight / (9 * n))
+        return found
+
+    def labels(self, s: Structure) -> np.ndarray:
+        """The right sides of ``rows`` for one structure."""
+        scales = self.scales(s)
+        virial = np.zeros(9) if s.virial is None else s.virial.ravel()
+        return (np.concatenate([[s.energy], s.forces.ravel(), virial]) * scales)[scales > 0]
+
+    def equations(self, block, tangents=None) -> np.ndarray:
+        """The left sides of ``rows``, which no label but a missing virial changes."""
+        found = []
         for place, (k, design) in enumerate(zip(block, self.engine.design(block), strict=True)):
             s = self.structures[k]
-            n = len(s.types)
-            factors = np.full(design.shape[1], np.sqrt(s.weight / 3))
-            factors[0] = np.sqrt(s.weight * energy_weight / n)
-            label = np.concatenate([[s.energy], s.forces.ravel(), np.zeros(9)])
-            if s.virial is None or not stress_weight:
-                factors[-9:] = 0.0
-            else:
-                factors[-9:] = np.sqrt(s.weight * stress_weight / (9 * n))
-                label[-9:] = s.virial.ravel()
+            scales = self.scales(s)
             free = np.zeros((self.types + 1, design.shape[1]))
             free[:-1, 0] = np.bincount(s.types, minlength=self.types)
             free[-1, [-9, -5, -1]] = -abs(np.linalg.det(s.cell))
-            used = factors > 0
             unknowns = [design, free] if tangents is None else [design, free, tangents[place]]
-            equations.append((np.concatenate(unknowns) * factors)[:, used])
-            labels.append((label * factors)[used])
-        return np.concatenate(equations, axis=1), np.concatenate(labels)
+            found.append((np.concatenate(unknowns) * scales)[:, scales > 0])
+        return np.concatenate(found, axis=1)
 
     def predict(self, coefficients):
         """Energies (eV, without shifts) and forces [N,3] (eV/Å) of all structures."""

@@ -261,7 +261,7 @@ def _from_tight_binding(name: str, elements) -> Potential:
         doi=said.doi,
         cutoff=model(knobs.symbol).cutoff,
         crystal=chosen.crystal,
-        lattice_constant=chosen.a,
+        lattice_constant=chosen.a if knobs.dose.filling == model(knobs.symbol).electrons else None,  # the repulsion is fitted to it there
     )
 
 

@@ -145,6 +145,8 @@ def of_publications() -> list[Error]:
 def of_learnability(folder: Path) -> list[Error]:
     """Normalised and absolute errors on EAM and on MEAM labels, of ``trainings.csv`` of that study; the mean over seeds of squares.
 
+    Of a metal with a second MEAM, such as ``Ta-lee``, that one counts.
+
     Raises:
         MetalffError: the folder has no such table.
     """
@@ -157,7 +159,10 @@ def of_learnability(folder: Path) -> list[Error]:
     except (OSError, KeyError, ValueError):
         raise MetalffError(f"{path} is no table of trainings; give the folder of `metalff study learnability`") from None
     found = []
-    for (label, family, symbol), values in rows.items():
+    for (label, family, name), values in rows.items():
+        symbol = name.partition("-")[0]
+        if name == symbol and any(other.startswith(f"{symbol}-") for *key, other in rows if key == [label, family]):
+            continue
         rmse, rms = np.sqrt(np.mean(np.square(values), axis=0)).tolist()
         found.append(Error(label, family, symbol, rmse, rms, rmse / rms))
     return found
@@ -254,7 +259,7 @@ class Line:
         metals: symbols.
         found: rank correlation.
         held: the same with a covariate held, by name: ``force`` (RMS force of the labels), ``cohesive`` (energy), ``block`` (sp or d metal).
-        corrected: Holm's p among all lines.
+        corrected: Holm's p among all lines of the source.
     """
 
     source: str
@@ -316,8 +321,13 @@ def correlations(errors: list[Error], indicators: dict[str, dict[str, float]]) -
                 if len(here) > FEWEST:
                     held = {cause: partial(x, y, [values]) for cause, values in covariates(here).items() if len(set(values)) > 1}
                 lines.append(Line(source, model, kind, name, tuple(error.element for error in here), correlate(x, y), held))
-    corrected = holm([line.found.p for line in lines]) if lines else []
-    return [replace(line, corrected=float(p)) for line, p in zip(lines, corrected)], left_out
+    return [
+        line for source in dict.fromkeys(line.source for line in lines) for line in _corrected([one for one in lines if one.source == source])
+    ], left_out
+
+
+def _corrected(lines: list[Line]) -> list[Line]:
+    return [replace(line, corrected=float(p)) for line, p in zip(lines, holm([line.found.p for line in lines]), strict=True)]
 
 
 def table(lines: list[Line]) -> list[dict]:
@@ -340,11 +350,15 @@ def statements(lines: list[Line]) -> list[str]:
     said = []
     if not lines:
         return said
-    strong = sum(line.corrected < 0.05 for line in lines)
-    said.append(
-        f"{len(lines)} correlations were asked; {strong} remain below p = 0.05 after Holm's correction for that number, "
-        f"{sum(line.found.p < 0.05 for line in lines)} before it, where {0.05 * len(lines):.0f} would be by chance alone."
-    )
+    for source in dict.fromkeys(line.source for line in lines):
+        own = [line for line in lines if line.source == source]
+        strong, most = sum(line.corrected < 0.05 for line in own), max(line.found.count for line in own)
+        least = len(own) * 2 / math.factorial(most)
+        sentence = (
+            f"{source}: {len(own)} correlations were asked; {strong} remain below p = 0.05 after Holm's correction for that number, "
+            f"{sum(line.found.p < 0.05 for line in own)} before it, where {0.05 * len(own):.1f} would be by chance alone."
+        )
+        said.append(sentence + (f" Over {most} metals even a perfect order would have p = {least:.2f} after it." if least > 0.05 else ""))
     for source, model, kind in dict.fromkeys((line.source, line.model, line.kind) for line in lines):
         own = [line for line in lines if (line.source, line.model, line.kind) == (source, model, kind) and math.isfinite(line.found.rho)]
         if not own:
@@ -427,24 +441,32 @@ def matrix(lines: list[Line], headings: dict[str, str], kind: str = KINDS[0]):
 
 def scatter(errors: list[Error], indicators: dict[str, dict[str, float]], names: Sequence[str], headings: dict[str, str]):
     """Normalised error against some indicators, a panel for each, every metal by its name; sources with at least ``FEWEST`` metals."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from metalff.report.axes import place, plain
 
     groups = [key for key in dict.fromkeys((e.source, e.model) for e in errors) if sum((e.source, e.model) == key for e in errors) >= FEWEST]
     figure = Figure(figsize=(3.6 * len(names), 0.6 + 2.7 * len(groups)), dpi=150, layout="constrained")
-    axes = figure.subplots(len(groups), len(names), squeeze=False)
+    FigureCanvasAgg(figure)
+    axes, named = figure.subplots(len(groups), len(names), squeeze=False), []
     for row, key in zip(axes, groups):
         own = [e for e in errors if (e.source, e.model) == key and e.element in indicators and math.isfinite(e.normalised)]
         for panel, name in zip(row, names):
-            known = [
-                (indicators[e.element][name], 100 * e.normalised, e.element) for e in own if math.isfinite(indicators[e.element].get(name, math.nan))
-            ]
-            for x, y, symbol in known:
-                panel.plot(x, y, "o", markersize=5, color="#d1566e" if is_d_metal(symbol) else "#3b7dd8")
-                panel.annotate(symbol, (x, y), textcoords="offset points", xytext=(4, 3), fontsize=8)
+            known = [(e.element, indicators[e.element].get(name, math.nan), 100 * e.normalised) for e in own]
+            known = [point for point in known if math.isfinite(point[1])]
+            for colour, wanted in (("#d1566e", True), ("#3b7dd8", False)):
+                chosen = [point for point in known if is_d_metal(point[0]) is wanted]
+                panel.plot([x for _, x, _ in chosen], [y for *_, y in chosen], "o", markersize=5, color=colour)
             panel.set(xlabel=headings.get(name, name), yscale="log")
             panel.margins(0.12)
+            plain(panel.yaxis)
             panel.grid(alpha=0.3, which="both")
             panel.xaxis.label.set_fontsize(8)
+            named.append((panel, known))
         row[0].set_ylabel(f"{' '.join(key)}:\nRMSE ÷ RMS force (%)", fontsize=8)
     figure.suptitle("blue: sp metals, red: d metals", fontsize=9)
+    figure.draw_without_rendering()
+    for panel, points in named:
+        place(panel, points)
     return figure

@@ -311,7 +311,7 @@ class DBand:
         structure, mesh = _Structure(atoms, self), tuple(mesh)
         grid = np.stack(np.meshgrid(*map(np.arange, mesh), indexing="ij"), axis=-1).reshape(-1, 3)
         half, _ = k_points(mesh)
-        found = np.concatenate([np.linalg.eigvalsh(structure.matrix(part, structure.hopping)) for part in _chunks(half, structure)])
+        found = np.concatenate([np.linalg.eigvalsh(structure.matrix(structure.phases(part), structure.hopping)) for part in _chunks(half, structure)])
         place = np.empty(len(grid), int)
         kept = np.ravel_multi_index(np.rint(half * mesh).astype(int).T, mesh)
         place[np.ravel_multi_index((-grid[kept] % np.array(mesh)).T, mesh)] = np.arange(len(half))
@@ -323,7 +323,8 @@ class DBand:
         points, weights = k_points(tuple(mesh))
         values, shares = [], []
         for part in _chunks(points, structure):
-            matrix = structure.matrix(part, structure.hopping)
+            phases = structure.phases(part)
+            matrix = structure.matrix(phases, structure.hopping)
             if not gradients:
                 values.append(np.linalg.eigvalsh(matrix))
                 continue
@@ -331,13 +332,12 @@ class DBand:
             del matrix
             values.append(value)
             share = np.empty((*value.shape, 3 * structure.count + 6))
-            conjugate = vectors.conj()
             for axis in range(3):
-                product = conjugate * (structure.matrix(part, structure.slopes[axis]) @ vectors)
-                share[..., axis:-6:3] = 2 * product.real.reshape(len(part), structure.count, 5, -1).sum(axis=2).swapaxes(1, 2)
+                of_rows = _real_products(vectors, structure.matrix(phases, structure.slopes[axis]) @ vectors)
+                share[..., axis:-6:3] = 2 * of_rows.reshape(len(part), structure.count, 5, -1).sum(axis=2).swapaxes(1, 2)
             for k, (a, b) in enumerate(zip(_FIRST, _SECOND)):
                 weighted = structure.slopes[a] * structure.vectors[:, b, None, None]
-                share[..., 3 * structure.count + k] = (conjugate * (structure.matrix(part, weighted) @ vectors)).real.sum(axis=1)
+                share[..., 3 * structure.count + k] = _real_products(vectors, structure.matrix(phases, weighted) @ vectors).sum(axis=1)
             shares.append(share)
         return np.concatenate(values), np.concatenate(shares) if gradients else None, weights
 
@@ -370,7 +370,8 @@ class _Structure:
         pair = i * self.count + j
         order = np.argsort(pair, kind="stable")
         self.i, self.vectors, self.moved = i[order], vectors[order], moved[order]
-        self.pairs, self.starts = np.unique(pair[order], return_index=True)
+        pairs, starts, counts = np.unique(pair[order], return_index=True, return_counts=True)
+        self.layers = [(pairs[counts > k], (starts + k)[counts > k]) for k in range(counts.max(initial=0))]
         r = np.linalg.norm(self.vectors, axis=1)
         unit = self.vectors / r[:, None]
         strength = STRENGTH * D_RADIUS[model.symbol] ** 3 * r**-HOPPING_POWER
@@ -384,14 +385,18 @@ class _Structure:
         core = (model.radius / r) ** REPULSION_POWER
         self.repulsion = core * switch, (core * (down - REPULSION_POWER / r * switch))[:, None] * unit
 
-    def matrix(self, points, blocks) -> np.ndarray:
-        """[K,5N,5N]: the blocks [E,5,5] of all bonds summed with the phases of their cells at each point."""
-        full = np.zeros((len(points), self.count**2, 25), complex)
-        if len(self.pairs):
-            phases = np.exp(2j * np.pi * points @ self.moved.T)
-            full[:, self.pairs] = np.add.reduceat(phases[..., None] * blocks.reshape(-1, 25), self.starts, axis=1)
-        shape = (len(points), self.count, self.count, 5, 5)
-        return full.reshape(shape).swapaxes(2, 3).reshape(len(points), 5 * self.count, 5 * self.count)
+    def phases(self, points) -> np.ndarray:
+        """[K,E]: of the cells that the bonds lead to."""
+        return np.exp(2j * np.pi * points @ self.moved.T)
+
+    def matrix(self, phases, blocks) -> np.ndarray:
+        """[K,5N,5N]: the blocks [E,5,5] of all bonds, with their phases, summed."""
+        full = np.zeros((len(phases), self.count**2, 25), complex)
+        blocks = blocks.reshape(-1, 25)
+        for pairs, bonds in self.layers:  # the first bond of each pair of atoms, then the second …
+            full[:, pairs] += phases[:, bonds, None] * blocks[bonds]
+        shape = (len(phases), self.count, self.count, 5, 5)
+        return full.reshape(shape).swapaxes(2, 3).reshape(len(phases), 5 * self.count, 5 * self.count)
 
 
 def _chunks(points, structure: _Structure):
@@ -418,6 +423,12 @@ def _angular(unit):
     found = DELTA * np.eye(5) + of_vv * np.einsum("eai,ebi->eab", v, v) + of_ss * s[:, :, None] * s[:, None, :]
     half = of_vv * np.einsum("aci,ebi->ceab", _TENSORS, v) + 2 * of_ss * np.einsum("eac,eb->ceab", v, s)
     return found, half + half.swapaxes(2, 3)
+
+
+def _real_products(one, other) -> np.ndarray:
+    """Real part of conj(one) · other, element by element; of complex arrays that are contiguous."""
+    both = one.view(float) * other.view(float)
+    return both[..., ::2] + both[..., 1::2]
 
 
 def _sum_by(i, values, count: int):
