@@ -128,6 +128,7 @@ def test_the_table_that_ships():
     for row in rows:
         assert row["roughness"] >= 0 and row["path"] in paths.names_of(row["element"])
         assert (row["mesh_error"] is None) == (row["method"] in ("eam", "meam"))
+        assert row["converged"] or not path_energies.resolved(row)
     assert len({row["element"] for row in rows if row["method"] == "dft"}) >= 16
 
 

@@ -23,7 +23,7 @@ from metalff.dft.run import setup_variables
 from metalff.errors import MetalffError, nearest
 from metalff.fermi import paths
 from metalff.fermi.levels import fermi_level, occupations
-from metalff.fermi.roughness import compare, mirrored, residual, roughness
+from metalff.fermi.roughness import SHARE, compare, mirrored, residual, roughness
 from metalff.paths import atomic_write
 
 WORKER = FilePath(__file__).with_name("paths_worker.py")
@@ -345,6 +345,11 @@ def write_tables(taken: list[FilePath], out: FilePath) -> list[dict]:
                 for value, energy, rest in zip(along.parameter, record["energy"], left, strict=True):
                     writer.writerow([*words, f"{value:.6g}", f"{energy:.7f}", f"{rest:.7f}"])
     return rows
+
+
+def resolved(row: dict) -> bool:
+    """Whether the number of a row can be compared with others: its mesh error is at most ``SHARE`` of it. Where not, the larger of the two is a bound from above."""
+    return row["mesh_error"] is None or row["mesh_error"] <= SHARE * row["roughness"]
 
 
 def as_text(value) -> str:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from metalff.fermi import paths
-from metalff.fermi.path_energies import METHODS, whole
+from metalff.fermi.path_energies import METHODS, resolved, whole
 from metalff.fermi.roughness import residual
 
 LABELS = {"dft": "DFT", "tb": "tight binding", "eam": "EAM", "meam": "MEAM"}
@@ -34,7 +34,7 @@ def drawn(rows: list[dict], method: str, names) -> list[dict]:
 
 
 def of_metals(rows: list[dict]):
-    """Roughness by metal, a panel per kind of path; open marks: the meshes do not agree, the number is no more than a bound."""
+    """Roughness by metal, a panel per kind of path; open marks: the meshes do not agree to a third, what is drawn is a bound."""
     from matplotlib.figure import Figure
 
     names = [names for names in PANELS if any(row["path"] in names for row in rows)]
@@ -48,8 +48,15 @@ def of_metals(rows: list[dict]):
         for shift, method in enumerate(METHODS):
             for row in drawn(rows, method, group):
                 x = here.index(row["element"]) + 0.16 * (shift - 1.5)
-                full = COLOURS[method] if row["converged"] else "none"
-                panel.plot(x, max(LEAST, row["roughness"]), MARKERS[method], color=COLOURS[method], markerfacecolor=full, markersize=5)
+                full = COLOURS[method] if resolved(row) else "none"
+                panel.plot(
+                    x,
+                    max(LEAST, row["roughness"] if resolved(row) else max(row["roughness"], row["mesh_error"])),
+                    MARKERS[method],
+                    color=COLOURS[method],
+                    markerfacecolor=full,
+                    markersize=5,
+                )
         panel.set_yscale("log")
         panel.set_xticks(range(len(here)), here)
         panel.set_xlim(-0.6, len(here) - 0.4)

@@ -156,7 +156,12 @@ def at(points, phase):
 
 def eigenvalues(pair):
     """Eigenvalues [k, M] of Hamiltonians with overlaps [2, k, M, M], eV, rising."""
-    inverse = np.linalg.inv(np.linalg.cholesky(pair[1]))
+    try:
+        inverse = np.linalg.inv(np.linalg.cholesky(pair[1]))
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "the overlap of the local orbitals is not positive: they reach beyond the mesh of their matrices, or are nearly dependent"
+        ) from None
     return np.linalg.eigvalsh(inverse @ pair[0] @ inverse.conj().swapaxes(1, 2))
 
 
@@ -225,7 +230,7 @@ def run(task):
         dft, energy = converge(atoms, task)
         if size is None:
             longest = max(orbital.get_cutoff() for setup in dft.setups for orbital in setup.basis_functions_J) * Bohr
-            size = supercell(reference, longest)
+            size = np.max([supercell(atoms_of(one), longest) for one in task["structures"]], axis=0)
             control_phase = phases(np.array([CONTROL]), size, cell)
         found, control = between_cells(dft, atoms, task, size)
         off = np.abs(eigenvalues(at(found, control_phase)) - eigenvalues(control[:, None]))[:, : dft.setups.nvalence // 2 + 2 * len(atoms)].max()
