@@ -22,7 +22,9 @@ def predict(
         bool, typer.Option("--magnetic", help="Also magnetic metals, with the Fermi surface of their state without magnetism.")
     ] = False,
     extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Also metals whose indicators lie outside those of the known ones.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Freeze the forecast in this file (JSON), to be tested later.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="PATH", help="Freeze the forecast in this file (JSON), to be tested later.")
+    ] = None,
 ) -> None:
     """The forecast of the normalised force error with an interval, and how good such forecasts are for the metals that are known."""
     from rich.table import Table

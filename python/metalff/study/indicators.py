@@ -44,7 +44,9 @@ def shipped(magnetic: bool = False) -> dict[str, dict[str, float]]:
 
     rows = {symbol: row for symbol, row in shipped().items() if magnetic or row["magnetic"] == "no"}
     found = {symbol: {name: _value(row.get(name)) for name in HEADINGS if name in row} for symbol, row in rows.items()}
-    rough = {row["element"]: row for row in path_energies.table() if row["converged"] and all(row[key] == value for key, value in ROUGH.items())}
+    rough = {
+        row["element"]: row for row in path_energies.table() if path_energies.resolved(row) and all(row[key] == value for key, value in ROUGH.items())
+    }
     for symbol, own in found.items():
         row = rough.get(symbol, {})
         for name, column in (("roughness", "roughness"), ("roughness_relative", "relative"), ("occupied_change", "occupied_change")):
