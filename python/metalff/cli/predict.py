@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from metalff.cli.command import add, give, whole
+from metalff.cli.options import out_file
 from metalff.errors import MetalffError, nearest
 
 
@@ -22,9 +23,7 @@ def predict(
         bool, typer.Option("--magnetic", help="Also magnetic metals, with the Fermi surface of their state without magnetism.")
     ] = False,
     extrapolate: Annotated[bool, typer.Option("--extrapolate", help="Also metals whose indicators lie outside those of the known ones.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PATH", help="Freeze the forecast in this file (JSON), to be tested later.")
-    ] = None,
+    out: out_file("File to freeze the forecast in, to be tested later.", "forecast.json", Path | None) = None,
 ) -> None:
     """The forecast of the normalised force error with an interval, and how good such forecasts are for the metals that are known."""
     from rich.table import Table
