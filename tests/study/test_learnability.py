@@ -175,8 +175,8 @@ def test_doses_are_relative_to_the_potential_itself():
         rows += [row(metal, label, "poly", 1, 0.1) for label in learnability.BASE]
         rows += [row(metal, learnability.width_name(f), "poly", 1, 0.1 / f, "width", cwidth=f) for f in (*learnability.WIDTHS, 1.0)]
     said = outcome.statements(rows)[1]
-    assert said.startswith("Polynomial, factor of the range Cmin … Cmax of the screening, geometric means of 6 metals: ")
-    assert "force RMSE ÷ RMS force ÷ that at 1: 0.25: 4.00 (4.00–4.00)" in said and "lower at 4 than at 0.25: 6 (Na Al Ti Cu Nb W)" in said
+    assert said.startswith("Polynomial, factor of the range Cmin … Cmax of the screening, geometric means of 6 metals (Na Al Ti Cu Nb W): ")
+    assert "force RMSE ÷ RMS force ÷ that at 1: 0.25: 4.00 (4.00–4.00)" in said and "lower at 2 than at 0.25: 6 (Na Al Ti Cu Nb W)" in said
     assert "width-poly" in outcome.figures(rows)
 
 
@@ -230,6 +230,9 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch,
     monkeypatch.setattr(learnability, "SEEDED", ())
     monkeypatch.setattr(learnability, "WIDENED", ())
     monkeypatch.setattr(learnability, "FAMILIES", ("nep", "poly"))
+    monkeypatch.setattr(learnability, "DOSE", ())
+    monkeypatch.setattr(learnability, "WIDTHS", ())
+    monkeypatch.setattr(learnability, "UNSCREENED", ())
     monkeypatch.setattr(learnability, "SIZES", (4,))
     monkeypatch.setattr(learnability, "DEGREE", 4)
     monkeypatch.setattr(learnability, "make_all", lambda *_: ({"Cu": made[2]}, True))
@@ -248,6 +251,7 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch,
     )
     assert "Polynomial, 1 metals" in second.output and "NEP with a finer radial basis, 1 metals" in second.output
     monkeypatch.setattr(learnability, "make_all", lambda *_: ({}, False))  # another machine, without the data
+    monkeypatch.setattr(outcome, "figures", lambda rows: {})
     shutil.copy(out / "results.json", tmp_path / "results.json")
     third = metalff(*words[:-1], tmp_path)
     assert isinstance(third.exception, MetalffError) and "not every training has its result" in str(third.exception)

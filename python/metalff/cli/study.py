@@ -160,6 +160,8 @@ def carry_out(record, families: set[str], trials, jobs: int | None, budget: floa
         asked, whole = trials(bar, go_on)
         record.write()
         complete = Study(record, jobs or cores(), go_on, bar).run(asked)
+        record.know(asked)
+        record.write()
     return asked, complete and whole
 
 

@@ -44,8 +44,9 @@ WIDE = "meam[delr=1]"
 UNSCREENED = ("meam[t=0,delr=1,screen=0]", "meam[delr=1,screen=0]")
 """Wide, too, without screening: with no angles at all (densities and pair terms of distances only), and with the angular weights alone."""
 
-WIDTHS = (0.25, 0.5, 2.0, 4.0)
-"""Factors of the range Cmin … Cmax of MEAM's screening, beside 1: the smaller, the more sharply it sets in."""
+WIDTHS = (0.25, 0.5, 2.0)
+"""Factors of the range Cmin … Cmax of MEAM's screening, beside 1: the smaller, the more sharply it sets in. At 4 copper's nearest neighbours are screened
+by half, and its forces are 24 times as large: that is no copper."""
 
 WIDENED = ("Na", "Al", "Ti", "Cu", "Nb", "Pd", "Ta", "W", "Au")
 """Metals that a MACE learns with these, too: those of the dose–response, and those whose MEAM is the hardest."""
@@ -175,8 +176,10 @@ def made_before(symbol: str, out: Path, plan: Plan) -> dict | None:
     summary = Path(out) / "data" / symbol / "data.json"
     if not summary.exists():
         return None
-    found = json.loads(summary.read_text("utf-8"))
-    return found if found.get("made") == wanted(symbol, plan) else None
+    found, asked = json.loads(summary.read_text("utf-8")), wanted(symbol, plan)
+    made = found.get("made", {})
+    same = {key: made.get(key) for key in asked} | {"labels": {label: made.get("labels", {}).get(label) for label in asked["labels"]}}
+    return found if same == asked else None
 
 
 def make_data(symbol: str, out: Path, plan: Plan) -> dict:

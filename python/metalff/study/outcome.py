@@ -229,6 +229,15 @@ def complete(errors: dict[str, dict[str, float]], labels) -> dict[str, np.ndarra
     return {metal: np.array([errors[metal][label] for label in labels]) for metal in metals}
 
 
+def dosed(errors: dict[str, dict[str, float]], factors, name) -> tuple[list[float], dict[str, np.ndarray]]:
+    """The factors of a dose that all counted metals with any but 1 have, and the errors of these metals there."""
+    some = [metal for metal in counted(errors) if any(name(f) in errors[metal] for f in factors if f != 1.0)]
+    common = [f for f in factors if all(name(f) in errors[metal] for metal in some)]
+    if not some or len(common) < 2 or 1.0 not in common:
+        return [], {}
+    return common, complete({metal: errors[metal] for metal in some}, map(name, common))
+
+
 def capacity(rows, kind: str) -> dict[str, dict[str, np.ndarray]]:
     """By metal and label [K,2]: functions of the polynomial, error."""
     found = {}
@@ -407,10 +416,10 @@ def lines(rows, section: str, x: str, family: str):
 PATH_TICKS = ("EAM", "MEAM,\ndistances\nonly", "+ t1–t3", "+ screening", "+ sharp\ncutoff")
 
 DOSES = {
-    "dose": ("t", tuple(sorted((*DOSE, 1.0))), label_name, "factor of the angular weights t1, t2, t3"),
-    "width": ("cwidth", tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
+    "dose": (tuple(sorted((*DOSE, 1.0))), label_name, "factor of the angular weights t1, t2, t3"),
+    "width": (tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
 }
-"""Of each section: the change, its factors, what names a label of it, and what people call it."""
+"""Of each section: factors of what is changed, what names a label of it, and what people call it."""
 
 
 def figures(rows) -> dict[str, object]:
@@ -426,13 +435,14 @@ def figures(rows) -> dict[str, object]:
             found[f"steps-{family}"] = across(
                 steps, np.arange(len(PATH)), PATH_TICKS, "labels", "÷ that of EAM", f"{title}: from EAM to MEAM, step by step"
             )
-        for section, (_, factors, name, words) in DOSES.items():
-            own = factors.index(1.0)
-            relative = {kind: {m: line / line[own] for m, line in complete(tables[kind], map(name, factors)).items()} for kind in ERRORS}
-            if relative["normalised"]:
-                x = np.array(factors)
-                ticks = [f"{f:g}" for f in factors]
-                found[f"{section}-{family}"] = across(relative, x, ticks, words, "÷ that at 1", f"{title}: dose–response", section == "width")
+        for section, (factors, name, words) in DOSES.items():
+            known = {kind: dosed(tables[kind], factors, name) for kind in ERRORS}
+            common, first = known["normalised"]
+            if first:
+                own = common.index(1.0)
+                relative = {kind: {m: line / line[own] for m, line in of.items()} for kind, (_, of) in known.items()}
+                ticks, log_x = [f"{f:g}" for f in common], section == "width"
+                found[f"{section}-{family}"] = across(relative, np.array(common), ticks, words, "÷ that at 1", f"{title}: dose–response", log_x)
         for section, x in (("frames", "frames"), ("angular", "l_max")):
             if figure := lines(rows, section, x, family):
                 found[f"{section}-{family}"] = figure
@@ -462,7 +472,7 @@ def statements(rows) -> list[str]:
             continue
         tables = {kind: by_label(rows, family, kind) for kind in ERRORS}
         said += _steps(name, tables)
-        for section, (_, factors, label, words) in DOSES.items():
+        for factors, label, words in DOSES.values():
             said += _doses(name, tables, factors, label, words)
         said += _frames(name, rows, family)
         for section, x, title in (("frames", "frames", "training frames"), ("angular", "l_max", "angular resolution l_max")):
@@ -508,18 +518,18 @@ def _steps(name: str, tables) -> list[str]:
 
 def _doses(name: str, tables, factors, label, words: str) -> list[str]:
     """The error at each factor of a dose ÷ that at 1, and at how many metals it falls over the whole range."""
-    own, said = factors.index(1.0), []
+    said = []
     for kind, of in ERRORS.items():
-        lines = complete(tables[kind], map(label, factors))
+        common, lines = dosed(tables[kind], factors, label)
         if not lines:
             return []
-        values = np.array(list(lines.values()))
-        shown = [f"{f:g}: {interval(over_metals(values[:, k] / values[:, own]))}" for k, f in enumerate(factors) if k != own]
+        values, own = np.array(list(lines.values())), common.index(1.0)
+        shown = [f"{f:g}: {interval(over_metals(values[:, k] / values[:, own]))}" for k, f in enumerate(common) if k != own]
         falls = [m for m, line in lines.items() if line[-1] < line[0]]
         said.append(
-            f"{of.name} ÷ that at 1: {', '.join(shown)}; lower at {factors[-1]:g} than at {factors[0]:g}: {len(falls)} ({' '.join(falls) or 'none'})"
+            f"{of.name} ÷ that at 1: {', '.join(shown)}; lower at {common[-1]:g} than at {common[0]:g}: {len(falls)} ({' '.join(falls) or 'none'})"
         )
-    return [f"{name}, {words}, geometric means of {len(lines)} metals: {'. '.join(said)}."]
+    return [f"{name}, {words}, geometric means of {len(lines)} metals ({' '.join(lines)}): {'. '.join(said)}."]
 
 
 def _frames(name: str, rows, family: str) -> list[str]:
