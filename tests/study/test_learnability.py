@@ -174,10 +174,16 @@ def test_doses_are_relative_to_the_potential_itself():
     for metal in SIX:
         rows += [row(metal, label, "poly", 1, 0.1) for label in learnability.BASE]
         rows += [row(metal, learnability.width_name(f), "poly", 1, 0.1 / f, "width", cwidth=f) for f in (*learnability.WIDTHS, 1.0)]
-    said = outcome.statements(rows)[1]
+        rows += [row(metal, learnability.dose_name(f), "poly", 1, 0.1 * f, "dose", t=f) for f in learnability.DOSE if f and metal != "W"]
+    angular, said = outcome.statements(rows)[1:]
+    assert angular.startswith("Polynomial, factor of the angular weights t1, t2, t3, geometric means of 5 metals (Na Al Ti Cu Nb): ")
+    assert (
+        "force RMSE ÷ that at 1: 0.25: 0.25 (0.25–0.25), 0.5: 0.50 (0.50–0.50), 1.5: 1.50 (1.50–1.50); lower at 1.5 than at 0.25: 0 (none)."
+        in angular
+    )
     assert said.startswith("Polynomial, factor of the range Cmin … Cmax of the screening, geometric means of 6 metals (Na Al Ti Cu Nb W): ")
     assert "force RMSE ÷ RMS force ÷ that at 1: 0.25: 4.00 (4.00–4.00)" in said and "lower at 2 than at 0.25: 6 (Na Al Ti Cu Nb W)" in said
-    assert "width-poly" in outcome.figures(rows)
+    assert set(outcome.figures(rows)) >= {"width-poly", "dose-poly"}
 
 
 def test_frames_of_either_dynamics_apart():

@@ -145,8 +145,8 @@ def degrees(size: int) -> list[int]:
     return [size + 2, size, size, size]
 
 
-def label_name(kind: str, factor: float = 1.0) -> str:
-    return kind if factor == 1.0 else f"{kind}[t={factor:g}]"
+def dose_name(factor: float) -> str:
+    return "meam" if factor == 1.0 else f"meam[t={factor:g}]"
 
 
 def width_name(factor: float) -> str:
@@ -155,7 +155,7 @@ def width_name(factor: float) -> str:
 
 def labels_of() -> list[str]:
     """All labels of a metal's configurations."""
-    return [*BASE, *(label_name("meam", factor) for factor in DOSE), WIDE, *UNSCREENED, *map(width_name, WIDTHS)]
+    return [*BASE, *map(dose_name, DOSE), WIDE, *UNSCREENED, *map(width_name, WIDTHS)]
 
 
 IN_NAMES = str.maketrans({"[": "-", ",": "-", "]": None, "=": None})
@@ -279,7 +279,7 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     def dose(family, some):
         for symbol in some:
             for factor in (*DOSE, 1.0):
-                add("dose", symbol, family, label_name("meam", factor), t=factor)
+                add("dose", symbol, family, dose_name(factor), t=factor)
 
     def screen(family, some):
         for symbol in some:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalff.report.axes import plain
-from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, element, label_name, width_name
+from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, dose_name, element, width_name
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
 
@@ -39,7 +39,7 @@ PATH = ("eam", *UNSCREENED, WIDE, "meam")
 STEPS = ("distances only, another form and other parameters", "angular weights t1–t3", "screening", "sharp cutoff")
 """What each step of ``PATH`` adds."""
 
-LABELLED = ("metals", "seeds", "smooth", "screen", "dose", "width")
+LABELLED = ("metals", "smooth", "screen", "dose", "width")
 """Sections whose models differ in their labels alone."""
 
 LEAST = 5
@@ -198,14 +198,14 @@ def on_frames_of(row: dict, kind: str) -> dict[str, float]:
 
 
 def by_label(rows, family: str, kind: str, frames: str = "") -> dict[str, dict[str, float]]:
-    """The error of each metal under each label, geometric mean over seeds; ``frames``: on those of one potential's dynamics alone."""
-    logs = {}
+    """The error of each metal under each label, of the first seed, which alone has them all; ``frames``: on those of one potential's dynamics alone."""
+    found = {}
     for row in rows:
-        if row["family"] == family and row["labels"]["section"] in LABELLED:
+        if row["family"] == family and row["seed"] == 1 and row["labels"]["section"] in LABELLED:
             value = on_frames_of(row, kind).get(frames) if frames else error(row, kind)[0]
             if value is not None:
-                logs.setdefault(row["labels"]["metal"], {}).setdefault(row["labels"]["label"], {})[row["seed"]] = np.log(value)
-    return {metal: {label: float(np.exp(np.mean(list(seeds.values())))) for label, seeds in labels.items()} for metal, labels in logs.items()}
+                found.setdefault(row["labels"]["metal"], {})[row["labels"]["label"]] = value
+    return found
 
 
 def label_lines(rows) -> list[dict]:
@@ -324,6 +324,7 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         points: by error and metal [K].
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(9, 3.9), dpi=130, layout="constrained")
     for axes, (kind, of) in zip(figure.subplots(1, 2), ERRORS.items()):
@@ -337,7 +338,7 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         axes.plot(x, mean[:, 0], color=COLOURS["meam"], marker="o", markersize=5, linewidth=2, label=f"geometric mean of {len(values)} metals")
         axes.set(yscale="log", xscale="log" if log_x else "linear", xlabel=xlabel, ylabel=f"{of.name}, {ylabel}")
         axes.set_xticks(x, ticks, fontsize=7)
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
         plain(axes.yaxis)
         axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False, fontsize=8)
@@ -373,7 +374,7 @@ def capacity_figure(rows):
     return figure
 
 
-AXES = {"frames": "training frames", "l_max": "angular resolution l_max of the model"}
+AXES = {"frames": "training frames", "l_max": "l_max of the model"}
 
 
 def lines(rows, section: str, x: str, family: str):
@@ -416,7 +417,7 @@ def lines(rows, section: str, x: str, family: str):
 PATH_TICKS = ("EAM", "MEAM,\ndistances\nonly", "+ t1–t3", "+ screening", "+ sharp\ncutoff")
 
 DOSES = {
-    "dose": (tuple(sorted((*DOSE, 1.0))), label_name, "factor of the angular weights t1, t2, t3"),
+    "dose": (tuple(sorted((*DOSE, 1.0))), dose_name, "factor of the angular weights t1, t2, t3"),
     "width": (tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
 }
 """Of each section: factors of what is changed, what names a label of it, and what people call it."""
