@@ -270,11 +270,11 @@ def series(rows, section: str, family: str, x: str, kind: str = "normalised") ->
 
 
 def ratio_table(comparison: Comparison):
-    """MEAM ÷ EAM of each metal on a periodic table, by its MEAM of second neighbours where there are two."""
+    """MEAM ÷ EAM of each counted metal on a periodic table."""
     from metalff.report.periodic_table import periodic_table
 
     values = comparison.values["normalised"]
-    best = {element(metal): v for metal, v in sorted(values.items())}
+    best = {element(metal): values[metal] for metal in counted(values)}
     return periodic_table(
         {metal: v["ratio"] for metal, v in best.items()},
         "normalised force error of MEAM ÷ that of EAM, same configurations",
@@ -324,7 +324,7 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         points: by error and metal [K].
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     figure = Figure(figsize=(9, 3.9), dpi=130, layout="constrained")
     for axes, (kind, of) in zip(figure.subplots(1, 2), ERRORS.items()):
@@ -340,6 +340,9 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         axes.set_xticks(x, ticks, fontsize=7)
         axes.xaxis.set_minor_locator(NullLocator())
         plain(axes.yaxis)
+        if np.divide(*axes.get_ylim()[::-1]) < 8:  # the powers of ten between are too few to read it by
+            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.tick_params(axis="y", which="minor", labelsize=7)
         axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
@@ -427,7 +430,8 @@ def figures(rows) -> dict[str, object]:
     """Every picture that the rows allow, by file name."""
     found = {}
     for comparison in comparisons(rows):
-        found[f"ratio-{comparison.file}"] = ratio_table(comparison)
+        if counted(comparison.values["normalised"]):
+            found[f"ratio-{comparison.file}"] = ratio_table(comparison)
         found[f"metals-{comparison.file}"] = errors_of_metals(comparison)
     for family in dict.fromkeys(row["family"] for row in rows):
         title, tables = TITLES.get(family, family.upper()), {kind: by_label(rows, family, kind) for kind in ERRORS}
