@@ -173,8 +173,8 @@ def test_doses_are_relative_to_the_potential_itself():
     rows = []
     for metal in SIX:
         rows += [row(metal, label, "poly", 1, 0.1) for label in learnability.BASE]
-        rows += [row(metal, learnability.width_name(f), "poly", 1, 0.1 / f, "width", cwidth=f) for f in (*learnability.WIDTHS, 1.0)]
-        rows += [row(metal, learnability.dose_name(f), "poly", 1, 0.1 * f, "dose", t=f) for f in learnability.DOSE if f and metal != "W"]
+        rows += [row(metal, learnability.width_name(f), "poly", 1, 0.1 / f, "width", cwidth=f) for f in outcome.DOSES["width"][0]]
+        rows += [row(metal, learnability.dose_name(f), "poly", 1, 0.1 * f, "dose", t=f) for f in outcome.DOSES["dose"][0] if f and metal != "W"]
     angular, said = outcome.statements(rows)[1:]
     assert angular.startswith("Polynomial, factor of the angular weights t1, t2, t3, geometric means of 5 metals (Na Al Ti Cu Nb): ")
     assert (
@@ -251,10 +251,7 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch,
     assert all(float(r["ratio"]) > 0 and float(r["ratio_absolute"]) > 0 and float(r["eam_mev"]) > 1 for r in table)
     assert {p.name for p in out.glob("*.png")} == {f"{kind}-{name}.png" for kind in ("ratio", "metals") for name in ("poly", "nep", "nep-fine")}
     labels = {r["label"]: r for r in csv.DictReader((out / "labels.csv").open()) if r["family"] == "poly"}
-    assert (
-        set(labels) == {"eam", "meam", learnability.WIDE, "meam[t=0]", "meam[cwidth=2]", *learnability.UNSCREENED}
-        and float(labels["eam"]["force_rmse_on_meam_frames"]) > 0
-    )
+    assert set(labels) == {"eam", "meam", learnability.WIDE} and float(labels["eam"]["force_rmse_on_meam_frames"]) > 0
     assert "Polynomial, 1 metals" in second.output and "NEP with a finer radial basis, 1 metals" in second.output
     monkeypatch.setattr(learnability, "make_all", lambda *_: ({}, False))  # another machine, without the data
     monkeypatch.setattr(outcome, "figures", lambda rows: {})

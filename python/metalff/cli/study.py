@@ -107,7 +107,7 @@ def learnability(
     asked, complete = carry_out(kept, set(study.FAMILIES), trials, jobs, budget)
     rows = kept.rows(asked)
     if absent := study.recorded(kept.trials.values(), [symbol for symbol in chosen if symbol not in data]):
-        rows += kept.named(study.trials(out, plan, absent))
+        rows = sorted(rows + kept.named(study.trials(out, plan, absent)), key=lambda row: chosen.index(row["labels"]["metal"]))
     if rows:
         record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data | absent))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
