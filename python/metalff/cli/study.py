@@ -111,7 +111,7 @@ def learnability(
     asked, complete = carry_out(kept, set(study.FAMILIES), trials, jobs, budget)
     rows = kept.rows(asked)
     if absent := study.recorded(kept.trials.values(), [symbol for symbol in chosen if symbol not in data]):
-        rows += kept.named(study.trials(out, plan, absent))
+        rows = sorted(rows + kept.named(study.trials(out, plan, absent)), key=lambda row: chosen.index(row["labels"]["metal"]))
     if rows:
         record.write_csv(out / "metals.csv", outcome.metal_lines(rows, data | absent))
         record.write_csv(out / "temperatures.csv", outcome.temperature_lines(rows))
@@ -354,6 +354,8 @@ def carry_out(record, families: set[str], trials, jobs: int | None, budget: floa
         asked, whole = trials(bar, go_on)
         record.write()
         complete = Study(record, jobs or cores(), go_on, bar).run(asked)
+        record.know(asked)
+        record.write()
     return asked, complete and whole
 
 

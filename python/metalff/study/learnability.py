@@ -44,8 +44,9 @@ WIDE = "meam[delr=1]"
 UNSCREENED = ("meam[t=0,delr=1,screen=0]", "meam[delr=1,screen=0]")
 """Wide, too, without screening: with no angles at all (densities and pair terms of distances only), and with the angular weights alone."""
 
-WIDTHS = (0.25, 0.5, 2.0, 4.0)
-"""Factors of the range Cmin … Cmax of MEAM's screening, beside 1: the smaller, the more sharply it sets in."""
+WIDTHS = (0.25, 0.5, 2.0)
+"""Factors of the range Cmin … Cmax of MEAM's screening, beside 1: the smaller, the more sharply it sets in. At 4 copper's nearest neighbours are screened
+by half, and its forces are 24 times as large: that is no copper."""
 
 WIDENED = ("Na", "Al", "Ti", "Cu", "Nb", "Pd", "Ta", "W", "Au")
 """Metals that a MACE learns with these, too: those of the dose–response, and those whose MEAM is the hardest."""
@@ -144,8 +145,8 @@ def degrees(size: int) -> list[int]:
     return [size + 2, size, size, size]
 
 
-def label_name(kind: str, factor: float = 1.0) -> str:
-    return kind if factor == 1.0 else f"{kind}[t={factor:g}]"
+def dose_name(factor: float) -> str:
+    return "meam" if factor == 1.0 else f"meam[t={factor:g}]"
 
 
 def width_name(factor: float) -> str:
@@ -154,7 +155,7 @@ def width_name(factor: float) -> str:
 
 def labels_of() -> list[str]:
     """All labels of a metal's configurations."""
-    return [*BASE, *(label_name("meam", factor) for factor in DOSE), WIDE, *UNSCREENED, *map(width_name, WIDTHS)]
+    return [*BASE, *map(dose_name, DOSE), WIDE, *UNSCREENED, *map(width_name, WIDTHS)]
 
 
 IN_NAMES = str.maketrans({"[": "-", ",": "-", "]": None, "=": None})
@@ -175,8 +176,10 @@ def made_before(symbol: str, out: Path, plan: Plan) -> dict | None:
     summary = Path(out) / "data" / symbol / "data.json"
     if not summary.exists():
         return None
-    found = json.loads(summary.read_text("utf-8"))
-    return found if found.get("made") == wanted(symbol, plan) else None
+    found, asked = json.loads(summary.read_text("utf-8")), wanted(symbol, plan)
+    made = found.get("made", {})
+    same = {key: made.get(key) for key in asked} | {"labels": {label: made.get("labels", {}).get(label) for label in asked["labels"]}}
+    return found if same == asked else None
 
 
 def make_data(symbol: str, out: Path, plan: Plan) -> dict:
@@ -276,7 +279,7 @@ def trials(out: Path, plan: Plan, data: dict[str, dict]) -> list[Trial]:
     def dose(family, some):
         for symbol in some:
             for factor in (*DOSE, 1.0):
-                add("dose", symbol, family, label_name("meam", factor), t=factor)
+                add("dose", symbol, family, dose_name(factor), t=factor)
 
     def screen(family, some):
         for symbol in some:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metalff.report.axes import plain
-from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, element, label_name, width_name
+from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, dose_name, element, width_name
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
 
@@ -39,7 +39,7 @@ PATH = ("eam", *UNSCREENED, WIDE, "meam")
 STEPS = ("distances only, another form and other parameters", "angular weights t1–t3", "screening", "sharp cutoff")
 """What each step of ``PATH`` adds."""
 
-LABELLED = ("metals", "seeds", "smooth", "screen", "dose", "width")
+LABELLED = ("metals", "smooth", "screen", "dose", "width")
 """Sections whose models differ in their labels alone."""
 
 LEAST = 5
@@ -198,14 +198,14 @@ def on_frames_of(row: dict, kind: str) -> dict[str, float]:
 
 
 def by_label(rows, family: str, kind: str, frames: str = "") -> dict[str, dict[str, float]]:
-    """The error of each metal under each label, geometric mean over seeds; ``frames``: on those of one potential's dynamics alone."""
-    logs = {}
+    """The error of each metal under each label, of the first seed, which alone has them all; ``frames``: on those of one potential's dynamics alone."""
+    found = {}
     for row in rows:
-        if row["family"] == family and row["labels"]["section"] in LABELLED:
+        if row["family"] == family and row["seed"] == 1 and row["labels"]["section"] in LABELLED:
             value = on_frames_of(row, kind).get(frames) if frames else error(row, kind)[0]
             if value is not None:
-                logs.setdefault(row["labels"]["metal"], {}).setdefault(row["labels"]["label"], {})[row["seed"]] = np.log(value)
-    return {metal: {label: float(np.exp(np.mean(list(seeds.values())))) for label, seeds in labels.items()} for metal, labels in logs.items()}
+                found.setdefault(row["labels"]["metal"], {})[row["labels"]["label"]] = value
+    return found
 
 
 def label_lines(rows) -> list[dict]:
@@ -227,6 +227,15 @@ def complete(errors: dict[str, dict[str, float]], labels) -> dict[str, np.ndarra
     labels = list(labels)
     metals = [metal for metal in counted(errors) if all(label in errors[metal] for label in labels)]
     return {metal: np.array([errors[metal][label] for label in labels]) for metal in metals}
+
+
+def dosed(errors: dict[str, dict[str, float]], factors, name) -> tuple[list[float], dict[str, np.ndarray]]:
+    """The factors of a dose that all counted metals with any but 1 have, and the errors of these metals there."""
+    some = [metal for metal in counted(errors) if any(name(f) in errors[metal] for f in factors if f != 1.0)]
+    common = [f for f in factors if all(name(f) in errors[metal] for metal in some)]
+    if not some or len(common) < 2 or 1.0 not in common:
+        return [], {}
+    return common, complete({metal: errors[metal] for metal in some}, map(name, common))
 
 
 def capacity(rows, kind: str) -> dict[str, dict[str, np.ndarray]]:
@@ -261,11 +270,11 @@ def series(rows, section: str, family: str, x: str, kind: str = "normalised") ->
 
 
 def ratio_table(comparison: Comparison):
-    """MEAM ÷ EAM of each metal on a periodic table, by its MEAM of second neighbours where there are two."""
+    """MEAM ÷ EAM of each counted metal on a periodic table."""
     from metalff.report.periodic_table import periodic_table
 
     values = comparison.values["normalised"]
-    best = {element(metal): v for metal, v in sorted(values.items())}
+    best = {element(metal): values[metal] for metal in counted(values)}
     return periodic_table(
         {metal: v["ratio"] for metal, v in best.items()},
         "normalised force error of MEAM ÷ that of EAM, same configurations",
@@ -315,6 +324,7 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         points: by error and metal [K].
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     figure = Figure(figsize=(9, 3.9), dpi=130, layout="constrained")
     for axes, (kind, of) in zip(figure.subplots(1, 2), ERRORS.items()):
@@ -328,8 +338,11 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         axes.plot(x, mean[:, 0], color=COLOURS["meam"], marker="o", markersize=5, linewidth=2, label=f"geometric mean of {len(values)} metals")
         axes.set(yscale="log", xscale="log" if log_x else "linear", xlabel=xlabel, ylabel=f"{of.name}, {ylabel}")
         axes.set_xticks(x, ticks, fontsize=7)
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
         plain(axes.yaxis)
+        if np.divide(*axes.get_ylim()[::-1]) < 8:  # the powers of ten between are too few to read it by
+            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.tick_params(axis="y", which="minor", labelsize=7)
         axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
@@ -364,7 +377,7 @@ def capacity_figure(rows):
     return figure
 
 
-AXES = {"frames": "training frames", "l_max": "angular resolution l_max of the model"}
+AXES = {"frames": "training frames", "l_max": "l_max of the model"}
 
 
 def lines(rows, section: str, x: str, family: str):
@@ -407,17 +420,18 @@ def lines(rows, section: str, x: str, family: str):
 PATH_TICKS = ("EAM", "MEAM,\ndistances\nonly", "+ t1–t3", "+ screening", "+ sharp\ncutoff")
 
 DOSES = {
-    "dose": ("t", tuple(sorted((*DOSE, 1.0))), label_name, "factor of the angular weights t1, t2, t3"),
-    "width": ("cwidth", tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
+    "dose": (tuple(sorted((*DOSE, 1.0))), dose_name, "factor of the angular weights t1, t2, t3"),
+    "width": (tuple(sorted((*WIDTHS, 1.0))), width_name, "factor of the range Cmin … Cmax of the screening"),
 }
-"""Of each section: the change, its factors, what names a label of it, and what people call it."""
+"""Of each section: factors of what is changed, what names a label of it, and what people call it."""
 
 
 def figures(rows) -> dict[str, object]:
     """Every picture that the rows allow, by file name."""
     found = {}
     for comparison in comparisons(rows):
-        found[f"ratio-{comparison.file}"] = ratio_table(comparison)
+        if counted(comparison.values["normalised"]):
+            found[f"ratio-{comparison.file}"] = ratio_table(comparison)
         found[f"metals-{comparison.file}"] = errors_of_metals(comparison)
     for family in dict.fromkeys(row["family"] for row in rows):
         title, tables = TITLES.get(family, family.upper()), {kind: by_label(rows, family, kind) for kind in ERRORS}
@@ -426,13 +440,14 @@ def figures(rows) -> dict[str, object]:
             found[f"steps-{family}"] = across(
                 steps, np.arange(len(PATH)), PATH_TICKS, "labels", "÷ that of EAM", f"{title}: from EAM to MEAM, step by step"
             )
-        for section, (_, factors, name, words) in DOSES.items():
-            own = factors.index(1.0)
-            relative = {kind: {m: line / line[own] for m, line in complete(tables[kind], map(name, factors)).items()} for kind in ERRORS}
-            if relative["normalised"]:
-                x = np.array(factors)
-                ticks = [f"{f:g}" for f in factors]
-                found[f"{section}-{family}"] = across(relative, x, ticks, words, "÷ that at 1", f"{title}: dose–response", section == "width")
+        for section, (factors, name, words) in DOSES.items():
+            known = {kind: dosed(tables[kind], factors, name) for kind in ERRORS}
+            common, first = known["normalised"]
+            if first:
+                own = common.index(1.0)
+                relative = {kind: {m: line / line[own] for m, line in of.items()} for kind, (_, of) in known.items()}
+                ticks, log_x = [f"{f:g}" for f in common], section == "width"
+                found[f"{section}-{family}"] = across(relative, np.array(common), ticks, words, "÷ that at 1", f"{title}: dose–response", log_x)
         for section, x in (("frames", "frames"), ("angular", "l_max")):
             if figure := lines(rows, section, x, family):
                 found[f"{section}-{family}"] = figure
@@ -462,7 +477,7 @@ def statements(rows) -> list[str]:
             continue
         tables = {kind: by_label(rows, family, kind) for kind in ERRORS}
         said += _steps(name, tables)
-        for section, (_, factors, label, words) in DOSES.items():
+        for factors, label, words in DOSES.values():
             said += _doses(name, tables, factors, label, words)
         said += _frames(name, rows, family)
         for section, x, title in (("frames", "frames", "training frames"), ("angular", "l_max", "angular resolution l_max")):
@@ -508,18 +523,18 @@ def _steps(name: str, tables) -> list[str]:
 
 def _doses(name: str, tables, factors, label, words: str) -> list[str]:
     """The error at each factor of a dose ÷ that at 1, and at how many metals it falls over the whole range."""
-    own, said = factors.index(1.0), []
+    said = []
     for kind, of in ERRORS.items():
-        lines = complete(tables[kind], map(label, factors))
+        common, lines = dosed(tables[kind], factors, label)
         if not lines:
             return []
-        values = np.array(list(lines.values()))
-        shown = [f"{f:g}: {interval(over_metals(values[:, k] / values[:, own]))}" for k, f in enumerate(factors) if k != own]
+        values, own = np.array(list(lines.values())), common.index(1.0)
+        shown = [f"{f:g}: {interval(over_metals(values[:, k] / values[:, own]))}" for k, f in enumerate(common) if k != own]
         falls = [m for m, line in lines.items() if line[-1] < line[0]]
         said.append(
-            f"{of.name} ÷ that at 1: {', '.join(shown)}; lower at {factors[-1]:g} than at {factors[0]:g}: {len(falls)} ({' '.join(falls) or 'none'})"
+            f"{of.name} ÷ that at 1: {', '.join(shown)}; lower at {common[-1]:g} than at {common[0]:g}: {len(falls)} ({' '.join(falls) or 'none'})"
         )
-    return [f"{name}, {words}, geometric means of {len(lines)} metals: {'. '.join(said)}."]
+    return [f"{name}, {words}, geometric means of {len(lines)} metals ({' '.join(lines)}): {'. '.join(said)}."]
 
 
 def _frames(name: str, rows, family: str) -> list[str]:

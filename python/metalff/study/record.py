@@ -1,6 +1,7 @@
 """``results.json`` of a study: every result as it comes; a later run of the same or another plan extends it."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Record:
         found = self._found(study)
         commands = found.get("commands", [])
         self.content = {"schema": SCHEMA, "study": study, "commands": commands + [command] * (command not in commands), "machine": machine()}
-        self.content |= {"failed": found.get("failed", {}), "trials": found.get("trials", {})}
+        self.content |= {"failed": found.get("failed", {}), "names": found.get("names", {}), "trials": found.get("trials", {})}
 
     def _found(self, study: str) -> dict:
         if self.path.parent.exists() and not self.path.parent.is_dir():
@@ -66,11 +67,15 @@ class Record:
         """Results of those trials that have one, with the labels of the trial."""
         return [self.trials[t.key] | {"labels": t.labels} for t in trials if t.key in self.trials]
 
+    def know(self, trials) -> None:
+        """Remember what these trials are called, so that ``named`` finds their results without their data; labels that differ in nothing share one."""
+        self.content["names"] |= {name_of(t.family, t.told, t.labels, t.seed): t.key for t in trials if "metal" in t.labels and t.key in self.trials}
+
     def named(self, trials) -> list[dict]:
         """Results of trials whose data are not on this machine, so that they have no key: by family, settings, metal, label and seed; the last of each."""
-        names = {name_of(row["family"], row["settings"], row["labels"], row["seed"]): row for row in self.trials.values()}
-        found = [(t, names.get(name_of(t.family, t.told, t.labels, t.seed))) for t in trials]
-        return [row | {"labels": t.labels} for t, row in found if row]
+        keys = {name_of(row["family"], row["settings"], row["labels"], row["seed"]): key for key, row in self.trials.items()} | self.content["names"]
+        found = [(t, keys.get(name_of(t.family, t.told, t.labels, t.seed))) for t in trials]
+        return [self.trials[key] | {"labels": t.labels} for t, key in found if key in self.trials]
 
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +84,9 @@ class Record:
 
 
 def name_of(family: str, settings: dict, labels: dict, seed: int) -> str:
-    """What a result is found by without its data."""
-    return json.dumps([family, without_adam(family, settings), labels.get("metal"), labels.get("label"), seed], sort_keys=True)
+    """What a result is found by without its data: a hash."""
+    words = [family, without_adam(family, settings), labels.get("metal"), labels.get("label"), seed]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def flat(rows: list[dict]) -> list[dict]:
