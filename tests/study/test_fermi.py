@@ -34,7 +34,7 @@ def test_a_relation_is_found_and_chance_is_not_oversold():
     assert best.found.rho == pytest.approx(1.0) and best.corrected < 0.05 and set(best.held) == {"force", "cohesive", "block"}
     assert all(line.corrected >= line.found.p for line in lines)
     said = study.statements(lines)
-    assert said[0].startswith("mine: 12 correlations were asked") and "strongest true, ρ = +1.00" in said[1]
+    assert said[0].startswith("mine: 12 correlations were asked") and "smallest p: true over 9 metals, ρ = +1.00" in said[1]
 
 
 def test_too_few_metals_and_metals_without_indicators_are_said():

@@ -298,32 +298,38 @@ def correlations(errors: list[Error], indicators: dict[str, dict[str, float]]) -
     Returns:
         lines, and what was left out, in sentences.
     """
-    lines, left_out = [], []
+    lines, left_out = [], {}
+
+    def leave_out(source, model, sentence):
+        left_out.setdefault((source, sentence), []).append(model)
+
     names = list(dict.fromkeys(name for own in indicators.values() for name in own))
     for source, model in dict.fromkeys((error.source, error.model) for error in errors):
         own = [error for error in errors if (error.source, error.model) == (source, model)]
         without = [error.element for error in own if error.element not in indicators]
         if without:
-            left_out.append(f"{source}, {model}: no indicators of {' '.join(without)}")
+            leave_out(source, model, f"no indicators of {' '.join(without)}")
         for kind in KINDS:
             known = [error for error in own if error.element in indicators and math.isfinite(getattr(error, kind))]
             if len(known) < FEWEST:
                 if kind == KINDS[0]:
-                    left_out.append(f"{source}, {model}: {len(known)} metals ({' '.join(e.element for e in known)}), too few for a correlation")
+                    leave_out(source, model, f"{len(known)} metals ({' '.join(sorted(e.element for e in known))}), too few for a correlation")
                 continue
             for name in names:
                 here = [error for error in known if math.isfinite(indicators[error.element].get(name, math.nan))]
                 if len(here) < FEWEST:
-                    left_out.append(f"{source}, {model}, {kind}: {name} is known of {len(here)} of these metals, too few for a correlation")
+                    if kind == KINDS[0]:
+                        leave_out(source, model, f"{name} is known of {len(here)} of these metals, too few for a correlation")
                     continue
                 x, y = [indicators[error.element][name] for error in here], [getattr(error, kind) for error in here]
                 held = {}
                 if len(here) > FEWEST:
                     held = {cause: partial(x, y, [values]) for cause, values in covariates(here).items() if len(set(values)) > 1}
                 lines.append(Line(source, model, kind, name, tuple(error.element for error in here), correlate(x, y), held))
+    said = [f"{source}, {', '.join(models) if len(models) <= 3 else f'{len(models)} models'}: {text}" for (source, text), models in left_out.items()]
     return [
         line for source in dict.fromkeys(line.source for line in lines) for line in _corrected([one for one in lines if one.source == source])
-    ], left_out
+    ], said
 
 
 def _corrected(lines: list[Line]) -> list[Line]:
@@ -363,12 +369,12 @@ def statements(lines: list[Line]) -> list[str]:
         own = [line for line in lines if (line.source, line.model, line.kind) == (source, model, kind) and math.isfinite(line.found.rho)]
         if not own:
             continue
-        best = max(own, key=lambda line: abs(line.found.rho))
+        best = min(own, key=lambda line: line.found.p)
         sure = sorted((line for line in own if line.found.p < 0.05 and line is not best), key=lambda line: line.found.p)
         words = ", ".join(f"{line.indicator} {line.found.rho:+.2f} (p {line.found.p:.3f})" for line in sure)
         held = "; ".join(f"with {HELD[cause]} held {one.rho:+.2f} (p {one.p:.2f})" for cause, one in best.held.items() if math.isfinite(one.rho))
         said.append(
-            f"{source}, {model}, {WORDS[kind]}, {best.found.count} metals: strongest {best.indicator}, ρ = {best.found.rho:+.2f} "
+            f"{source}, {model}, {WORDS[kind]}; smallest p: {best.indicator} over {best.found.count} metals, ρ = {best.found.rho:+.2f} "
             f"({best.found.low:+.2f} to {best.found.high:+.2f}), p = {best.found.p:.3f}, Holm {best.corrected:.2f}{'; ' + held if held else ''}. "
             f"{'Others with p < 0.05 before correction: ' + words if words else 'No other has p < 0.05'}."
         )
