@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     elements: Annotated[list[str], typer.Argument(help="Metals such as Hf.")],
     model: Annotated[str, typer.Option(help="Whose error: a model of the table, such as poly or nep.")] = "poly",
-    errors: Annotated[Path | None, typer.Option(help="CSV with the errors of known metals (docs/fermi.md); default: those that are shipped.")] = None,
+    errors: Annotated[Path | None, typer.Option(help="CSV with the errors of known metals (docs/study.md); default: those that are shipped.")] = None,
     indicators: Annotated[Path | None, typer.Option(help="fermi.csv of `metalff fermi`; default: those that are shipped.")] = None,
     magnetic: Annotated[
         bool, typer.Option("--magnetic", help="Also magnetic metals, with the Fermi surface of their state without magnetism.")

@@ -176,7 +176,7 @@ def fermi(
     family: Family = None,
     seeds: Seeds = "1,2,3",
     table: Annotated[
-        list[Path] | None, typer.Option(help="CSV of your own with element and normalised (docs/fermi.md); give it several times.")
+        list[Path] | None, typer.Option(help="CSV of your own with element and normalised (docs/study.md); give it several times.")
     ] = None,
     indicators: Annotated[Path | None, typer.Option(help="fermi.csv of `metalff fermi`; default: those that are shipped.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Queue of DFT labels: its metals, too.")] = None,

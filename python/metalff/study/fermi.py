@@ -19,6 +19,7 @@ from metalff.errors import MetalffError, nearest
 from metalff.study import folds, smearing
 from metalff.study.correlation import FEWEST, Correlation, correlate, holm, partial
 from metalff.study.forecast import PREDICTORS
+from metalff.study.indicators import HEADINGS
 from metalff.study.models import settings
 from metalff.study.trial import Trial
 
@@ -145,7 +146,7 @@ def of_publications() -> list[Error]:
 def of_learnability(folder: Path) -> list[Error]:
     """Normalised and absolute errors on EAM and on MEAM labels, of ``trainings.csv`` of that study; the mean over seeds of squares.
 
-    Of a metal with a second MEAM, such as ``Ta-lee``, that one counts.
+    Of a metal with a second MEAM, such as ``Ta-lee``, that one counts or none: the study says nothing of metals by the first.
 
     Raises:
         MetalffError: the folder has no such table.
@@ -158,10 +159,12 @@ def of_learnability(folder: Path) -> list[Error]:
                     rows.setdefault((line["label"], line["family"], line["metal"]), []).append((float(line["force_rmse"]), float(line["force_rms"])))
     except (OSError, KeyError, ValueError):
         raise MetalffError(f"{path} is no table of trainings; give the folder of `metalff study learnability`") from None
-    found = []
+    found, names = [], {name for _, _, name in rows}
     for (label, family, name), values in rows.items():
         symbol = name.partition("-")[0]
-        if name == symbol and any(other.startswith(f"{symbol}-") for *key, other in rows if key == [label, family]):
+        if label == "meam" and name == symbol and any(other.startswith(f"{symbol}-") for other in names):
+            continue
+        if label == "eam" and name != symbol and (label, family, symbol) in rows:
             continue
         rmse, rms = np.sqrt(np.mean(np.square(values), axis=0)).tolist()
         found.append(Error(label, family, symbol, rmse, rms, rmse / rms))
@@ -351,6 +354,15 @@ def table(lines: list[Line]) -> list[dict]:
     return made
 
 
+def name(line: Line) -> str:
+    """Of its indicator, for people."""
+    return HEADINGS.get(line.indicator, line.indicator)
+
+
+def chance(p: float) -> str:
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
 def statements(lines: list[Line]) -> list[str]:
     """What the correlations say, source by source."""
     said = []
@@ -371,11 +383,11 @@ def statements(lines: list[Line]) -> list[str]:
             continue
         best = min(own, key=lambda line: line.found.p)
         sure = sorted((line for line in own if line.found.p < 0.05 and line is not best), key=lambda line: line.found.p)
-        words = ", ".join(f"{line.indicator} {line.found.rho:+.2f} (p {line.found.p:.3f})" for line in sure)
-        held = "; ".join(f"with {HELD[cause]} held {one.rho:+.2f} (p {one.p:.2f})" for cause, one in best.held.items() if math.isfinite(one.rho))
+        words = ", ".join(f"{name(line)} {line.found.rho:+.2f} ({chance(line.found.p)})" for line in sure)
+        held = "; ".join(f"with {HELD[cause]} held {one.rho:+.2f} ({chance(one.p)})" for cause, one in best.held.items() if math.isfinite(one.rho))
         said.append(
-            f"{source}, {model}, {WORDS[kind]}; smallest p: {best.indicator} over {best.found.count} metals, ρ = {best.found.rho:+.2f} "
-            f"({best.found.low:+.2f} to {best.found.high:+.2f}), p = {best.found.p:.3f}, Holm {best.corrected:.2f}{'; ' + held if held else ''}. "
+            f"{source}, {model}, {WORDS[kind]}; smallest p: {name(best)} over {best.found.count} metals, ρ = {best.found.rho:+.2f} "
+            f"({best.found.low:+.2f} to {best.found.high:+.2f}), {chance(best.found.p)}, Holm {best.corrected:.3f}{'; ' + held if held else ''}. "
             f"{'Others with p < 0.05 before correction: ' + words if words else 'No other has p < 0.05'}."
         )
     return said
@@ -396,7 +408,7 @@ def markdown(errors: list[Error], lines: list[Line], left_out: list[str], judged
     text.append("|---|---|---|---|---:|---:|---|---:|---:|---:|---:|---:|")
     for line in lines:
         held = [f"{line.held[cause].rho:+.2f}" if cause in line.held and math.isfinite(line.held[cause].rho) else "" for cause in HELD]
-        numbers = [f"{line.found.rho:+.2f}", f"{line.found.low:+.2f} to {line.found.high:+.2f}", f"{line.found.p:.3f}", f"{line.corrected:.2f}"]
+        numbers = [f"{line.found.rho:+.2f}", f"{line.found.low:+.2f} to {line.found.high:+.2f}", f"{line.found.p:.3f}", f"{line.corrected:.3f}"]
         words = [line.source, line.model, WORDS[line.kind], headings.get(line.indicator, line.indicator), str(line.found.count), *numbers, *held]
         text.append(f"| {' | '.join(words)} |")
     text += ["", *(f"- {sentence}" for sentence in statements(lines))]
@@ -429,18 +441,19 @@ def matrix(lines: list[Line], headings: dict[str, str], kind: str = KINDS[0]):
     values = np.full((len(rows), len(columns)), np.nan)
     figure = Figure(figsize=(2.6 + 0.85 * len(columns), 1.6 + 0.34 * len(rows)), dpi=150, layout="constrained")
     axes = figure.subplots()
+    counts = {column: max(line.found.count for line in own if (line.source, line.model) == column) for column in columns}
     for line in own:
         r, c = rows.index(line.indicator), columns.index((line.source, line.model))
         values[r, c] = line.found.rho
         if math.isfinite(line.found.rho):
             sure = line.found.p < 0.05
             colour = "white" if abs(line.found.rho) > 0.6 else "#1b2430"
-            axes.text(c, r, f"{line.found.rho:+.2f}", ha="center", va="center", fontsize=8, color=colour, weight="bold" if sure else "normal")
+            few = "" if line.found.count == counts[line.source, line.model] else f" ({line.found.count})"
+            axes.text(c, r, f"{line.found.rho:+.2f}{few}", ha="center", va="center", fontsize=8, color=colour, weight="bold" if sure else "normal")
     drawn = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
-    counts = {column: max(line.found.count for line in own if (line.source, line.model) == column) for column in columns}
     axes.set_xticks(range(len(columns)), [f"{source}\n{model}\n{counts[source, model]} metals" for source, model in columns], fontsize=8)
     axes.set_yticks(range(len(rows)), [headings.get(name, name) for name in rows], fontsize=8)
-    axes.set_title(f"Spearman's ρ with the {WORDS[kind]}; bold: p < 0.05 before Holm's correction", fontsize=9)
+    axes.set_title(f"Spearman's ρ with the {WORDS[kind]}; bold: p < 0.05 before Holm's correction; (metals, where fewer)", fontsize=9)
     figure.colorbar(drawn, ax=axes, fraction=0.04)
     return figure
 
