@@ -243,7 +243,7 @@ def effect_figure(lines):
                     own = [line for line in lines if (line["family"], line["metal"], line["temperature"], line["kT"]) == chosen_]
                     style = {"linestyle": "-"} if family == "poly" else {"linestyle": "none", "markerfacecolor": "white"}
                     colour = colormaps["plasma"](0.85 * k / max(1, len(temperatures) - 1))
-                    name = f"{temperature:g} K" if family == "poly" else None
+                    name = f"{temperature:g} K" if family == "poly" else f"{family.upper()}, the same colours" if k == 0 else None
                     x, y = [line["filling"] for line in own], [line[f"{key}_ratio"] for line in own]
                     panel.plot(x, y, color=colour, marker=MARKERS.get(family, "x"), markersize=4, linewidth=1.2, label=name, **style)
             panel.axhline(1, color="#979a9a", linewidth=0.8)
@@ -277,16 +277,20 @@ def curve_figure(points, section: str, x: str):
                     named = True
                     if more := [(p[at], p[key]) for p in same if p["neighbours"] > 3]:
                         panel.plot(*zip(*more), color=COLOURS.get(width, OTHER), marker="^", markersize=4, linestyle="none", alpha=shade)
+            if any(p["neighbours"] > 3 for p in points):
+                panel.plot([], [], color=OTHER, marker="^", markersize=4, linestyle="none", label="with functions of four neighbours")
+            panel.plot([], [], color=OTHER, linewidth=1, alpha=0.35, label="paler: nearer to 5 electrons")
             panel.set(yscale="log", xlabel=x, ylabel=label, title=f"{symbol}, {metal(symbol).crystal}")
             panel.set_xscale("log")
-            plain(panel.xaxis)
+            panel.set_xticks(sorted({p[at] for p in points}), [f"{place}" for place in sorted({p[at] for p in points})])
+            panel.minorticks_off()
             plain(panel.yaxis)
             panel.grid(which="both", alpha=0.2)
     axes[0, 0].legend(fontsize=7, frameon=False)
     return figure
 
 
-SHOWN = {"dos": "N(E_F), states/eV/atom, by kT", "area_reduced": "Fermi surface, A / V_BZ^⅔", "rough_thermal": "roughness, thermal path (meV/atom)"}
+SHOWN = {"dos": "N(E_F), states/eV/atom, by kT", "area_reduced": "Fermi surface, A / V_BZ^⅔", "rough_thermal": "roughness, thermal\npath (meV/atom)"}
 """Indicators of the figure."""
 
 
