@@ -137,3 +137,14 @@ def test_the_control_takes_the_second_meam_of_a_metal(tmp_path):
     assert found == {"Ta": pytest.approx(np.sqrt((0.04 + 0.16) / 2)), "Cu": 0.1}
     with pytest.raises(MetalffError, match="is no table of trainings"):
         study.of_learnability(tmp_path / "none")
+
+
+def test_tables_are_sources_of_their_own(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.csv").write_text("element,normalised\nCu,0.1\n")
+    with pytest.raises(MetalffError, match="another source named mine"):
+        study.of_tables([tmp_path / "a" / "mine.csv", tmp_path / "b" / "mine.csv"])
+    (tmp_path / "eam.csv").write_text("element,normalised\nCu,0.1\n")
+    with pytest.raises(MetalffError, match="another source named eam"):
+        study.of_tables([tmp_path / "eam.csv"])

@@ -164,7 +164,7 @@ def test_relations_follow_ranks_and_leave_out_what_is_not_converged():
     "words, sentence",
     [
         (("--elements", "Cu"), "--elements Cu: give Nb or Pd"),
-        (("--filling", "11"), "a d band holds 0 to 10 electrons"),
+        (("--filling", "11"), "a band that is empty or full has no Fermi surface"),
         (("--kT", "0"), "--kT 0: give eV"),
         (("--seeds", "one"), "--seeds one: give"),
     ],

@@ -81,13 +81,17 @@ def test_frozen_and_judged(world, tmp_path):
         lambda c: c | {"schema": 9},
         lambda c: c | {"forecasts": [{"element": "V"}]},
         lambda c: [],
+        lambda c: c | {"what": {}},
+        lambda c: c | {"forecasts": []},
+        lambda c: c | {"forecasts": c["forecasts"] * 2},
+        lambda c: c | {"forecasts": [{**c["forecasts"][0], "element": "Xx"}]},
         lambda c: c | {"forecasts": [{**c["forecasts"][0], "low": 9.0}]},
     ],
 )
 def test_a_damaged_forecast_is_refused(world, tmp_path, change):
     errors, indicators = world
     fitted = forecasting.fit(errors, indicators)
-    forecasting.freeze(tmp_path / "f.json", fitted, [forecasting.forecast(fitted, "V", indicators["V"])], {})
+    forecasting.freeze(tmp_path / "f.json", fitted, [forecasting.forecast(fitted, "V", indicators["V"])], {"model": "poly"})
     (tmp_path / "f.json").write_text(json.dumps(change(json.loads((tmp_path / "f.json").read_text()))))
     with pytest.raises(MetalffError, match="holds no frozen forecast"):
         forecasting.frozen(tmp_path / "f.json")
@@ -114,6 +118,8 @@ def test_the_command(world, tmp_path):
     assert done.exit_code == 0, (done.output, done.exception)
     assert "95 % interval" in done.output and "known metals" in done.output
     assert set(forecasting.frozen(tmp_path / "frozen.json")[1]) == {"V", "Zr"}
+    refused = metalff("predict", "V", *words, "--out", tmp_path / "frozen.json", "--extrapolate")
+    assert refused.exit_code != 0 and "a frozen forecast is not written over" in str(refused.exception)
     again = json.loads(metalff("predict", "V", *words, "--extrapolate", "--json").stdout)
     assert again["forecasts"][0]["element"] == "V" and again["skill"] > 0.8
     far = table(tmp_path / "far.csv", indicators | {"V": indicators["V"] | {NAMES[0]: 40.0}})
@@ -130,3 +136,35 @@ def test_what_is_shipped_gives_a_forecast():
     done = json.loads(metalff("predict", "Ag", "--json", "--extrapolate").stdout)
     (one,) = done["forecasts"]
     assert 0 < one["low"] < one["normalised"] < one["high"] and len(done["learnt_from"]) >= 5
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda lines: [*lines, lines[-1]], "stands there twice"),
+        (lambda lines: [lines[0], "Nb,nan,1,1"], "line 2: n_ef_0.1 nan is no number"),
+        (lambda lines: [lines[0], "Nbb,1,1,1"], "is no metal that is known here"),
+        (lambda lines: ["element,colour", "Nb,red"], "is no table of indicators"),
+    ],
+)
+def test_a_wrong_table_of_indicators_is_refused(world, tmp_path, change, sentence):
+    from metalff.study import indicators as known
+
+    path = table(tmp_path / "fermi.csv", world[1])
+    path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    with pytest.raises(MetalffError, match=sentence):
+        known.read(path)
+
+
+def test_magnetic_metals_of_a_table_wait_to_be_asked_for(tmp_path):
+    from metalff.study import indicators as known
+
+    path = table(tmp_path / "fermi.csv", {s: dict.fromkeys(NAMES, 1.0) for s in ("Fe", "Cu")})
+    assert set(known.read(path)) == {"Cu"} and set(known.read(path, magnetic=True)) == {"Fe", "Cu"}
+
+
+def test_equal_errors_are_no_skill(world):
+    fitted = forecasting.fit({s: 0.1 for s in METALS}, world[1])
+    assert fitted.skill == 0.0 and "no better than that mean" in forecasting.quality(fitted)
+    with pytest.raises(MetalffError, match="is none; give errors between"):
+        forecasting.fit({s: 1e-300 for s in METALS}, world[1])

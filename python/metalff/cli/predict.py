@@ -34,7 +34,11 @@ def predict(
 
     for symbol in elements:
         metal(symbol)
-    values = known.shipped(magnetic) | (known.read(indicators) if indicators else {})
+    if out and out.exists():
+        raise MetalffError(f"{out} is there already, and a frozen forecast is not written over; choose another --out")
+    values = known.shipped(magnetic)
+    for symbol, own in (known.read(indicators, magnetic) if indicators else {}).items():
+        values[symbol] = values.get(symbol, {}) | own
     rows = fermi.of_table(errors) if errors else fermi.shipped()
     models = list(dict.fromkeys(row.model for row in rows))
     if model not in models:

@@ -201,11 +201,13 @@ def fermi(
     from metalff.study import record
 
     families, numbers_ = small_models(family), numbers(seeds, "--seeds")
-    values = known.read(indicators) if indicators else known.shipped(magnetic)
-    users = [error for path in table or [] for error in study.of_table(path)]
+    values = known.read(indicators, magnetic) if indicators else known.shipped(magnetic)
+    users = study.of_tables(table or [])
     controls = study.of_learnability(learnability) if learnability else []
     said, frozen = forecasting.frozen(forecast) if forecast else ({}, {})
-    notes, metals_ = [] if magnetic or indicators else [known.MAGNETIC], []
+    if frozen and said["model"] not in families:
+        raise MetalffError(f"{forecast} forecasts errors of {said['model']}, which is not trained here; add --family {said['model']}")
+    notes, metals_ = [] if magnetic else [known.MAGNETIC], []
     if labels:
         metals_, more = study.labelled(labels, frozen)
         notes += more
@@ -274,12 +276,17 @@ def filling(
     from metalff.study import record
     from metalff.synth.tight_binding import Dose
 
-    chosen = tuple(re.split(r"[,\s]+", elements.strip()))
+    chosen = tuple(dict.fromkeys(re.split(r"[,\s]+", elements.strip())))
     for symbol in chosen:
         if symbol not in study.METALS:
             raise MetalffError(f"--elements {symbol}{nearest(symbol, study.METALS)}: give {' or '.join(study.METALS)}")
     counts, widths = positive(fillings, "--filling", "electrons per atom such as 2,4,6"), positive(kt, "--kT", "eV such as 0.1,0.5")
+    for values, option in ((counts, "--filling"), (widths, "--kT")):
+        if not values or len({f"{value:g}" for value in values}) < len(values):
+            raise MetalffError(f"{option}: give at least one value, and each once to six digits")
     for count in counts:
+        if not 0 < count < 10:
+            raise MetalffError(f"--filling {count:g}: a band that is empty or full has no Fermi surface; give electrons per atom between 0 and 10")
         for width in widths:
             Dose(count, width)
     plan = study.Plan(chosen, counts, widths, frames - frames % 8, tuple(numbers(seeds, "--seeds")))
@@ -405,4 +412,5 @@ def words(text: str, pattern: str, option: str, example: str) -> list[str]:
 
 
 def numbers(text: str, option: str) -> list[int]:
-    return [int(word) for word in words(text, r"\d+", option, "whole numbers such as 1,2,3")]
+    """Each once."""
+    return list(dict.fromkeys(int(word) for word in words(text, r"\d+", option, "whole numbers such as 1,2,3")))

@@ -124,10 +124,11 @@ def label_trials(found: list[smearing.Metal], out: Path, families: Sequence[str]
 
 
 def of_labels(rows: list[dict]) -> list[Error]:
-    """Errors of ``label_trials``."""
+    """Errors of ``label_trials``, of metals with all folds."""
     found = []
     for family, symbol in dict.fromkeys((row["family"], row["labels"]["metal"]) for row in rows):
-        if errors := folds.pooled([row for row in rows if (row["family"], row["labels"]["metal"]) == (family, symbol)]):
+        errors = folds.pooled([row for row in rows if (row["family"], row["labels"]["metal"]) == (family, symbol)])
+        if errors and errors.folds == smearing.FOLDS:
             found.append(Error("labels", family, symbol, errors.force_rmse, errors.force_rms, errors.normalised, errors.frames))
     return found
 
@@ -194,6 +195,23 @@ def shipped() -> list[Error]:
 
 COLUMNS = ("element", "model", "force_rmse", "force_rms", "normalised", "frames", "source")
 """Of a table of errors."""
+
+
+SOURCES = ("dft", "labels", "published", "eam", "meam")
+"""Names that no table of a user may have."""
+
+
+def of_tables(paths: Sequence[Path]) -> list[Error]:
+    """Errors of several tables, whose file names are their sources.
+
+    Raises:
+        MetalffError: two have one name, or one that a source here has; and as ``of_table``.
+    """
+    stems = [Path(path).stem for path in paths]
+    for path, stem in zip(paths, stems):
+        if stem in SOURCES or stems.count(stem) > 1:
+            raise MetalffError(f"--table {path}: its errors would be those of another source named {stem}; give the file another name")
+    return [error for path in paths for error in of_table(path)]
 
 
 def error_line(error: Error) -> dict:

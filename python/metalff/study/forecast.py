@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student
 
+from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.study.correlation import FEWEST
@@ -25,6 +26,9 @@ RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, math.inf)
 
 BEYOND = 0.25
 """A metal whose indicator lies further outside the range of the known metals than this part of the range is extrapolated to."""
+
+SMALLEST, LARGEST = 1e-6, 1e3
+"""Normalised errors beyond these are none."""
 
 LEVEL = 0.95
 SCHEMA = 1
@@ -63,7 +67,7 @@ class Fit:
     @property
     def skill(self) -> float:
         """1 − the squared error of the forecast ÷ that of the mean of the other metals; none where not above 0."""
-        return 1 - (self.rms / self.rms_mean) ** 2
+        return 1 - (self.rms / self.rms_mean) ** 2 if self.rms_mean > 0 else 0.0
 
     @property
     def inside(self) -> int:
@@ -103,6 +107,8 @@ def fit(errors: dict[str, float], indicators: dict[str, dict[str, float]], predi
     known = [
         symbol for symbol in errors if symbol in indicators and all(math.isfinite(indicators[symbol].get(name, math.nan)) for name in predictors)
     ]
+    if strange := [symbol for symbol in known if not SMALLEST <= errors[symbol] <= LARGEST]:
+        raise MetalffError(f"a normalised error of {errors[strange[0]]:g} ({strange[0]}) is none; give errors between {SMALLEST:g} and {LARGEST:g}")
     if len(known) < FEWEST:
         raise MetalffError(f"{len(known)} metals have an error and {', '.join(predictors)}; a forecast needs at least {FEWEST}")
     x = np.array([[indicators[symbol][name] for name in predictors] for symbol in known])
@@ -220,7 +226,11 @@ def frozen(path: Path) -> tuple[dict, dict[str, Forecast]]:
             numbers = {key: float(one[key]) for key in ("normalised", "low", "high")}
             if not (all(map(math.isfinite, numbers.values())) and 0 < numbers["low"] <= numbers["normalised"] <= numbers["high"]):
                 raise ValueError("an interval that is none")
-            found[str(one["element"])] = Forecast(str(one["element"]), **numbers, values=dict(one["values"]), beyond=tuple(one["beyond"]))
+            if one["element"] not in metals() or one["element"] in found:
+                raise ValueError("an element that is none, or twice")
+            found[one["element"]] = Forecast(one["element"], **numbers, values=dict(one["values"]), beyond=tuple(one["beyond"]))
+        if not found or not isinstance(content["what"]["model"], str):
+            raise ValueError("nothing forecast")
         return dict(content["what"]), found
     except OSError as error:
         raise MetalffError(f"{path} cannot be read: {error.strerror}") from None

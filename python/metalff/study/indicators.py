@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 
 from metalff.data.metals import metals
-from metalff.errors import MetalffError
+from metalff.dft.protocol import protocol
+from metalff.errors import MetalffError, nearest
 
 HEADINGS = {
     "n_ef_0.1": "N(E_F), states/eV/atom",
@@ -54,26 +55,42 @@ def shipped(magnetic: bool = False) -> dict[str, dict[str, float]]:
     return found
 
 
-def read(path: Path) -> dict[str, dict[str, float]]:
-    """The same of ``fermi.csv``, as ``metalff fermi`` writes it.
+def read(path: Path, magnetic: bool = False) -> dict[str, dict[str, float]]:
+    """The same of ``fermi.csv``, as ``metalff fermi`` writes it; an indicator of which nothing stands there is left out.
 
+    Args:
+        magnetic: as of ``shipped``.
     Raises:
-        MetalffError: it has no column ``element``, none of the indicators, or a metal that is none.
+        MetalffError: it has no column ``element``, none of the indicators, a metal that is none or stands there twice, or a value that is no number.
     """
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MetalffError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            reader.fieldnames = [str(name).strip() for name in reader.fieldnames or []]
+            lines = list(reader)
+    except OSError as error:
+        raise MetalffError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise MetalffError(f"{path} is no table in CSV") from None
     if not lines or "element" not in lines[0] or not set(HEADINGS) & set(lines[0]):
         raise MetalffError(f"{path} is no table of indicators; it needs element and some of {', '.join(HEADINGS)} (metalff fermi writes one)")
     found = {}
     for number, line in enumerate(lines, 2):
-        if line["element"] not in metals():
-            raise MetalffError(f"{path}, line {number}: {line['element']} is no metal that is known here")
-        found[line["element"]] = {name: _value(line.get(name)) for name in HEADINGS if name in line}
-    return found
+        where, symbol = f"{path}, line {number}", (line["element"] or "").strip()
+        if symbol not in metals():
+            raise MetalffError(f"{where}: {symbol or 'an empty element'} is no metal that is known here{nearest(symbol, metals())}")
+        if symbol in found:
+            raise MetalffError(f"{where}: {symbol} stands there twice")
+        found[symbol] = {name: _number(line[name], f"{where}: {name}") for name in HEADINGS if (line.get(name) or "").strip()}
+    return {symbol: own for symbol, own in found.items() if magnetic or symbol not in protocol().magnetic}
+
+
+def _number(text: str, where: str) -> float:
+    value = _value(text)
+    if not math.isfinite(value):
+        raise MetalffError(f"{where} {text} is no number")
+    return value
 
 
 def _value(text) -> float:

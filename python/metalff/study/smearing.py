@@ -182,14 +182,14 @@ def lines(found: list[Metal], rows: list[dict]) -> list[dict]:
             }
             first = own[metal.widths[0]]
             for width, errors in own.items():
-                if errors is None:
+                if errors is None or errors.folds < FOLDS:
                     continue
                 line = {"element": metal.symbol, "family": family, "width": width, "frames": errors.frames, "folds": errors.folds}
                 line |= {"seeds": errors.seeds, "force_rms": errors.force_rms, "force_rmse": errors.force_rmse}
                 line |= {"normalised": errors.normalised, "low": errors.low, "high": errors.high, "noise": metal.noise.get(width)}
                 if (noise := metal.noise.get(width)) is not None:
                     line["without_noise"] = float(np.sqrt(max(0.0, errors.force_rmse**2 - noise**2)))
-                if first is not None and width != metal.widths[0]:
+                if first is not None and first.folds == FOLDS and width != metal.widths[0]:
                     middle, low, high = folds.ratio(errors, first)
                     share = first.force_rms / errors.force_rms
                     line |= {"ratio": middle, "ratio_low": low, "ratio_high": high}
