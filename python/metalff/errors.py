@@ -1,5 +1,6 @@
 """The one exception that users see, and sentences that several rooms say."""
 
+import importlib
 import importlib.util
 
 CLOSE = 0.5
@@ -24,13 +25,22 @@ def need_extra(purpose: str, extra: str, *packages: str) -> None:
     """For what only an extra of MetalFF brings, to be called before any work.
 
     Args:
-        packages: as they are imported.
+        packages: as they are imported, such as ``skimage.measure``.
     Raises:
-        MetalffError: one of them is not installed.
+        MetalffError: one of them is not installed, or cannot be imported.
     """
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    roots = {name: name.partition(".")[0] for name in packages}
+    missing = list(dict.fromkeys(root for root in roots.values() if importlib.util.find_spec(root) is None))
     if missing:
         raise MetalffError(f"{purpose} needs {' and '.join(missing)}, not installed here; run: pip install 'metalff[{extra}]'")
+    for name, root in roots.items():
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # compiled for another numpy it is a ValueError or an AttributeError
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise MetalffError(
+                f"{purpose} needs {root}, which is installed but cannot be imported ({said}); run: pip install --force-reinstall 'metalff[{extra}]'"
+            ) from None
 
 
 def nearest(word: str, valid) -> str:

@@ -75,6 +75,44 @@ def test_damaged_files_are_refused(sodium, tmp_path, damage):
         bands.load("Na", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("d_shares", np.full((3, 24**3), np.nan), "not all of d_shares are finite"),
+        ("eigenvalues", np.full((3, 24**3), "x"), "eigenvalues is an array of"),
+        ("eigenvalues", np.empty((0, 24**3)), "do not fit"),
+        ("d_shares", np.zeros((3, 5)), "do not fit"),
+        ("places", np.zeros((24, 24, 24)), "places is an array of"),
+        ("places", np.zeros((0, 24, 24), int), "do not fit"),
+        ("places", np.zeros((1, 1, 1), int), "do not fit"),
+        ("places", np.zeros((12, 12, 12), int), "another mesh"),
+        ("cell", np.zeros((3, 3)), "no volume"),
+        ("cell", np.full((3, 3), np.inf), "not all of cell"),
+        ("electrons", 0.0, "do not hold 0 electrons"),
+        ("electrons", 99.0, "do not hold 99 electrons"),
+        ("electrons", np.nan, "not all of electrons"),
+        ("electrons", np.ones(2), "electrons is an array of"),
+        ("task", np.array(["a", "b"]), "task is an array of"),
+        ("details", "{", "details are no JSON"),
+        ("details", "5", "details are no JSON"),
+    ],
+)
+def test_every_array_of_a_file_is_checked(sodium, tmp_path, key, value, said):
+    path = tmp_path / "Na-24.npz"
+    with np.load(sodium / "Na-24.npz") as archive:
+        np.savez(path, **{**archive, key: value})
+    with pytest.raises(MetalffError, match=f"{path} .*{said}.*; delete it, and it is computed again"):
+        bands.load("Na", tmp_path)
+
+
+def test_a_plain_array_is_no_file_of_eigenvalues(tmp_path):
+    with open(tmp_path / "Na-24.npz", "wb") as stream:
+        np.save(stream, np.zeros(3))
+    with pytest.raises(MetalffError, match="Na-24.npz is damaged, .*; delete it, and it is computed again"):
+        bands.load("Na", tmp_path)
+    assert not bands.is_there({"file": tmp_path / "Na-24.npz", "task": ""})
+
+
 class TestGpaw:
     pytestmark = NEEDS_GPAW
 

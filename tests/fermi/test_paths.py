@@ -106,6 +106,42 @@ def test_files_are_kept_believed_only_when_whole_and_made_into_tables(tmp_path):
         path_energies.compute("Ta", "tetragonal", "eam", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"records": []},
+        {"records": {"a": 1}},
+        {"details": 5},
+        {"task": 1},
+        {"width": "x"},
+        {"width": float("nan")},
+        {"mesh": 3},
+        {"energy": ["a"] * 21},
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, damage):
+    file = path_energies.compute("Ta", "tetragonal", "eam", tmp_path)
+    content = json.loads(file.read_text())
+    of = content if set(damage) <= set(content) else content["records"][0]
+    of |= damage
+    file.write_text(json.dumps(content))
+    with pytest.raises(MetalffError, match=f"{file} is damaged, or no energies along a path; delete it, and it is computed again"):
+        path_energies.compute("Ta", "tetragonal", "eam", tmp_path)
+
+
+def test_empty_names_are_refused():
+    for words, said in (
+        (["Nb", "--paths", ""], '--paths "" has an empty name'),
+        (["--paths", ""], '--paths "" has an empty name'),
+        (["Nb", "--paths", "volume,,phonon"], '--paths "volume,,phonon" has an empty name'),
+        (["Nb", "--paths", "volume", "--methods", ""], '--methods "" has an empty name'),
+        (["Nb", "--methods", ""], "--methods goes with --paths"),
+        (["Nb", ""], "an empty name is no metal"),
+    ):
+        ran = CliRunner().invoke(build_app(), ["fermi", *words])
+        assert isinstance(ran.exception, MetalffError) and said in str(ran.exception), words
+
+
 def test_tight_binding_along_a_path(monkeypatch, tmp_path):
     """The free energy is that of its calculator; more smearing is less rough; the two meshes are told apart."""
     from metalff.synth.tight_binding import TightBinding

@@ -121,6 +121,18 @@ def test_a_missing_package_is_named(monkeypatch):
         surfaces(np.zeros((1, 4, 4, 4)), 0.0, np.eye(3))
 
 
+def test_a_broken_package_is_named(monkeypatch, tmp_path):
+    (tmp_path / "broken_here.py").write_text("raise ImportError('libx.so: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(errors.MetalffError, match="x needs broken_here, which is installed but cannot be imported .libx.so: no such file.; run: pip"):
+        errors.need_extra("x", "fermi", "broken_here")
+
+
+def test_numbers_that_are_not_finite_are_none(sodium, monkeypatch):
+    monkeypatch.setattr(metals, "weighted_density", lambda *words: float("nan"))
+    assert metals.row("Na", sodium)["d_weight"] is None
+
+
 def test_magnetic_metals_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path))
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path))

@@ -49,9 +49,15 @@ def fermi(
     from metalff.cli import fermi_paths
     from metalff.fermi import metals as tables
 
-    if methods and not along:
+    if methods is not None and along is None:
         raise MetalffError("--methods goes with --paths; give for instance --paths phonon")
-    if along and not metals:
+    if metals and not all(name.strip() for name in metals):
+        raise MetalffError("an empty name is no metal; give metals such as Nb Cu, or all")
+    if along is not None:
+        fermi_paths.asked(along, "--paths", "all, or such as volume,phonon")
+    if methods is not None:
+        fermi_paths.asked(methods, "--methods", "such as dft,tb,eam,meam")
+    if along is not None and not metals:
         fermi_paths.shipped()
         return
     if not metals:
@@ -65,10 +71,10 @@ def fermi(
 
     symbols = list(known()) if ALL in metals else [metal(symbol).symbol for symbol in dict.fromkeys(metals)]
     folder = bands.folder_of()
-    if along:
+    if along is not None:
         fermi_paths.run(symbols, along, methods, out, folder / "paths")
         return
-    need_extra("metalff fermi", "fermi", "skimage", "plotly")
+    need_extra("metalff fermi", "fermi", "skimage.measure", "plotly.graph_objects")
     warn_magnetic(symbols)
     failed = compute(symbols, folder, jobs or len(os.sched_getaffinity(0)))
     there = [symbol for symbol in symbols if symbol not in failed]
@@ -133,7 +139,7 @@ def results(symbols: list[str], folder: Path, out: Path, failed: list[str]) -> l
     with atomic_write(out / "fermi.csv") as stream:
         stream.write(tables.written(rows))
     with atomic_write(out / "fermi.json") as stream:
-        json.dump(rows, stream, indent=1, ensure_ascii=False)
+        json.dump(rows, stream, indent=1, ensure_ascii=False, allow_nan=False)
     page.write(out / "fermi.html", rows, turning, failed, f"{symbols[0]}.png{' and so on' if len(symbols) > 1 else ''}")
     return rows
 

@@ -79,20 +79,34 @@ def run(symbols: list[str], words: str, methods: str | None, out: Path, folder: 
         raise MetalffError(f"{len(failed)} of {len(todo)} paths failed: {'; '.join(failed)}")
 
 
+def asked(words: str, option: str, example: str) -> list[str]:
+    """Names between commas, each once.
+
+    Raises:
+        MetalffError: one is empty.
+    """
+    names = [word.strip() for word in words.split(",")]
+    if not all(names):
+        raise MetalffError(f'{option} "{words}" has an empty name; give {example}')
+    return list(dict.fromkeys(names))
+
+
 def tasks(symbols: list[str], words: str, methods: str | None) -> list[tuple[str, str, str]]:
     """Metal, path and method of everything that is asked for, checked before any work; of several crystals each has its own of the paths.
 
     Raises:
-        MetalffError: a path is unknown, or none of the metals has it, or a method does not know a metal.
+        MetalffError: a name is empty, a path is unknown, or none of the metals has it, or a method does not know a metal.
     """
     from metalff.fermi import path_energies, paths
 
-    asked = list(paths.NAMES) if words == ALL else list(dict.fromkeys(words.split(",")))
+    named = asked(words, "--paths", "all, or such as volume,phonon")
+    names = list(paths.NAMES) if named == [ALL] else named
+    of_methods = None if methods is None else asked(methods, "--methods", "such as dft,tb,eam,meam")
     found = []
     for symbol in symbols:
-        chosen = list(dict.fromkeys(methods.split(","))) if methods else path_energies.available(symbol)
-        found += [(symbol, name, method) for name in asked if name in paths.names_of(symbol) for method in chosen]
-    for name in asked if words != ALL else ():
+        chosen = path_energies.available(symbol) if of_methods is None else of_methods
+        found += [(symbol, name, method) for name in names if name in paths.names_of(symbol) for method in chosen]
+    for name in names if named != [ALL] else ():
         if not any(name == other for _, other, _ in found):
             paths.path(symbols[0], name)
     for symbol, name, method in found:

@@ -300,7 +300,7 @@ def filling(
             return [trial for trial in asked if trial.key in kept.trials], False
         return asked, True
 
-    need_extra("metalff study filling", "fermi", "skimage")
+    need_extra("metalff study filling", "fermi", "skimage.measure")
     kept = begun(out, "filling")
     asked, complete = carry_out(kept, {"poly", "nep"} if study.NEP_FILLINGS else {"poly"}, trials, jobs, budget)
     rows = kept.rows(asked)

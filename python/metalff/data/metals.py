@@ -80,5 +80,5 @@ def metal(symbol: str) -> Metal:
         MetalffError: it is not in the table.
     """
     if symbol not in metals():
-        raise MetalffError(f"no metal {symbol}{nearest(symbol, metals())}; there are {' '.join(metals())}")
+        raise MetalffError(f"no metal {symbol or '(an empty name)'}{nearest(symbol, metals())}; there are {' '.join(metals())}")
     return metals()[symbol]

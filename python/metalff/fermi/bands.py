@@ -10,7 +10,6 @@ import math
 import os
 import subprocess
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +156,9 @@ def load(symbol: str, folder: Path, size: int = MESHES[0]) -> Bands:
         found = _read(path)
     except FileNotFoundError:
         raise MetalffError(f"there are no eigenvalues of {symbol} in {folder}; run: metalff fermi {symbol}") from None
-    places = found["places"]
+    places, atoms = found["places"], primitive_cell(metal(symbol))
+    if list(places.shape) != mesh_of(atoms, size):
+        raise MetalffError(f"{path} is of another mesh than its name says; delete it, and it is computed again")
     energies, shares = found["eigenvalues"], found["d_shares"]
     return Bands(
         symbol,
@@ -165,7 +166,7 @@ def load(symbol: str, folder: Path, size: int = MESHES[0]) -> Bands:
         shares[:, places],
         2 * np.pi * np.linalg.inv(found["cell"]).T,
         found["electrons"].item(),
-        len(primitive_cell(metal(symbol))),
+        len(atoms),
         json.loads(found["details"].item()),
     )
 
@@ -174,14 +175,54 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file, checked."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            found = {key: archive[key] for key in ("task", "eigenvalues", "d_shares", "places", "cell", "electrons", "details")}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            found = {key: archive[key] for key in KINDS}
+    except OSError:
+        raise
+    except Exception as error:  # whatever numpy, zipfile and zlib say about bytes that are none of theirs
         raise MetalffError(f"{path} is damaged, or no file of eigenvalues ({error}); delete it, and it is computed again") from None
-    energies, places = found["eigenvalues"], found["places"]
-    fits = energies.ndim == 2 and found["d_shares"].shape == energies.shape and places.ndim == 3 and found["cell"].shape == (3, 3)
-    if not fits or not np.isfinite(energies).all() or places.min() < 0 or places.max() >= energies.shape[1]:
-        raise MetalffError(f"{path} is damaged: its arrays do not fit together; delete it, and it is computed again")
+    if wrong := _wrong(found):
+        raise MetalffError(f"{path} is damaged: {wrong}; delete it, and it is computed again")
     return found
+
+
+KINDS = {
+    "task": (0, "U"),
+    "eigenvalues": (2, "f"),
+    "d_shares": (2, "f"),
+    "places": (3, "iu"),
+    "cell": (2, "fiu"),
+    "electrons": (0, "fiu"),
+    "details": (0, "U"),
+}
+"""Axes and kind of numbers of each array in a file."""
+
+
+def _wrong(found: dict[str, np.ndarray]) -> str | None:
+    """What is wrong with the arrays of a file, if anything."""
+    for key, (axes, kind) in KINDS.items():
+        array = found[key]
+        if array.ndim != axes or array.dtype.kind not in kind:
+            return f"{key} is an array of shape {array.shape} and type {array.dtype}"
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"not all of {key} are finite numbers"
+    energies, places, cell, electrons = (found[key] for key in ("eigenvalues", "places", "cell", "electrons"))
+    if (
+        not energies.size
+        or found["d_shares"].shape != energies.shape
+        or min(places.shape) < 2
+        or places.min() < 0
+        or places.max() >= energies.shape[1]
+    ):
+        return "its arrays do not fit together"
+    if cell.shape != (3, 3) or abs(np.linalg.det(cell)) < 1e-6:
+        return "its cell has no volume"
+    if not 0 < electrons < 2 * len(energies):
+        return f"{len(energies)} bands do not hold {electrons:g} electrons"
+    try:
+        details = json.loads(found["details"].item())
+    except ValueError:
+        details = None
+    return None if isinstance(details, dict) else "its details are no JSON object"
 
 
 def _compute(symbol: str, task: dict) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def row(symbol: str, folder: Path) -> dict:
     found = {"element": symbol, "crystal": of.crystal, "a": of.a, "c": of.c, "magnetic": "yes" if symbol in protocol().magnetic else "no", **fine}
     found |= {error: abs(fine[key] - coarse[key]) / abs(fine[key]) if fine[key] else None for error, key in ERRORS.items()}
     found |= {"mesh": bands.MESHES[0], "sheets_coarse": coarse["sheets"], "euler_coarse": coarse["euler"]}
-    return {key: found[key] for key in COLUMNS}
+    return {key: None if isinstance(found[key], float) and not math.isfinite(found[key]) else found[key] for key in COLUMNS}
 
 
 def _measured(found: bands.Bands) -> dict:

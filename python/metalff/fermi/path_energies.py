@@ -141,11 +141,13 @@ def read(file: FilePath) -> dict:
         points = len(found["parameter"])
         along = paths.path(found["element"], found["path"])
         fits = found["method"] in METHODS and isinstance(found["task"], str) and np.allclose(found["parameter"], along.parameter)
+        fits &= bool(found["records"]) and isinstance(found["details"], dict)
         for record in found["records"]:
             lists = [(record["energy"], points)]
             lists += [(record[key], count) for key, count in (("other", points), ("change", points - 1)) if record[key] is not None]
             fits &= all(np.shape(values) == (count,) and np.isfinite(values).all() for values, count in lists)
-            fits &= isinstance(record["quantity"], str) and "width" in record and "mesh" in record
+            fits &= isinstance(record["quantity"], str) and isinstance(record["mesh"], str | None)
+            fits &= record["width"] is None or (isinstance(record["width"], float) and 0 < record["width"] < np.inf)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MetalffError):
         fits = False
     if not fits:

@@ -112,7 +112,7 @@ def measures(eigenvalues, fermi_level: float, reciprocal) -> dict:
 
 
 def _checked(eigenvalues, reciprocal) -> tuple[np.ndarray, np.ndarray]:
-    need_extra("a Fermi surface", "fermi", "skimage")
+    need_extra("a Fermi surface", "fermi", "skimage.measure")
     energies, reciprocal = np.asarray(eigenvalues, float), np.asarray(reciprocal, float)
     if energies.ndim != 4 or not len(energies) or min(energies.shape[1:]) < FEWEST:
         raise MetalffError(

@@ -172,13 +172,24 @@ def wanted(symbol: str, plan: Plan) -> dict:
 
 
 def made_before(symbol: str, out: Path, plan: Plan) -> dict | None:
-    """``make_data`` of a metal, where it is there already."""
+    """``make_data`` of a metal, where it is there already.
+
+    Raises:
+        MetalffError: its file is damaged.
+    """
     summary = Path(out) / "data" / symbol / "data.json"
     if not summary.exists():
         return None
-    found, asked = json.loads(summary.read_text("utf-8")), wanted(symbol, plan)
-    made = found.get("made", {})
-    same = {key: made.get(key) for key in asked} | {"labels": {label: made.get("labels", {}).get(label) for label in asked["labels"]}}
+    asked = wanted(symbol, plan)
+    try:
+        found = json.loads(summary.read_text("utf-8"))
+        made = found.get("made", {})
+        same = {key: made.get(key) for key in asked} | {"labels": {label: made.get("labels", {}).get(label) for label in asked["labels"]}}
+        whole = same != asked or all(isinstance(found[key], int) for key in ("train", "test", "left_out"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise MetalffError(f"{summary} is damaged; delete it, and the configurations are made again")
     return found if same == asked else None
 
 

@@ -25,7 +25,7 @@ class Record:
         study: name of the study.
         command: the command line.
     Raises:
-        MetalffError: ``out`` is no folder, or holds something else.
+        MetalffError: ``out`` is no folder, or holds something else, or its file is damaged.
     """
 
     def __init__(self, out: Path, study: str, command: list[str]):
@@ -42,11 +42,14 @@ class Record:
             return {}
         try:
             found = json.loads(self.path.read_text("utf-8"))
-            if (found["schema"], found["study"]) == (SCHEMA, study) and isinstance(found["trials"], dict):
-                return found
+            ours = (found["schema"], found["study"]) == (SCHEMA, study) and "trials" in found
         except (OSError, ValueError, KeyError, TypeError):
-            pass
-        raise MetalffError(f"{self.path} holds no results of this study; choose another --out")
+            ours = False
+        if not ours:
+            raise MetalffError(f"{self.path} holds no results of this study; choose another --out")
+        if wrong := damage(found):
+            raise MetalffError(f"{self.path} is damaged: {wrong}; mend it, or choose another --out")
+        return found
 
     @property
     def trials(self) -> dict[str, dict]:
@@ -81,6 +84,46 @@ class Record:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.path) as stream:
             json.dump(self.content, stream, indent=1)
+
+
+NUMBER = (int, float)
+LAYOUT = {
+    "labels": dict, "family": str, "settings": dict, "seed": int, "frames": int, "epochs": int, "seconds": NUMBER, "test": dict,
+}  # fmt: skip
+"""Of a result: what is read, and its type."""
+
+
+def damage(found: dict) -> str | None:
+    """What is wrong with the content of a file of results, if anything."""
+    for key, kind in (("commands", list), ("failed", dict), ("names", dict), ("trials", dict)):
+        if not isinstance(found.get(key, kind()), kind):
+            return f"{key} is no {'list' if kind is list else 'object'}"
+    if not all(isinstance(key, str) for key in found.get("names", {}).values()):
+        return "names are no texts"
+    return next((f"trial {key} is no result" for key, row in found["trials"].items() if not _is_result(row)), None)
+
+
+def _is_result(row) -> bool:
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), kind) for key, kind in LAYOUT.items()):
+        return False
+    groups = row.get("groups", {})
+    if not isinstance(groups, dict) or not all(isinstance(group, dict) and "frames" in group for group in groups.values()):
+        return False
+    return "all" in row["test"] and all(map(_are_errors, row["test"].values()))
+
+
+def _are_errors(errors) -> bool:
+    """Whether these are errors as ``trial.errors_of`` gives them."""
+    if not isinstance(errors, dict) or not all(isinstance(errors.get(key), NUMBER) for key in ("frames", "force_rms", "energy_rmse")):
+        return False
+    return _is_interval(errors.get("force_rmse")) and (errors.get("normalised", ()) is None or _is_interval(errors.get("normalised")))
+
+
+def _is_interval(values) -> bool:
+    """Value, low and high; of a single frame the last two are None."""
+    if not isinstance(values, list) or len(values) != 3:
+        return False
+    return isinstance(values[0], NUMBER) and all(value is None or isinstance(value, NUMBER) for value in values[1:])
 
 
 def name_of(family: str, settings: dict, labels: dict, seed: int) -> str:
