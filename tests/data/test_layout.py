@@ -55,3 +55,10 @@ def test_truncated_file_is_named(folder):
 def test_empty_folder(tmp_path):
     with pytest.raises(MetalffError, match="holds no file named"):
         data.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"files": []}', '{"files": {"Cu_fcc_300.extxyz": 1}}'])
+def test_a_manifest_of_something_else_is_refused(text, tmp_path):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(MetalffError, match="is no manifest of data"):
+        layout.manifest(tmp_path)

@@ -137,7 +137,11 @@ def test_changes_go_together_in_any_order():
         ("Cu/meam[screen=0.5]", "screening is 0 .none. or 1"),
         ("Cu/eam[cwidth=2]", "only MEAM has a screening"),
         ("Cu/meam[cwidth=0]", "cwidth must be above 0"),
-        ("Cu/meam[t=0,width=1]", "no potential"),
+        ("Cu/meam[t=0,width=1]", "no change width .*there are t, delr, screen, cwidth"),
+        ("Ti/meam[cwidth=2,cwidth=3]", "cwidth is there twice"),
+        ("Ti/meam[cwidth=nan]", "cwidth=nan is no change.*there are t, delr"),
+        ("Ti/meam[cwidth=-1]", "cwidth=-1 is no change.*there are t, delr"),
+        ("Ti/meam[]", "a change is empty"),
     ],
 )
 def test_changes_that_make_no_sense(name, sentence):

@@ -212,7 +212,11 @@ def test_names(tmp_path):
         ("Nb/tb[fillin=4]", 'no knob fillin (did you mean "filling"?)'),
         ("Nb/tb[filling=11]", "a d band holds 0 to 10 electrons"),
         ("Nb/tb[filling=-1]", "a d band holds 0 to 10 electrons"),
-        ("Nb/tb[kT=0]", "an electronic temperature above 0 eV"),
+        ("Nb/tb[kT=0]", "an electronic temperature from 1e-06 to 100 eV"),
+        ("Nb/tb[kT=1e-7]", "an electronic temperature from 1e-06 to 100 eV"),
+        ("Nb/tb[kT=101]", "an electronic temperature from 1e-06 to 100 eV"),
+        ("Nb/tb[filling=4,filling=6]", "filling is there twice"),
+        ("Nb/tb[]", "a knob in the brackets is empty"),
         ("Nb/tb[kT=warm]", "kT must be a number"),
         ("Nb/tb[k=0]", "density of the mesh must be above 0"),
         ("Al/tb", "Al has no d band"),
@@ -271,6 +275,11 @@ def test_commands_refuse_in_a_sentence(frames, tmp_path):
     assert "knobs of tight binding" in refused("data", "synth", "Nb/eam", "--filling", "2", *out)
     assert "give it once" in refused("data", "synth", "Nb/tb[filling=2]", "--filling", "2", *out)
     assert "0 to 10 electrons" in refused("data", "synth", "Nb/tb", "--filling", "11", *out)
+    assert "from 0 to 10, such as 2,4,6" in refused("data", "synth", "Nb/tb", "--filling", "-1", *out)
+    ignored = ("--md", "Nb/eam", "--crystal", "bcc", "--frames", 1000, "--temperatures", "300", "--spacing", "50fs", "--seed", 1)
+    for k in range(0, len(ignored), 2):
+        words = ("data", "synth", "Nb/tb", "--structures", frames, *ignored[k : k + 2], *out)
+        assert f"{ignored[k]}: for molecular dynamics, which --structures replaces" in refused(*words)
     assert "--kT 0: give eV" in refused("data", "synth", "Nb/tb", "--kT", "0", *out)
     assert "is no folder" in refused("data", "synth", "Nb/tb", "--structures", tmp_path / "none", *out)
     assert "runs in ASE only" in refused("data", "synth", "Nb/tb", "--md", "Nb/tb", *out)
@@ -278,4 +287,77 @@ def test_commands_refuse_in_a_sentence(frames, tmp_path):
     assert "--md is for tight binding" in refused("data", "synth", "Nb/eam", "--md", "Nb/eam", *out)
     with pytest.raises(MetalffError, match="does not have Nb"):
         doses.label(frames, ["Mo/tb"], tmp_path / "mo")
+    assert not (tmp_path / "out").exists()
+
+
+def saved(folder, *several):
+    folder.mkdir(parents=True)
+    found = [data.Frame(a.numbers, a.positions, a.cell.array, a.pbc, 0.0, np.zeros((len(a), 3)), temperature=300.0) for a in several]
+    write_extxyz(found, folder / "Nb_bcc_300.extxyz")
+    return folder
+
+
+def test_labels_of_other_structures_are_not_kept(tmp_path):
+    cell = primitive_cell("Nb")
+    moved = cell.copy()
+    moved.set_cell(1.01 * cell.cell.array, scale_atoms=True)
+    one, two, out = saved(tmp_path / "a" / "src", cell), saved(tmp_path / "b" / "src", moved), tmp_path / "out"
+    label = ("data", "relabel", one, "Nb/tb[kT=0.2,k=1,filling=4]", "--out", out)
+    assert metalff(*label).exit_code == 0
+    before = (out / "Nb_bcc_300.extxyz").read_bytes()
+    other = ("data", "relabel", two, "Nb/tb[filling=4,kT=0.2,k=1]", "--out", out)
+    assert refused(*other) == f"{out} holds labels of other structures; choose another --out"
+    assert metalff(*label).exit_code == 0 and (out / "Nb_bcc_300.extxyz").read_bytes() == before
+    name = "Nb/tb[filling=4,kT=0.2,k=1]"
+    doses.label(one, [name, "Nb/tb[k=1,kT=0.2,filling=4.0]"], tmp_path / "doses")
+    assert [path.name for path in (tmp_path / "doses").iterdir()] == ["Nb-tb-filling4-kT0.2-k1"]
+    with pytest.raises(MetalffError, match="labels of other structures"):
+        doses.label(two, [name], tmp_path / "doses")
+    said = json.loads((out / "manifest.json").read_text())
+    del said["files"]["Nb_bcc_300.extxyz"]["structures_sha256"]
+    (out / "manifest.json").write_text(json.dumps(said))  # as written before there were hashes
+    assert metalff(*other).exit_code == 0
+
+
+def test_labels_do_not_replace_those_of_their_structures(tmp_path):
+    source = saved(tmp_path / "src", primitive_cell("Nb"))
+    file = source / "Nb_bcc_300.extxyz"
+    before = file.read_bytes()
+    for words in ((source, source / ".." / "src"), (file, source / ".." / "src" / file.name)):
+        assert "is where the structures are" in refused("data", "relabel", words[0], "Nb/tb[k=1]", "--out", words[1])
+    assert file.read_bytes() == before and list(source.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["Nb/tb[k=1]", "Nb/eam"])
+def test_a_frame_that_nothing_can_label_is_named_and_nothing_is_written(name, tmp_path):
+    twice = Atoms("Nb2", positions=[[1, 1, 1], [1, 1, 1.0005]], cell=[5, 5, 5], pbc=True)
+    source = saved(tmp_path / "src", primitive_cell("Nb"), twice)
+    sentence = "frame 1 of src/Nb_bcc_300.extxyz: atoms 0 and 1 are at one place"
+    assert sentence in refused("data", "relabel", source, name, "--out", tmp_path / "one")
+    if "tb" in name:
+        with pytest.raises(MetalffError, match=sentence):
+            doses.label(source, [name], tmp_path / "many")
+    assert [path.name for path in tmp_path.iterdir()] == ["src"]
+
+
+@pytest.mark.parametrize(
+    "atoms, k, sentence",
+    [
+        (Atoms(), 1, "it has no atoms"),
+        (Atoms("Nb", cell=[0.05] * 3, pbc=True), 1, "its cell is too small"),
+        (Atoms("Nb", cell=[3, 3, 0], pbc=True), 1, "zero or lie in one plane"),
+        (primitive_cell("Nb"), 50, "too large for 1 atom"),
+    ],
+)
+def test_structures_out_of_reach_are_refused_in_a_sentence(atoms, k, sentence):
+    with pytest.raises(MetalffError, match=sentence):
+        TightBinding("Nb", k=k).label(atoms)
+    assert len(doses.expanded(["Nb/tb"], [0.0, 10.0])) == 2
+
+
+def test_labels_that_are_not_finite_are_refused(tmp_path, monkeypatch):
+    source = saved(tmp_path / "src", primitive_cell("Nb"))
+    monkeypatch.setattr(tb.DBand, "labels", lambda self, *more: [tb.Label(np.nan, np.zeros((1, 3)), np.zeros((3, 3)), 0, 0, 0)])
+    with pytest.raises(MetalffError, match="frame 0 of .*not finite"):
+        doses.label(source, ["Nb/tb[k=1]"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

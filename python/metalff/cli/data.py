@@ -277,11 +277,11 @@ def remove(name: Annotated[str, typer.Argument(help="Imported set.")]) -> None:
 def synth(
     potential: Annotated[list[str], typer.Argument(help="Such as Cu/eam Ti/meam: a metal and its potential; several run side by side.")],
     out: out_folder("Each potential has a folder of its own inside, such as OUT/Cu-eam."),
-    frames: Annotated[int, typer.Option(min=1, help="Of each temperature.")] = 1000,
+    frames: Annotated[int | None, typer.Option(min=1, help="Of each temperature; default: 1000.")] = None,
     temperatures: Annotated[str, typer.Option(help="K, such as 300,600; default: 300 K, 0.5, 1.0 and 1.2 of the melting temperature.")] = "",
     crystal: Annotated[str | None, typer.Option(help="fcc, bcc or hcp; default: the metal's own.")] = None,
     spacing: md_time("--spacing", "Between frames; default: until forces are uncorrelated.", float | None) = None,
-    seed: Annotated[int, typer.Option(min=1, max=800000, help="Of velocities.")] = 1,
+    seed: Annotated[int | None, typer.Option(min=1, max=800000, help="Of velocities; default: 1.")] = None,
     filling: Annotated[str, typer.Option(help="Of tight binding, d electrons per atom such as 2,4,6: a folder for each.")] = "",
     kt: Annotated[str, typer.Option("--kT", help="Of tight binding, electronic temperatures in eV such as 0.1,0.5: a folder for each.")] = "",
     md: Annotated[
@@ -297,12 +297,17 @@ def synth(
     from metalff.synth.synth import Settings, crystal_of
 
     kelvin = positive(temperatures, "--temperatures", "kelvin such as 300,600") or None
-    fillings, kts = positive(filling, "--filling", "electrons per atom such as 2,4,6"), positive(kt, "--kT", "eV such as 0.1,0.5")
+    fillings, kts = (
+        positive(filling, "--filling", "electrons per atom from 0 to 10, such as 2,4,6", zero=True),
+        positive(kt, "--kT", "eV such as 0.1,0.5"),
+    )
+    settings = Settings(frames or 1000, kelvin, seed or 1, spacing)
     if fillings or kts or any(map(doses.is_tight_binding, potential)):
         names = doses.expanded(potential, fillings, kts)
-        folders, failed = doses.run(
-            names, out, Settings(frames, kelvin, seed, spacing), crystal, jobs or len(os.sched_getaffinity(0)), md, structures
-        )
+        of_md = {"--md": md, "--crystal": crystal, "--frames": frames, "--temperatures": kelvin, "--spacing": spacing, "--seed": seed}
+        if structures and (ignored := [option for option, value in of_md.items() if value is not None]):
+            raise MetalffError(f"{' '.join(ignored)}: for molecular dynamics, which --structures replaces; leave out either")
+        folders, failed = doses.run(names, out, settings, crystal, jobs or len(os.sched_getaffinity(0)), md, structures)
         for folder in folders if not failed else ():
             typer.echo(folder)
         give({"folders": folders, "failed": failed})
@@ -313,19 +318,23 @@ def synth(
         raise MetalffError(f"{'--md' if md else '--structures'} is for tight binding, such as Nb/tb")
     for name in potential:
         crystal_of(many.element_of(name), crystal)
-    failed = many.run(potential, out, Settings(frames, kelvin, seed, spacing), crystal, jobs or len(os.sched_getaffinity(0)))
+    failed = many.run(potential, out, settings, crystal, jobs or len(os.sched_getaffinity(0)))
     give({"folders": [many.folder_of(name, out) for name in potential], "failed": failed})
     if failed:
         raise MetalffError("; ".join(failed))
 
 
-def positive(text: str, option: str, example: str) -> tuple[float, ...]:
-    """Numbers above zero of an option; none where it is empty."""
+def positive(text: str, option: str, example: str, zero: bool = False) -> tuple[float, ...]:
+    """Numbers above zero of an option; none where it is empty.
+
+    Args:
+        zero: whether zero is one of them.
+    """
     try:
         found = tuple(float(word) for word in re.split(r"[,\s]+", text.strip())) if text.strip() else ()
     except ValueError:
-        found = (0.0,)
-    if found and not all(0 < number < float("inf") for number in found):
+        found = (-1.0,)
+    if not all(0 < number < float("inf") or zero and number == 0 for number in found):
         raise MetalffError(f"{option} {text}: give {example}")
     return found
 

@@ -80,15 +80,19 @@ def manifest(folder: Path) -> dict:
     """Content of ``manifest.json``; empty without one.
 
     Raises:
-        MetalffError: it is damaged.
+        MetalffError: it is damaged, or no manifest of data.
     """
     path = Path(folder) / MANIFEST
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise MetalffError(f"{path} is damaged; remove it, or make the data again") from None
+    entries = content.get("files", {}) if isinstance(content, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise MetalffError(f"{path} is no manifest of data: it must be a mapping whose files are mappings; remove it, or make the data again")
+    return content
 
 
 def write_manifest(folder: Path, content: dict) -> None:

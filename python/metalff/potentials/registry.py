@@ -149,6 +149,7 @@ def resolve(spec, elements=None) -> Potential:
     spec = str(spec)
     if changed := CHANGED.fullmatch(spec):
         potential = resolve(changed["name"], elements)
+        _check_changes(spec, changed["changes"])
         for change in changed["changes"].split(","):
             key, _, value = change.partition("=")
             potential = meam.CHANGES[key](potential, float(value))
@@ -157,6 +158,9 @@ def resolve(spec, elements=None) -> Potential:
         if failed := checks().get(spec, {}).get("failed"):
             warnings.warn(f"{spec} fails its check: {'; '.join(failed)} (metalff potentials check {spec})", stacklevel=2)
         return _from_files(spec, entries()[spec], elements)
+    base, bracket, changes = spec.partition("[")
+    if bracket and base in entries() and entries()[base].kind == "meam":
+        _check_changes(spec, changes.removesuffix("]"))
     if spec in bundled_models():
         return _from_mlff(spec, bundled_models()[spec], elements)
     if alloy := ALLOY.fullmatch(spec):
@@ -172,6 +176,22 @@ def resolve(spec, elements=None) -> Potential:
     own = [name for name in names() if name.startswith(f"{spec.partition('/')[0]}/")]
     known = ", ".join(own) or f"potentials of {' '.join(sorted({n.partition('/')[0] for n in names() if '/' in n}))}, {', '.join(UNIVERSAL)}"
     raise MetalffError(f"no potential {spec}{nearest(spec, names())}; there are {known}, or give the path of a .mlff file")
+
+
+def _check_changes(spec: str, changes: str) -> None:
+    """Raises: MetalffError: what is in the brackets of a MEAM potential is no change, or is there twice; says which."""
+    known, seen = f"there are {', '.join(meam.CHANGES)}, such as cwidth=2", set()
+    for change in changes.split(","):
+        key, _, value = change.partition("=")
+        if not change.strip():
+            raise MetalffError(f"{spec}: a change is empty; {known}, or leave the brackets out")
+        if key not in meam.CHANGES:
+            raise MetalffError(f"{spec}: MEAM has no change {key}{nearest(key, meam.CHANGES)}; {known}")
+        if key in seen:
+            raise MetalffError(f"{spec}: {key} is there twice; give it once")
+        if not re.fullmatch(CHANGE, change):
+            raise MetalffError(f"{spec}: {change} is no change, as {key} must be a plain number of 0 or above; {known}")
+        seen.add(key)
 
 
 def _from_files(name: str, entry: Entry, elements) -> Potential:
@@ -243,8 +263,9 @@ def _from_framework(name: str, elements) -> Potential:
 
 def _from_tight_binding(name: str, elements) -> Potential:
     from metalff.data.metals import metal
-    from metalff.synth.tight_binding import Knobs, model
+    from metalff.synth.tight_binding import Knobs, model, ordered
 
+    name = ordered(name)
     knobs = Knobs.of(name)
     said, chosen = tight_bindings()[f"{knobs.symbol}/tb"], metal(knobs.symbol)
     content = json.dumps(knobs.record, sort_keys=True)

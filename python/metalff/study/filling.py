@@ -133,13 +133,22 @@ def make_data(symbol: str, out: Path, plan: Plan, progress=lambda done, total: N
     return mesh_errors(symbol, out, plan) is not None
 
 
+def kept_rows(path: Path, names: list[str]) -> list[dict] | None:
+    """What was computed for these labels; None where it was not, or is damaged."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        return list(found["rows"]) if found["names"] == names else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def mesh_errors(symbol: str, out: Path, plan: Plan) -> list[dict]:
     """Of each dose the RMS difference of forces (eV/Å) between the mesh that labels and one of ``REFERENCE`` more points along each axis, and of one point
     fewer, over one frame of each temperature of the test part; kept in ``mesh.json``."""
     path = Path(out) / "data" / symbol / "mesh.json"
     names = names_of(symbol, plan)
-    if path.exists() and (found := json.loads(path.read_text("utf-8")))["names"] == names:
-        return found["rows"]
+    if (rows := kept_rows(path, names)) is not None:
+        return rows
     folder = data_folder(out, symbol, doses.mover(symbol), "test", plan)
     asked = [Dose(filling, width) for width in plan.widths for filling in plan.fillings]
     squares = {}
@@ -316,8 +325,8 @@ def indicators(symbol: str, out: Path, plan: Plan, told=lambda what: None) -> li
     """
     path = Path(out) / "data" / symbol / "indicators.json"
     names = names_of(symbol, plan)
-    if path.exists() and (kept := json.loads(path.read_text("utf-8")))["names"] == names:
-        return kept["rows"]
+    if (rows := kept_rows(path, names)) is not None:
+        return rows
     asked, band, atoms = [Dose(f, w) for w in plan.widths for f in plan.fillings], model(symbol), primitive_cell(symbol)
     told(f"Fermi surface of {symbol}")
     energies = band.eigenvalues(atoms, (SURFACE_MESH,) * 3)

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 import warnings
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from metalff.pool import side_by_side
 from metalff.potentials import resolve, usable
 from metalff.progress import Bar
 from metalff.synth import tight_binding
-from metalff.synth.relabel import begun
+from metalff.synth.relabel import HASH, begun, check_finite, hash_of_file, structures_hash
 from metalff.synth.synth import Settings, synthesise
-from metalff.synth.tight_binding import Knobs, k_mesh
+from metalff.synth.tight_binding import Knobs, check_structure, k_mesh, ordered
 
 MOVERS = ("eam", "meam")
 """Kinds of the potentials whose molecular dynamics make frames where nothing is said, the first that passes its checks."""
@@ -48,7 +49,7 @@ def expanded(names: list[str], fillings=(), temperatures=()) -> list[str]:
                 found.append(f"{base}[{words}]" if words else base)
     for name in found:
         Knobs.of(name)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(map(ordered, found)))
 
 
 def mover(symbol: str, name: str | None = None) -> str:
@@ -67,7 +68,8 @@ def mover(symbol: str, name: str | None = None) -> str:
 
 
 def folder_of(name: str, out: Path) -> Path:
-    """Folder of a dose, such as ``OUT/Nb-tb-filling4-kT0.1``."""
+    """Folder of a dose, such as ``OUT/Nb-tb-filling4-kT0.1``; one whatever the order of the knobs."""
+    name = ordered(name) if is_tight_binding(name) else name
     return Path(out) / name.translate(str.maketrans({"/": "-", "[": "-", ",": "-", "]": None, "=": None}))
 
 
@@ -83,12 +85,14 @@ def label(source: Path, names: list[str], out: Path, progress=lambda file, done,
     Returns:
         whether all files are labelled.
     Raises:
-        MetalffError: a folder holds other data, or frames have other elements than the metal.
+        MetalffError: a folder holds other data or labels of other structures, or a frame cannot be labelled.
     """
+    names = list(dict.fromkeys(map(ordered, names)))
     knobs = {name: Knobs.of(name) for name in names}
     symbol, k = {(one.symbol, one.k) for one in knobs.values()}.pop()
     band = tight_binding.model(symbol)
-    contents = {name: begun(Path(source), resolve(name), folder_of(name, out)) | {"tight_binding": knobs[name].record} for name in names}
+    hash_of = cache(hash_of_file)
+    contents = {name: begun(Path(source), resolve(name), folder_of(name, out), hash_of) | {"tight_binding": knobs[name].record} for name in names}
     for path in layout.files(Path(source)):
         todo = [name for name in names if path.name not in contents[name]["files"] or not (folder_of(name, out) / path.name).exists()]
         if todo and not go_on():
@@ -97,10 +101,13 @@ def label(source: Path, names: list[str], out: Path, progress=lambda file, done,
         frames, meshes = {name: [] for name in todo}, set()
         for done, frame in enumerate(dataset if todo else (), 1):
             atoms = frame.to_atoms()
-            mesh = k_mesh(atoms, k)
-            meshes.add(mesh)
             try:
+                check_structure(atoms)
+                mesh = k_mesh(atoms, k)
+                meshes.add(mesh)
                 labels = band.labels(atoms, [knobs[name].dose for name in todo], mesh)
+                for found in labels:
+                    check_finite(found.energy, found.forces, found.stress)
             except MetalffError as error:
                 raise MetalffError(f"frame {frame.index} of {frame.source}: {error}") from None
             for name, found in zip(todo, labels, strict=True):
@@ -108,9 +115,10 @@ def label(source: Path, names: list[str], out: Path, progress=lambda file, done,
             progress(path.name, done, len(dataset))
         progress(path.name, len(dataset), len(dataset))
         said = layout.manifest(Path(source)).get("files", {}).get(path.name, {})
+        digest = structures_hash(dataset) if todo else ""
         for name in todo:
             layout.write_file(frames[name], folder_of(name, out) / path.name)
-            contents[name]["files"][path.name] = said | {"frames": len(dataset), "meshes": sorted(map(list, meshes))}
+            contents[name]["files"][path.name] = said | {"frames": len(dataset), HASH: digest, "meshes": sorted(map(list, meshes))}
             layout.write_manifest(folder_of(name, out), contents[name])
     return True
 

@@ -10,6 +10,7 @@ Energies are Mermin's free energy at fixed number of electrons, F = 2 Σ_k w_k �
 137, A1441 (1965)), so that forces and stress follow from the expectation values of ∂H alone (Hellmann and Feynman). Charges are not self-consistent.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -63,6 +64,15 @@ FIT_DENSITY = 6.0
 CHUNK = 5e7
 """Bytes of the hoppings of the k-points that are treated at a time."""
 
+COLDEST, HOTTEST = 1e-6, 100.0
+"""eV; between them the level of a band is found."""
+
+CLOSEST = 1e-3
+"""Å; nearer atoms are one atom given twice."""
+
+MOST_STATES, MOST_BONDS = 2e6, 1e6
+"""Points of a mesh times orbitals, and bonds, of a structure that is labelled."""
+
 _TENSORS = np.zeros((5, 3, 3))
 """The d orbitals xy, yz, zx, x²−y², 3z²−r² as symmetric tensors without trace, of norm 1."""
 for _k, (_a, _b) in enumerate(((0, 1), (1, 2), (2, 0))):
@@ -95,8 +105,8 @@ class Dose:
     def __post_init__(self):
         if not 0 <= self.filling <= 10:
             raise MetalffError(f"filling {self.filling:g}: a d band holds 0 to 10 electrons per atom")
-        if not 0 < self.kT < np.inf:
-            raise MetalffError(f"kT {self.kT:g}: give an electronic temperature above 0 eV, such as 0.1")
+        if not COLDEST <= self.kT <= HOTTEST:
+            raise MetalffError(f"kT {self.kT:g}: give an electronic temperature from {COLDEST:g} to {HOTTEST:g} eV, such as 0.1")
 
 
 @dataclass(frozen=True)
@@ -116,23 +126,11 @@ class Knobs:
     @classmethod
     def of(cls, name: str) -> "Knobs":
         """Raises: MetalffError: no such metal or knob, or a number out of range."""
-        found = NAME.fullmatch(name)
-        if not found:
-            raise MetalffError(f"{name}: give a metal and its knobs such as Nb/tb[filling=4,kT=0.1]")
-        values = {"filling": d_electrons(found["symbol"]), "kT": KT, "k": K_DENSITY}
-        for word in found["knobs"].split(",") if found["knobs"] is not None else ():
-            key, equals, value = word.partition("=")
-            if key not in values or not equals:
-                raise MetalffError(
-                    f"{name}: tight binding has no knob {key}{nearest(key, values)}; it has filling, kT and k, such as filling=4,kT=0.1"
-                )
-            try:
-                values[key] = float(value)
-            except ValueError:
-                raise MetalffError(f"{name}: {key} must be a number, such as {key}={values[key]:g}") from None
+        symbol, given = _given(name)
+        values = _usual(symbol) | given
         try:
             check_density(values["k"])
-            return cls(found["symbol"], Dose(values["filling"], values["kT"]), values["k"])
+            return cls(symbol, Dose(values["filling"], values["kT"]), values["k"])
         except MetalffError as error:
             raise MetalffError(f"{name}: {error}") from None
 
@@ -150,6 +148,47 @@ class Knobs:
             "repulsion_power": REPULSION_POWER,
             "switch_A": [round(x * band.radius, 6) for x in SWITCH],
         }
+
+
+def _usual(symbol: str) -> dict[str, float]:
+    """The knobs where nothing is said, in the order of names."""
+    return {"filling": d_electrons(symbol), "kT": KT, "k": K_DENSITY}
+
+
+def _given(name: str) -> tuple[str, dict[str, float]]:
+    """The metal of a name, and the knobs that it gives.
+
+    Raises:
+        MetalffError: no such metal or knob, or one given twice.
+    """
+    found = NAME.fullmatch(name)
+    if not found:
+        raise MetalffError(f"{name}: give a metal and its knobs such as Nb/tb[filling=4,kT=0.1]")
+    usual, given = _usual(found["symbol"]), {}
+    for word in found["knobs"].split(",") if found["knobs"] is not None else ():
+        if not word.strip():
+            raise MetalffError(f"{name}: a knob in the brackets is empty; give one, such as [filling=4], or leave the brackets out")
+        key, equals, value = word.partition("=")
+        if key not in usual or not equals:
+            raise MetalffError(f"{name}: tight binding has no knob {key}{nearest(key, usual)}; it has filling, kT and k, such as filling=4,kT=0.1")
+        if key in given:
+            raise MetalffError(f"{name}: {key} is there twice; give it once")
+        try:
+            given[key] = float(value) + 0.0  # no −0
+        except ValueError:
+            raise MetalffError(f"{name}: {key} must be a number, such as {key}={usual[key]:g}") from None
+    return found["symbol"], given
+
+
+def ordered(name: str) -> str:
+    """The one spelling of a name: its knobs as filling, kT, k, whatever their order, and numbers as short as they can be.
+
+    Raises:
+        MetalffError: as ``Knobs.of``.
+    """
+    symbol, given = _given(name)
+    words = [f"{key}={repr(given[key]).removesuffix('.0')}" for key in _usual(symbol) if key in given]
+    return f"{symbol}/tb[{','.join(words)}]" if words else f"{symbol}/tb"
 
 
 @dataclass(frozen=True)
@@ -206,6 +245,36 @@ def check_density(density: float) -> None:
     """Raises: MetalffError: no density of a mesh."""
     if not 0 < density <= 50:
         raise MetalffError(f"k {density:g}: the density of the mesh must be above 0 and at most 50 Å, such as {K_DENSITY:g}")
+
+
+def check_bonds(atoms, cutoff: float) -> None:
+    """Raises: MetalffError: no volume, area or length of the cell, or so small a one that atoms have too many neighbours; before any is looked for."""
+    vectors = atoms.cell.array[atoms.pbc]
+    if not len(vectors):
+        return
+    content = float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0)))
+    lengths = np.linalg.norm(vectors, axis=1)
+    if content <= 1e-6 * lengths.prod():
+        raise MetalffError("its periodic cell vectors are zero or lie in one plane or line: mend the cell, or set pbc to F")
+    ball = (2 * cutoff, np.pi * cutoff**2, 4 / 3 * np.pi * cutoff**3)[len(vectors) - 1]
+    if len(atoms) ** (2 if len(vectors) == 3 else 1) * ball / content > MOST_BONDS:
+        raise MetalffError(f"its cell is too small for its {len(atoms)} atoms, which would have more than {MOST_BONDS:.0e} bonds: is it in Å?")
+
+
+def check_structure(atoms) -> None:
+    """What no potential can label.
+
+    Raises:
+        MetalffError: no atoms, numbers that are not finite, a cell without volume, or two atoms at one place.
+    """
+    if not len(atoms):
+        raise MetalffError("it has no atoms: leave it out")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise MetalffError("some atomic positions or cell vectors are not finite numbers: mend the structure")
+    check_bonds(atoms, CLOSEST)
+    i, j, _ = edges_of(atoms, CLOSEST)
+    if len(i):
+        raise MetalffError(f"atoms {i[0]} and {j[0]} are at one place (closer than {CLOSEST:g} Å): mend the structure")
 
 
 def k_mesh(atoms, density: float = K_DENSITY) -> tuple[int, int, int]:
@@ -282,10 +351,16 @@ class DBand:
             mesh: [3] points of the gamma-centred mesh; None for that of ``K_DENSITY``.
             gradients: False for energies alone.
         Raises:
-            MetalffError: other elements, or positions that are not finite.
+            MetalffError: other elements, a structure that nothing can label (``check_structure``), or too many k-points or bonds.
         """
         structure = _Structure(atoms, self)
-        eigenvalues, of_states, weights = self._bands(structure, mesh or k_mesh(atoms), gradients)
+        mesh = tuple(map(int, mesh or k_mesh(atoms)))
+        if math.prod(mesh) * 5 * len(atoms) > MOST_STATES:
+            raise MetalffError(
+                f"a mesh of {'×'.join(map(str, mesh))} points is too large for {len(atoms)} atom{'s' * (len(atoms) > 1)}: give a smaller density k, "
+                f"or a larger cell"
+            )
+        eigenvalues, of_states, weights = self._bands(structure, mesh, gradients)
         pair, slope = (self.repulsion * part for part in structure.repulsion)
         repulsion = pair.sum() / 2
         found = []
@@ -360,8 +435,8 @@ class _Structure:
         others = sorted(set(atoms.symbols) - {model.symbol})
         if others:
             raise MetalffError(f"the tight-binding model of {model.symbol} does not have {' '.join(others)}")
-        if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-            raise MetalffError("some atomic positions or cell vectors are not finite numbers: mend the structure")
+        check_structure(atoms)
+        check_bonds(atoms, model.cutoff)
         self.count = len(atoms)
         self.volume = abs(float(np.linalg.det(atoms.cell.array))) if atoms.pbc.all() else 0.0
         i, j, vectors = edges_of(atoms, model.cutoff)
