@@ -21,6 +21,7 @@ from metalff.study.correlation import FEWEST, Correlation, correlate, holm, part
 from metalff.study.forecast import PREDICTORS
 from metalff.study.indicators import HEADINGS
 from metalff.study.models import settings
+from metalff.study.record import bullets
 from metalff.study.trial import Trial
 
 SETS = {
@@ -429,9 +430,9 @@ def markdown(errors: list[Error], lines: list[Line], left_out: list[str], judged
         numbers = [f"{line.found.rho:+.2f}", f"{line.found.low:+.2f} to {line.found.high:+.2f}", f"{line.found.p:.3f}", f"{line.corrected:.3f}"]
         words = [line.source, line.model, WORDS[line.kind], headings.get(line.indicator, line.indicator), str(line.found.count), *numbers, *held]
         text.append(f"| {' | '.join(words)} |")
-    text += ["", *(f"- {sentence}" for sentence in statements(lines))]
-    text += ["", "Forecasts:", "", *(f"- {sentence}" for sentence in judged)] if judged else []
-    text += ["", "Left out:", "", *(f"- {sentence}" for sentence in left_out)] if left_out else []
+    text += ["", *bullets(statements(lines))]
+    text += ["", "Forecasts:", "", *bullets(judged)] if judged else []
+    text += ["", "Left out:", "", *bullets(left_out)] if left_out else []
     text += ["", "| source | model | metal | RMS force, meV/Å | force RMSE | normalised, % |", "|---|---|---|---:|---:|---:|"]
     for error in errors:
         numbers = (

@@ -7,6 +7,7 @@ import numpy as np
 from metalff.data.metals import metal
 from metalff.poly.basis import Size, make
 from metalff.report.axes import plain
+from metalff.study.correlation import FEWEST, correlate
 from metalff.study.outcome import chosen, half_interval
 from metalff.train.configuration import configuration
 
@@ -18,12 +19,6 @@ MARKERS = {"poly": "o", "nep": "s"}
 
 ERRORS = {"force_rmse": "force RMSE (eV/Å)", "normalised": "force RMSE ÷ RMS force"}
 """Absolute and normalised, side by side."""
-
-RESAMPLES = 2000
-"""Of the fillings, for intervals of a rank correlation."""
-
-SHUFFLES = 20000
-"""For how likely a rank correlation is by chance."""
 
 NOT_INDICATORS = ("metal", "filling", "kT", "fermi_level")
 
@@ -128,27 +123,13 @@ def functions(degree: tuple[float, ...]) -> int:
 
 
 def spearman(x, y) -> tuple[float, float, float, float]:
-    """Rank correlation, its 95 % interval over resampled pairs, and how often (two-sided) it comes as large with the pairs at random; of fewer than five
-    pairs nothing is known: all NaN."""
-    from scipy.stats import rankdata
-
+    """``correlation.correlate`` of the pairs that are known: ρ, its interval, p; all NaN of too few pairs, or where one is constant."""
     x, y = np.asarray(x, float), np.asarray(y, float)
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if known.sum() < FEWEST or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
         return (np.nan,) * 4
-
-    def value(a, b):
-        a, b = (rankdata(v, axis=-1) - (v.shape[-1] + 1) / 2 for v in (a, b))
-        scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-        return np.where(scale > 0, (a * b).sum(-1) / np.where(scale > 0, scale, 1), 0.0)
-
-    random, found = np.random.default_rng(1), float(value(x, y))
-    picks = random.integers(len(x), size=(RESAMPLES, len(x)))
-    low, high = np.quantile(value(x[picks], y[picks]), [0.025, 0.975])
-    shuffled = random.permuted(np.tile(y, (SHUFFLES, 1)), axis=1)
-    as_large = int((np.abs(value(np.tile(x, (SHUFFLES, 1)), shuffled)) >= abs(found) - 1e-9).sum())
-    return found, float(low), float(high), (as_large + 1) / (SHUFFLES + 1)
+    found = correlate(x[known], y[known])
+    return found.rho, found.low, found.high, found.p
 
 
 def relation_lines(lines, indicators) -> list[dict]:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from metalff.report.axes import plain
+from metalff.study import folds
 from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, dose_name, element, width_name
+from metalff.study.record import bullets
 
 COLOURS = {"eam": "#8b949e", "meam": "#d1566e"}
 
@@ -117,12 +119,8 @@ def comparisons(rows) -> list[Comparison]:
 
 
 def half_interval(logarithms) -> float:
-    """Half the 95 % interval of the mean of some seeds, by Student's t; 0 with fewer than three."""
-    if len(logarithms) < 3:
-        return 0.0
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(logarithms) - 1) * np.std(logarithms, ddof=1) / np.sqrt(len(logarithms)))
+    """Half the 95 % interval of the mean of some seeds; 0 with fewer than three."""
+    return folds.half_interval(logarithms) if len(logarithms) >= 3 else 0.0
 
 
 def per_metal(rows, family: str, sections=MAIN, kind: str = "normalised") -> dict[str, dict]:
@@ -584,7 +582,7 @@ def markdown(rows) -> str:
         text += ["", *_labels_table(comparison, rows)]
     if any(m in FIRST_NEIGHBOURS for comparison in comparisons(rows) for m in comparison.values["normalised"]):
         text += ["\\* MEAM of first neighbours, in no sentence about all metals.", ""]
-    return "\n".join([*text, *(f"- {sentence}" for sentence in statements(rows))]) + "\n"
+    return "\n".join([*text, *bullets(statements(rows))]) + "\n"
 
 
 def _labels_table(comparison: Comparison, rows) -> list[str]:

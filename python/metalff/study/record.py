@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import textwrap
 from pathlib import Path
 
 from metalff.errors import MetalffError
@@ -153,6 +154,13 @@ def group_lines(rows: list[dict]) -> list[dict]:
         for group, errors in row.get("groups", {}).items():
             lines.append(trained | {"group": group or UNNAMED, "test_frames": errors["frames"]} | {k: v for k, v in errors.items() if k != "frames"})
     return lines
+
+
+def bullets(sentences) -> list[str]:
+    """Sentences as a list in Markdown, wrapped."""
+    return [
+        textwrap.fill(text, 100, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) for text in sentences
+    ]
 
 
 def write_csv(path: Path, lines: list[dict]) -> None:

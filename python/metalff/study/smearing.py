@@ -19,6 +19,7 @@ from metalff.dft.sets import frames_by_task
 from metalff.errors import MetalffError, nearest
 from metalff.study import folds
 from metalff.study.models import settings
+from metalff.study.record import bullets
 from metalff.study.trial import Trial
 
 FEWEST = 24
@@ -231,7 +232,7 @@ def markdown(made: list[dict], found: list[Metal]) -> str:
         against = f"{line['ratio']:.2f} ({line['ratio_low']:.2f}–{line['ratio_high']:.2f})" if "ratio" in line else ""
         words = [line["element"], line["family"], f"{line['width']:g}", str(line["frames"]), *milli, share, against]
         text.append(f"| {' | '.join(words)} |")
-    return "\n".join([*(text if made else []), "", *(f"- {sentence}" for sentence in statements(made)), f"- {state(found)}"]).lstrip() + "\n"
+    return "\n".join([*(text if made else []), "", *bullets([*statements(made), state(found)])]).lstrip() + "\n"
 
 
 def figure(made: list[dict]):
