@@ -8,7 +8,7 @@ from metalff.errors import MetalffError
 from metalff.lammps import potentials_dir
 from metalff.potentials import checking, checks, resolve
 from metalff.potentials.stated import deviations, stated
-from metalff.potentials.verify import Verification, verify
+from metalff.properties.check import Verification, verify
 
 
 def test_library_entry():

@@ -1,0 +1,54 @@
+"""Results beside references, as text."""
+
+from metalff.properties.registry import measurements
+
+SHOWN = {"energy", "anisotropy"}
+"""Values without a reference that need no deviation."""
+
+
+def number(value: float | None) -> str:
+    """Four digits, without an exponent where it can be read."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def rows_of(found: dict) -> list[list[str]]:
+    """Cells of each value of one result: measurement, quantity, value, unit, reference, deviation in %, source."""
+    title = measurements()[found["measurement"]].title
+    if found["status"] != "done":
+        return [[title, found["status"], "", "", "", "", found["reason"]]]
+    rows = []
+    for name, one in found["values"].items():
+        value = number(one["value"])
+        if one["low"] is not None:
+            value += f" ({number(one['low'])} to {number(one['high'])})"
+        said = [known for known in found["reference"] if known["key"] == name] or [None]
+        for known in said:
+            cells = ["", "", ""]
+            if known:
+                away = f"{100 * (one['value'] / known['value'] - 1):+.1f} %" if one["value"] is not None and known["value"] else ""
+                where = f" at {known['temperature']:.0f} K" if known.get("temperature") else ""
+                cells = [number(known["value"]), away, f"{known['kind']}{where}: {known['source']}"]
+            rows.append([title, name.replace("_", " "), value, one["unit"], *cells])
+            title, value = "", "" if known is not said[-1] else value
+    if found["grade"]:
+        rows += [["", check.replace("_", " "), letter, "", "", "", ""] for check, letter in found["grade"].items()]
+    return rows
+
+
+def results_table(document: dict):
+    """One table of rich per model and element."""
+    from rich.table import Table
+
+    groups = {}
+    for found in document["results"]:
+        groups.setdefault((found["model"], found["element"], found["crystal"]), []).append(found)
+    for (model, element, crystal), results in groups.items():
+        shown = Table(title=f"{model}: {element}, {crystal}")
+        for heading in ("measurement", "quantity", "value", "unit", "reference", "deviation", "source, or reason"):
+            shown.add_column(heading, justify="right" if heading in ("value", "reference", "deviation") else "left")
+        for found in results:
+            for cells in rows_of(found):
+                shown.add_row(*cells)
+        words = [f"{one['measurement']}: {sentence}" for one in results for sentence in one["warnings"]]
+        shown.caption = "\n".join(words) or None
+        yield shown
