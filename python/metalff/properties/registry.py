@@ -8,7 +8,15 @@ from metalff.properties.measurement import Measurement
 
 MODULES = (
     "lattice",
+    "cohesion",
+    "verification",
+    "eos",
     "elastic",
+    "dimer",
+    "vacancy",
+    "surfaces",
+    "stacking_fault",
+    "phonons",
 )
 
 CHEAP, ALL = 2, 3
