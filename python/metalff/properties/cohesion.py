@@ -12,7 +12,7 @@ SAME = 0.1
 def run(subject: Subject) -> Measured:
     """Raises: Skip: the potential has no free atom that can be believed."""
     potential = subject.potential
-    free = energy(subject.calculator, Atoms(subject.element, cell=[30.0] * 3, pbc=True))
+    free = energy(subject.unguarded, Atoms(subject.element, cell=[30.0] * 3, pbc=True))
     if potential.kind == "mlff":
         _check(potential, subject.element, free)
     elif potential.kind not in ("eam", "meam"):

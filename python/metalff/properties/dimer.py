@@ -35,8 +35,8 @@ def run(subject: Subject) -> Measured:
     near = subject.metal.nearest_neighbour
     cutoff = subject.potential.cutoff or LONGEST
     distances = np.arange(SHORTEST * near, cutoff + 0.3, STEP)
-    energies, forces = np.array([evaluate(subject.calculator, subject.element, r) for r in distances]).T
-    free = evaluate(subject.calculator, subject.element, BOX / 2.5)[0]
+    energies, forces = np.array([evaluate(subject.unguarded, subject.element, r) for r in distances]).T
+    free = evaluate(subject.unguarded, subject.element, BOX / 2.5)[0]
     energies = energies - free
     lowest = int(np.argmin(np.where(distances > 0.7 * near, energies, np.inf)))
     values = {"bond_length": Value(float(distances[lowest]), "Å"), "binding_energy": Value(float(-energies[lowest]), "eV")}

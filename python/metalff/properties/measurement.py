@@ -104,6 +104,15 @@ class Subject:
         return self.potential.calculator()
 
     @cached_property
+    def unguarded(self):
+        """A calculator for structures far from a model's training, which it would refuse: of two atoms, for example."""
+        if self.potential.kind != "mlff":
+            return self.calculator
+        from metalff.calculator import MLFFCalculator
+
+        return MLFFCalculator(self.potential.files[0], extrapolation="ignore")
+
+    @cached_property
     def cell(self):
         """The relaxed orthogonal unit cell, ``ase.Atoms`` without a calculator."""
         from metalff.properties.lattice import relaxed
@@ -118,10 +127,11 @@ class Subject:
         return energy(self.calculator, self.cell) / len(self.cell)
 
     def close(self) -> None:
-        """End the calculator, where it has been opened."""
-        calculator = self.__dict__.pop("calculator", None)
-        if hasattr(calculator, "close"):
-            calculator.close()
+        """End the calculators that have been opened."""
+        for name in ("unguarded", "calculator"):
+            calculator = self.__dict__.pop(name, None)
+            if hasattr(calculator, "close"):
+                calculator.close()
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from metalff.properties.registry import measurements
 
-SHOWN = {"energy", "anisotropy"}
-"""Values without a reference that need no deviation."""
-
 
 def number(value: float | None) -> str:
     """Four digits, without an exponent where it can be read."""
     return "–" if value is None else f"{value:.4g}"
 
 
-def rows_of(found: dict) -> list[list[str]]:
-    """Cells of each value of one result: measurement, quantity, value, unit, reference, deviation in %, source."""
+def rows_of(found: dict, sources: list[str]) -> list[list[str]]:
+    """Cells of each value of one result: measurement, quantity, value, unit, reference, deviation in % or grade, number of the source.
+
+    Args:
+        sources: grows by those that are not in it.
+    """
     title = measurements()[found["measurement"]].title
     if found["status"] != "done":
         return [[title, found["status"], "", "", "", "", found["reason"]]]
@@ -27,12 +28,19 @@ def rows_of(found: dict) -> list[list[str]]:
             if known:
                 away = f"{100 * (one['value'] / known['value'] - 1):+.1f} %" if one["value"] is not None and known["value"] else ""
                 where = f" at {known['temperature']:.0f} K" if known.get("temperature") else ""
-                cells = [number(known["value"]), away, f"{known['kind']}{where}: {known['source']}"]
+                cells = [number(known["value"]), away, f"{known['kind']}{where} [{_place(sources, known['source'])}]"]
             rows.append([title, name.replace("_", " "), value, one["unit"], *cells])
             title, value = "", "" if known is not said[-1] else value
     if found["grade"]:
-        rows += [["", check.replace("_", " "), letter, "", "", "", ""] for check, letter in found["grade"].items()]
+        rows = [[*cells[:5], found["grade"].get(name, ""), ""] for name, cells in zip(found["values"], rows, strict=True)]
+        rows.append(["", "overall", "", "", "", found["grade"]["overall"], ""])
     return rows
+
+
+def _place(sources: list[str], source: str) -> int:
+    if source not in sources:
+        sources.append(source)
+    return sources.index(source) + 1
 
 
 def results_table(document: dict):
@@ -44,11 +52,13 @@ def results_table(document: dict):
         groups.setdefault((found["model"], found["element"], found["crystal"]), []).append(found)
     for (model, element, crystal), results in groups.items():
         shown = Table(title=f"{model}: {element}, {crystal}")
-        for heading in ("measurement", "quantity", "value", "unit", "reference", "deviation", "source, or reason"):
-            shown.add_column(heading, justify="right" if heading in ("value", "reference", "deviation") else "left")
+        for heading in ("measurement", "quantity", "value", "unit", "reference", "deviation, grade", "source, or reason"):
+            shown.add_column(heading, justify="right" if heading in ("value", "reference", "deviation, grade") else "left")
+        sources = []
         for found in results:
-            for cells in rows_of(found):
+            for cells in rows_of(found, sources):
                 shown.add_row(*cells)
-        words = [f"{one['measurement']}: {sentence}" for one in results for sentence in one["warnings"]]
+        words = [f"[{k}] {source}" for k, source in enumerate(sources, 1)]
+        words += [f"{one['measurement']}: {sentence}" for one in results for sentence in one["warnings"]]
         shown.caption = "\n".join(words) or None
         yield shown

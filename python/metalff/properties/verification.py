@@ -164,7 +164,7 @@ def smooth_check(calculator, element: str, near: float, cutoff: float) -> float:
 
 def run(subject: Subject) -> Measured:
     rng = np.random.default_rng(1)
-    calculator, element, near = subject.calculator, subject.element, subject.metal.nearest_neighbour
+    calculator, element, near = subject.unguarded, subject.element, subject.metal.nearest_neighbour
     cutoff = subject.potential.cutoff or LONGEST
     atoms = structure(subject.metal.unit_cell(), rng)
     checks = {
