@@ -6,8 +6,9 @@ import pytest
 
 from metalff.errors import MetalffError
 from metalff.lammps import potentials_dir
-from metalff.potentials import checking, checks, resolve
+from metalff.potentials import checks, resolve
 from metalff.potentials.stated import deviations, stated
+from metalff.properties import checking
 from metalff.properties.check import Verification, verify
 
 

@@ -60,9 +60,23 @@ def properties(
         )
     for shown in results_table(document):
         whole(shown)
+    write_tables(out or Path("properties"))
     give(document)
     if any(one["status"] == "failed" for one in document["results"]):
         raise typer.Exit(1)
+
+
+def write_tables(out: Path) -> None:
+    """All results of the folder: ``properties.md``, with what can be trusted for what, and ``properties.csv``."""
+    from metalff.paths import atomic_write
+    from metalff.properties import read_properties
+    from metalff.properties.trust import as_csv, trust_table
+
+    document = read_properties(out)
+    for name, text in (("properties.md", trust_table(document)), ("properties.csv", as_csv(document))):
+        with atomic_write(out / name) as stream:
+            stream.write(text)
+    typer.echo(f"results: {out / 'properties.json'}, properties.md (what can be trusted for what), properties.csv")
 
 
 def pair(text: str) -> tuple[str, float]:

@@ -65,12 +65,7 @@ def bands(phonon) -> tuple[np.ndarray, np.ndarray, list, list]:
     path = Cell(phonon.primitive.cell).bandpath(npoints=150)
     place, special, names = path.get_linear_kpoint_axis()
     phonon.run_qpoints(path.kpts)
-    return (
-        place,
-        phonon.get_qpoints_dict()["frequencies"] if hasattr(phonon, "get_qpoints_dict") else phonon.qpoints.frequencies,
-        special.tolist(),
-        names,
-    )
+    return place, np.asarray(phonon.qpoints.frequencies), special.tolist(), names
 
 
 def run(subject: Subject) -> Measured:
