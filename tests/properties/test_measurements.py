@@ -9,6 +9,7 @@ from ase.calculators.emt import EMT
 
 from broken_calculators import Directed, ScaledForces, cut_off
 from metalff.potentials import resolve
+from metalff.properties import measure
 from metalff.properties.elastic import run as elastic
 from metalff.properties.eos import birch_murnaghan
 from metalff.properties.eos import run as eos
@@ -17,6 +18,7 @@ from metalff.properties.measurement import Skip, Subject
 from metalff.properties.phonons import run as phonons
 from metalff.properties.registry import measurements
 from metalff.properties.surfaces import run as surfaces
+from metalff.properties.trust import grouped, trust_table, verdicts
 from metalff.properties.verification import run as verify
 
 
@@ -120,3 +122,18 @@ def test_no_free_atom_no_cohesive_energy(emt):
         measurements()["cohesion"].run(emt)
     with pytest.raises(Skip, match="does not say"):
         measurements()["cohesion"].run(Subject(resolve("Cu/nep"), "Cu"))
+
+
+def test_verdicts_follow_the_rules():
+    found = measure(["Cu/eam"], measurements="lattice,eos,elastic,vacancy,surfaces,stacking_fault,verification,dimer")
+    said = verdicts(next(iter(grouped(found).values())))
+    assert said == dict.fromkeys(("crystal", "elasticity", "vacancies", "faults", "energy"), "yes") | {
+        "surfaces": "no",  # EAM is low
+        "vibrations": "?",
+        "expansion": "?",
+    }
+    for one in found["results"]:
+        if one["measurement"] == "elastic":
+            one["values"]["C44"]["value"] *= 1.5
+    assert verdicts(next(iter(grouped(found).values())))["elasticity"] == "no"
+    assert "| Cu | Cu-eam | A | yes | no |" in trust_table(found)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -126,3 +127,9 @@ def test_every_measurement_says_what_it_is():
 
 def one_line_each(shown: str) -> set[str]:
     return {line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")}
+
+
+def test_the_page_has_every_note():
+    page = " ".join((Path(__file__).parents[2] / "docs" / "properties.md").read_text("utf-8").split())
+    parts = {one.name: one.note.partition("\n")[::2] for one in measurements().values()}
+    assert [name for name, both in parts.items() if not all(" ".join(part.split()) in page for part in both)] == []

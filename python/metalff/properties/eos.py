@@ -12,6 +12,9 @@ from metalff.properties.measurement import Curve, Measured, Measurement, Subject
 SPAN, POINTS = 0.06, 13
 """Relative volumes on both sides of the minimum, and how many."""
 
+LOWER = 2.0
+"""meV/atom by which another structure must be lower to be told of: less than DFT itself is sure of."""
+
 IDEAL = (8 / 3) ** 0.5
 """c/a of close packing."""
 
@@ -79,7 +82,7 @@ def run(subject: Subject) -> Measured:
             values = {"volume": Value(v, "Å³/atom"), "bulk_modulus": Value(modulus * GPA, "GPa"), "bulk_modulus_derivative": Value(derivative, "")}
         else:
             values[f"{crystal}_energy"] = Value(1000 * (lowest[crystal] - lowest[own]), "meV/atom")
-    lower = [name for name, one in lowest.items() if one < lowest[own] - 1e-4]
+    lower = [name for name, one in lowest.items() if 1000 * (lowest[own] - one) > LOWER]
     warnings = tuple(f"{name} is lower in energy than {own}" for name in lower)
     return Measured(values, curves, tuple(notes), warnings)
 
@@ -90,11 +93,12 @@ MEASUREMENTS = (
         "Equation of state",
         1,
         run,
-        1,
+        2,
         """Energy against volume of fcc, bcc and hcp side by side, bulk modulus (GPa) and its derivative by pressure, energies of the other structures (meV/atom).
 Eleven volumes within 6 % of the relaxed one, c/a of hcp minimised at each, fitted with Birch and Murnaghan's equation of third order. The derivative
 depends on the span of the fit by some tenths. Many EAM keep fcc and hcp within a few meV of each other by construction, whatever DFT says; without
-magnetism the order of structures of Fe, Co, Mn and Cr is not that of experiment. The table of metals gives Sn, Ga, In, Mn, Bi, Hg and La a simple
+magnetism the order of structures of Fe, Co, Mn and Cr is not that of experiment. In DFT close-packed Li is some
+meV lower than bcc, too. The table of metals gives Sn, Ga, In, Mn, Bi, Hg and La a simple
 crystal that is not their own.""",
         needs=("lattice",),
     ),

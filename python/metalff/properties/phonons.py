@@ -19,7 +19,7 @@ TEMPERATURES = {"t_min": 0, "t_max": 1000, "t_step": 10}
 NOISE = 0.05
 """THz; an imaginary frequency below it is rounding, as those of sound at Γ are."""
 
-STRAINS = np.linspace(-0.012, 0.024, 7)
+STRAINS = np.linspace(-0.006, 0.03, 7)
 """Of lengths, for the quasi-harmonic crystal."""
 
 
@@ -145,12 +145,12 @@ def quasi_harmonic(subject: Subject) -> Measured:
     modulus, volume = np.asarray(found.bulk_modulus_temperature), np.asarray(found.volume_temperature)
     n = min(len(expansion), len(modulus), len(volume))
     at = temperatures[:n]
-    inside = at <= min(1000.0, 0.8 * subject.metal.melting_temperature)
-    at, expansion, modulus, volume = at[inside], expansion[:n][inside], modulus[:n][inside], volume[:n][inside]
+    inside = (at <= min(1000.0, 0.8 * subject.metal.melting_temperature)) & (volume[:n] <= max(volumes)) & (volume[:n] >= min(volumes))
+    if not inside[at <= 300].all():
+        raise MetalffError("below 300 K the crystal already expands beyond the strains that were computed, 3 % in length")
+    last = int(np.argmin(inside)) if not inside.all() else n
+    at, expansion, modulus, volume = at[:last], expansion[:last], modulus[:last], volume[:last]
     length = (volume / (subject.cell.get_volume() / len(subject.cell))) ** (1 / 3) * float(subject.cell.cell.lengths()[0])
-    warnings = ()
-    if volume.max() > max(volumes) or volume.min() < min(volumes):
-        warnings = ("the crystal expands beyond the strains that were computed",)
     values = {"bulk_modulus_300K": Value(float(np.interp(300, at, modulus)), "GPa"), "a_300K": Value(float(np.interp(300, at, length)), "Å")}
     values = {"expansion": Value(float(np.interp(300, at, expansion)), "1e-6/K")} | values
     curves = {
@@ -161,7 +161,7 @@ def quasi_harmonic(subject: Subject) -> Measured:
             ("bulk_modulus", modulus, "bulk modulus (GPa)"),
         )
     }
-    return Measured(values, curves, (f"{len(STRAINS)} volumes",), warnings)
+    return Measured(values, curves, (f"{len(STRAINS)} volumes, up to {at[-1]:.0f} K",))
 
 
 MEASUREMENTS = (
@@ -183,7 +183,7 @@ message-passing models and for Kohn anomalies. Experiment (neutrons) is mostly a
         "Quasi-harmonic crystal",
         2,
         quasi_harmonic,
-        1,
+        2,
         """Linear expansion (1e-6/K), lattice constant and bulk modulus against temperature, of phonons at seven volumes (phonopy's QHA).
 The crystal vibrates with quanta, as molecular dynamics does not, so this is the better one below the Debye temperature; above half the melting temperature
 anharmonic terms that it lacks count (see `expansion`). Electrons contribute nothing. c/a of hcp is kept. Fails where a strained crystal has imaginary modes.""",

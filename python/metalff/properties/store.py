@@ -138,7 +138,11 @@ class Store:
             before = _read(self.out / NAME)
         fresh = {_identity(one) for one in results}
         known = measurements()
-        older = [one for one in before["results"] if _identity(one) not in fresh and one["measurement"] in known]
+        older = [
+            one | {"reference": references(one["element"], one["measurement"])}
+            for one in before["results"]
+            if _identity(one) not in fresh and one["measurement"] in known
+        ]
         host = machine()
         order = list(known)
         document = {

@@ -194,7 +194,8 @@ MEASUREMENTS = (
         """Is it a potential at all: F = −dE/dx, stress = dE/dstrain, rotation, translation, permutation, inversion, periodicity, extensivity, a smooth dimer up to the cutoff.
 After the verification checks of OpenKIM (Tadmor et al., JOM 63, 17 (2011)). A rattled, strained crystal of some 32 atoms; numbers are relative to the root mean
 square of forces (at least 0.1 eV/Å) or the largest stress (at least 1.6 GPa), energies in eV/atom; the dimer's in eV and eV/Å. A up to 1e-5, B 1e-4, C 1e-3, D
-1e-2, F above; `overall` is the worst. Models in float32 have C or B by rounding alone, and tabulated EAM have B: splines of tables are smooth only so far. A good
+1e-2, F above; `overall` is the worst. Models in float32 have C or B by rounding alone, MEAM ends within 0.1 Å, so two atoms feel a step at its cutoff, which screening
+hides in a crystal. A good
 grade says that the energy is conserved and nothing of whether it is right.""",
     ),
 )
