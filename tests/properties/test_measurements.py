@@ -15,6 +15,7 @@ from metalff.properties.eos import birch_murnaghan
 from metalff.properties.eos import run as eos
 from metalff.properties.lattice import energy
 from metalff.properties.measurement import Skip, Subject
+from metalff.properties.phonons import harmonic
 from metalff.properties.phonons import run as phonons
 from metalff.properties.registry import measurements
 from metalff.properties.surfaces import run as surfaces
@@ -137,3 +138,19 @@ def test_verdicts_follow_the_rules():
             one["values"]["C44"]["value"] *= 1.5
     assert verdicts(next(iter(grouped(found).values())))["elasticity"] == "no"
     assert "| Cu | Cu-eam | A | yes | no |" in trust_table(found)
+
+
+def test_expansion_is_what_the_entropy_of_two_volumes_says(emt):
+    """α = (∂S/∂V) ÷ 3B at 300 K, a relation of thermodynamics, without any fit of free energies."""
+    found = measurements()["quasi_harmonic"].run(emt)
+    at = found.values["a_300K"].value / float(emt.cell.cell.lengths()[0]) - 1
+    entropies, volumes = [], []
+    for strain in (at - 0.003, at + 0.003):
+        crystal = harmonic(emt, strain)
+        crystal.run_mesh(40.0)
+        crystal.run_thermal_properties(t_min=300, t_max=300, t_step=10, cutoff_frequency=0.05)
+        entropies.append(float(crystal.thermal_properties.entropy[-1]) / 6.02214076e23)  # J/K per primitive cell
+        volumes.append(float(np.linalg.det(crystal.primitive.cell)) * 1e-30)
+    slope = np.diff(entropies)[0] / np.diff(volumes)[0]
+    alpha = slope / (3 * found.values["bulk_modulus_300K"].value * 1e9) * 1e6
+    assert found.values["expansion"].value == pytest.approx(alpha, rel=0.03)

@@ -13,11 +13,15 @@ from metalff.properties.measurement import Curve, Measured, Measurement, Subject
 MESH = 40.0
 """Length of phonopy's mesh, Å."""
 
-TEMPERATURES = {"t_min": 0, "t_max": 1000, "t_step": 10}
-"""K."""
 
 NOISE = 0.05
-"""THz; an imaginary frequency below it is rounding, as those of sound at Γ are."""
+"""THz; frequencies below it are rounding, as those of sound at Γ are."""
+
+THERMAL = {"t_min": 0, "t_max": 1000, "t_step": 10, "cutoff_frequency": NOISE}
+"""K; sound at Γ, which is rounding alone, does not count."""
+
+CENTRING = {"fcc": "F", "bcc": "I", "hcp": "P"}
+"""Of ``unit_cell``."""
 
 STRAINS = np.linspace(-0.006, 0.03, 7)
 """Of lengths, for the quasi-harmonic crystal."""
@@ -42,7 +46,7 @@ def harmonic(subject: Subject, strain: float = 0.0):
     made = Phonopy(
         PhonopyAtoms(symbols=cell.get_chemical_symbols(), cell=cell.cell.array, scaled_positions=cell.get_scaled_positions()),
         supercell_matrix=np.diag(repeats),
-        primitive_matrix="auto",
+        primitive_matrix=CENTRING[subject.metal.crystal],
         log_level=0,
     )
     made.generate_displacements(distance=subject.settings.displacement)
@@ -73,7 +77,7 @@ def run(subject: Subject) -> Measured:
     place, frequencies, special, names = bands(phonon)
     phonon.run_mesh(MESH)
     phonon.run_total_dos()
-    phonon.run_thermal_properties(**TEMPERATURES)
+    phonon.run_thermal_properties(**THERMAL)
     dos, thermal = phonon.total_dos, phonon.thermal_properties
     per_atom = len(phonon.primitive)
     everywhere = np.concatenate([frequencies.ravel(), phonon.mesh.frequencies.ravel()])
@@ -119,7 +123,7 @@ def quasi_harmonic(subject: Subject) -> Measured:
             raise MetalffError(
                 f"at a strain of {100 * strain:+.1f} % the crystal has imaginary modes ({-lowest:.2f}i THz), so it has no harmonic free energy"
             )
-        phonon.run_thermal_properties(**TEMPERATURES)
+        phonon.run_thermal_properties(**THERMAL)
         thermal = phonon.thermal_properties
         cell = unit_cell(subject, strain)
         atoms = len(phonon.primitive)
@@ -170,7 +174,7 @@ MEASUREMENTS = (
         "Phonons",
         2,
         run,
-        1,
+        2,
         """Phonons of the relaxed crystal at 0 K with phonopy: bands, density of states, heat capacity, the highest frequency and imaginary ones (THz).
 Displacements of 0.01 Å in a supercell with edges of at least 9 Å. Forces of float32 models have noise that such displacements magnify: soft branches near Γ
 can be off by 0.1 THz. A supercell that is smaller than twice the reach of the potential folds distant force constants onto near ones, which matters for
@@ -183,7 +187,7 @@ message-passing models and for Kohn anomalies. Experiment (neutrons) is mostly a
         "Quasi-harmonic crystal",
         2,
         quasi_harmonic,
-        2,
+        3,
         """Linear expansion (1e-6/K), lattice constant and bulk modulus against temperature, of phonons at seven volumes (phonopy's QHA).
 The crystal vibrates with quanta, as molecular dynamics does not, so this is the better one below the Debye temperature; above half the melting temperature
 anharmonic terms that it lacks count (see `expansion`). Electrons contribute nothing. c/a of hcp is kept. Fails where a strained crystal has imaginary modes.""",
