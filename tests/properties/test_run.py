@@ -56,6 +56,8 @@ def test_killed_it_goes_on(tmp_path):
     process.wait()
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert "lattice.json" in kept and not (tmp_path / "properties.json").exists()
+    assert "results:" in run("--collect", "--out", str(tmp_path))
+    assert {one["measurement"] for one in read_properties(tmp_path)["results"]} >= {"lattice", "elastic"}
     measure("Cu/eam", measurements="elastic,dimer", out=tmp_path)
     assert {one["status"] for one in read_properties(tmp_path)["results"]} == {"done"}
     assert all((folder / name).stat().st_mtime_ns == kept[name] for name in ("lattice.json", "elastic.json"))

@@ -27,6 +27,7 @@ def properties(
     jobs: jobs_option("Models") = None,
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of measurements (docs/properties.md).")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Measure again what has failed.")] = False,
+    collect: Annotated[bool, typer.Option("--collect", help="Measure nothing: tables of all that is in --out, also while a run goes on.")] = False,
     list_all: Annotated[bool, typer.Option("--list", help="Show all measurements, their cost and what they are.")] = False,
 ) -> None:
     """Exit status 1 where a measurement fails."""
@@ -37,6 +38,12 @@ def properties(
 
     if list_all:
         return show_list()
+    if collect:
+        from metalff.properties.run import collect as collected
+
+        document = collected(out or Path("properties"))
+        write_tables(out or Path("properties"))
+        return give(document)
     if not models:
         raise MetalffError("give a model such as Cu/eam or a .mlff file, or --list")
     elements = [word for word in re.split(r"[,\s]+", element.strip()) if word] if element else None

