@@ -90,9 +90,9 @@ def test_settings_decide_what_is_kept(tmp_path):
         (["Cu/eam", "--element", "Xx"], "no metal Xx"),
         (["Si/sw"], "no potential Si/sw"),
         (["{element}/nothing"], "no metal has such a potential"),
-        (["Cu/eam", "--set", "slab_thicknes=3"], 'no setting slab_thicknes .did you mean "slab_thickness"'),
-        (["Cu/eam", "--set", "images=-3"], "setting images = -3.0: input should be greater than or equal to 3"),
-        (["Cu/eam", "--set", "images"], "give a name and a number"),
+        (["Cu/eam", "--setting", "slab_thicknes=3"], 'no setting slab_thicknes .did you mean "slab_thickness"'),
+        (["Cu/eam", "--setting", "images=-3"], "setting images = -3.0: input should be greater than or equal to 3"),
+        (["Cu/eam", "--setting", "images"], "give a name and a number"),
         ([], "give a model"),
     ],
 )

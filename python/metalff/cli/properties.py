@@ -25,7 +25,9 @@ def properties(
     measure: Annotated[str, typer.Option(help="Names with commas between, cheap (no molecular dynamics) or all.")] = "cheap",
     out: out_folder("For the results; the same command goes on.", Path | None) = None,
     jobs: jobs_option("Models") = None,
-    setting: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of measurements (docs/properties.md).")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--setting", metavar="NAME=VALUE", help="A setting of measurements (docs/properties.md).")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Measure again what has failed.")] = False,
     collect: Annotated[bool, typer.Option("--collect", help="Measure nothing: tables of all that is in --out, also while a run goes on.")] = False,
     list_all: Annotated[bool, typer.Option("--list", help="Show all measurements, their cost and what they are.")] = False,
@@ -94,7 +96,7 @@ def pair(text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value)
     except ValueError:
-        raise MetalffError(f"--set {text}: give a name and a number, such as phonon_length=12") from None
+        raise MetalffError(f"--setting {text}: give a name and a number, such as phonon_length=12") from None
 
 
 def show_list() -> None:
