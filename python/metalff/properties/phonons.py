@@ -26,6 +26,9 @@ CENTRING = {"fcc": "F", "bcc": "I", "hcp": "P"}
 STRAINS = np.linspace(-0.006, 0.03, 7)
 """Of lengths, for the quasi-harmonic crystal."""
 
+FEWEST = 5
+"""Strains that a fit needs; beyond them an unstable crystal only ends it."""
+
 
 def unit_cell(subject: Subject, strain: float = 0.0):
     """Cubic of fcc and bcc, primitive of hcp: phonopy's unit cell as ``ase.Atoms``."""
@@ -114,11 +117,14 @@ def quasi_harmonic(subject: Subject) -> Measured:
     """Raises: MetalffError: a strained crystal has imaginary modes, or no minimum of the free energy."""
     from phonopy import PhonopyQHA
 
-    volumes, energies, free, heat, entropy = [], [], [], [], []
+    volumes, energies, free, heat, entropy, notes = [], [], [], [], [], []
     for strain in STRAINS:
         phonon = harmonic(subject, strain)
         phonon.run_mesh(MESH)
         lowest = float(phonon.mesh.frequencies.min())
+        if lowest < -NOISE and len(volumes) >= FEWEST:
+            notes.append(f"imaginary modes from a strain of {100 * strain:+.1f} % on, which is left out")
+            break
         if lowest < -NOISE:
             raise MetalffError(
                 f"at a strain of {100 * strain:+.1f} % the crystal has imaginary modes ({-lowest:.2f}i THz), so it has no harmonic free energy"
@@ -151,7 +157,7 @@ def quasi_harmonic(subject: Subject) -> Measured:
     at = temperatures[:n]
     inside = (at <= min(1000.0, 0.8 * subject.metal.melting_temperature)) & (volume[:n] <= max(volumes)) & (volume[:n] >= min(volumes))
     if not inside[at <= 300].all():
-        raise MetalffError("below 300 K the crystal already expands beyond the strains that were computed, 3 % in length")
+        raise MetalffError("below 300 K the crystal already expands beyond the strains that were computed")
     last = int(np.argmin(inside)) if not inside.all() else n
     at, expansion, modulus, volume = at[:last], expansion[:last], modulus[:last], volume[:last]
     length = (volume / (subject.cell.get_volume() / len(subject.cell))) ** (1 / 3) * float(subject.cell.cell.lengths()[0])
@@ -165,7 +171,7 @@ def quasi_harmonic(subject: Subject) -> Measured:
             ("bulk_modulus", modulus, "bulk modulus (GPa)"),
         )
     }
-    return Measured(values, curves, (f"{len(STRAINS)} volumes, up to {at[-1]:.0f} K",))
+    return Measured(values, curves, (f"{len(volumes)} volumes, up to {at[-1]:.0f} K", *notes))
 
 
 MEASUREMENTS = (
@@ -187,10 +193,10 @@ message-passing models and for Kohn anomalies. Experiment (neutrons) is mostly a
         "Quasi-harmonic crystal",
         2,
         quasi_harmonic,
-        3,
+        4,
         """Linear expansion (1e-6/K), lattice constant and bulk modulus against temperature, of phonons at seven volumes (phonopy's QHA).
 The crystal vibrates with quanta, as molecular dynamics does not, so this is the better one below the Debye temperature; above half the melting temperature
-anharmonic terms that it lacks count (see `expansion`). Electrons contribute nothing. c/a of hcp is kept. Fails where a strained crystal has imaginary modes.""",
+anharmonic terms that it lacks count (see `expansion`). Electrons contribute nothing. c/a of hcp is kept. Fails where a crystal strained by less than 2 % has imaginary modes.""",
         needs=("phonons",),
         settings=("displacement", "phonon_length"),
     ),
