@@ -26,6 +26,9 @@ CENTRING = {"fcc": "F", "bcc": "I", "hcp": "P"}
 STRAINS = np.linspace(-0.006, 0.03, 7)
 """Of lengths, for the quasi-harmonic crystal."""
 
+LEAP = 0.25
+"""Relative change of the bulk modulus to 300 K that no metal shows."""
+
 FEWEST = 5
 """Strains that a fit needs; beyond them an unstable crystal only ends it."""
 
@@ -163,6 +166,9 @@ def quasi_harmonic(subject: Subject) -> Measured:
     length = (volume / (subject.cell.get_volume() / len(subject.cell))) ** (1 / 3) * float(subject.cell.cell.lengths()[0])
     values = {"bulk_modulus_300K": Value(float(np.interp(300, at, modulus)), "GPa"), "a_300K": Value(float(np.interp(300, at, length)), "Å")}
     values = {"expansion": Value(float(np.interp(300, at, expansion)), "1e-6/K")} | values
+    cold = subject.found["eos"].values["bulk_modulus"].value
+    away = values["bulk_modulus_300K"].value / cold - 1
+    warnings = (f"the bulk modulus changes by {100 * away:+.0f} % from 0 to 300 K: the fit is not to be trusted",) if abs(away) > LEAP else ()
     curves = {
         name: Curve(at.tolist(), y.tolist(), "temperature (K)", label, name)
         for name, y, label in (
@@ -171,7 +177,7 @@ def quasi_harmonic(subject: Subject) -> Measured:
             ("bulk_modulus", modulus, "bulk modulus (GPa)"),
         )
     }
-    return Measured(values, curves, (f"{len(volumes)} volumes, up to {at[-1]:.0f} K", *notes))
+    return Measured(values, curves, (f"{len(volumes)} volumes, up to {at[-1]:.0f} K", *notes), warnings)
 
 
 MEASUREMENTS = (
@@ -197,7 +203,7 @@ message-passing models and for Kohn anomalies. Experiment (neutrons) is mostly a
         """Linear expansion (1e-6/K), lattice constant and bulk modulus against temperature, of phonons at seven volumes (phonopy's QHA).
 The crystal vibrates with quanta, as molecular dynamics does not, so this is the better one below the Debye temperature; above half the melting temperature
 anharmonic terms that it lacks count (see `expansion`). Electrons contribute nothing. c/a of hcp is kept. Fails where a crystal strained by less than 2 % has imaginary modes.""",
-        needs=("phonons",),
+        needs=("phonons", "eos"),
         settings=("displacement", "phonon_length"),
     ),
 )
