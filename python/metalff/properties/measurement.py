@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -77,6 +78,26 @@ class Settings(BaseModel):
     """Å."""
     images: int = Field(5, ge=3, le=21)
     """Of a path of a vacancy, without its ends."""
+    seed: int = Field(1, ge=1, le=1_000_000)
+    """Of velocities."""
+    md_atoms: int = Field(250, ge=30, le=100_000)
+    """Least atoms of a cell of molecular dynamics, about; the nearest block of unit cells."""
+    md_equilibrate: float = Field(4.0, gt=0, le=1e4)
+    """Before anything is averaged, ps."""
+    md_sample: float = Field(20.0, gt=0, le=1e6)
+    """Averaged, at each temperature, ps."""
+    drift_ps: float = Field(50.0, gt=0, le=1e6)
+    """At constant energy, ps."""
+    liquid_ps: float = Field(30.0, gt=0, le=1e6)
+    """Of the liquid, for its diffusion, ps."""
+    melting_atoms: int = Field(2000, ge=200, le=1_000_000)
+    """Of the cell in which solid and liquid coexist, about."""
+    melting_ps: float = Field(60.0, gt=0, le=1e6)
+    """Of coexistence, ps."""
+    conductivity_ps: float = Field(400.0, gt=0, le=1e6)
+    """Over which heat fluxes are correlated, ps."""
+    anharmonic_temperature: float = Field(300.0, gt=0, le=5000)
+    """Of the molecular dynamics behind effective phonons, K."""
 
 
 @dataclass
@@ -87,12 +108,14 @@ class Subject:
         potential: ``metalff.potentials.Potential`` of this element alone.
         settings: ``Settings``.
         found: what earlier measurements found, by name; at least what a measurement ``needs``.
+        work: folder of this measurement's checkpoints; None: a run that is ended begins anew.
     """
 
     potential: object
     element: str
     settings: Settings = field(default_factory=Settings)
     found: dict[str, Measured] = field(default_factory=dict)
+    work: Path | None = None
 
     @cached_property
     def metal(self) -> Metal:

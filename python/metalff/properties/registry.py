@@ -17,6 +17,10 @@ MODULES = (
     "surfaces",
     "stacking_fault",
     "phonons",
+    "structure",
+    "drift",
+    "expansion",
+    "diffusion",
 )
 
 CHEAP, ALL = 2, 3

@@ -136,6 +136,7 @@ def _result(subject: Subject, measurement, store: Store, failed: dict[str, str],
         status, reason = "skipped", f"needs {missing[0]}, which has no result: {failed[missing[0]]}"
     else:
         try:
+            subject.work = store.work(potential.folder, element, measurement.name, digest)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 measured = measurement.run(subject)

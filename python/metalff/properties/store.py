@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -103,11 +104,18 @@ class Store:
             return None
         return found | {"reference": references(element, measurement)}  # a table that has grown counts
 
+    def work(self, model: str, element: str, measurement: str, digest: str) -> Path | None:
+        """Folder of the checkpoints of a measurement with these inputs."""
+        return None if self.out is None else self.out / model / element / "work" / f"{measurement}-{digest[:12]}"
+
     def keep(self, found: dict) -> None:
+        """Write a result, and remove the checkpoints of its measurement."""
         if self.out is not None:
             with atomic_write(self.file(found["model"], found["element"], found["measurement"])) as stream:
                 json.dump(found, stream, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
+            for folder in (self.out / found["model"] / found["element"] / "work").glob(f"{found['measurement']}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def check(self) -> None:
         """Raises: MetalffError: nothing can be written there, or it holds something else, or results of another version."""
