@@ -5,13 +5,12 @@ A measurement asks for stretches by name: ``follow(subject, "600K", start, stage
 killed goes on where it was; velocities and positions continue exactly, the inner variables of thermostat and barostat begin at rest.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
 from ase.data import atomic_masses, atomic_numbers
 
-from metalff.data.metals import Metal
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write, make_folder
 from metalff.properties.measurement import Skip, Subject
