@@ -21,6 +21,7 @@ MODULES = (
     "drift",
     "expansion",
     "diffusion",
+    "melting",
 )
 
 CHEAP, ALL = 2, 3

@@ -114,8 +114,11 @@ class Store:
             with atomic_write(self.file(found["model"], found["element"], found["measurement"])) as stream:
                 json.dump(found, stream, ensure_ascii=False, allow_nan=False)
                 stream.write("\n")
-            for folder in (self.out / found["model"] / found["element"] / "work").glob(f"{found['measurement']}-*"):
+            work = self.out / found["model"] / found["element"] / "work"
+            for folder in work.glob(f"{found['measurement']}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
+            if work.is_dir() and not any(work.iterdir()):
+                work.rmdir()
 
     def check(self) -> None:
         """Raises: MetalffError: nothing can be written there, or it holds something else, or results of another version."""
