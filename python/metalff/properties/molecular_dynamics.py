@@ -6,6 +6,8 @@ killed goes on where it was; velocities and positions continue exactly, the inne
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from ase import Atoms, units
@@ -261,7 +263,7 @@ def follow(subject: Subject, label: str, start: State, stage: Stage, isotropic: 
         MetalffError: the run is not physical; the sentence says when it was last.
     """
     isotropic = subject.metal.crystal != "hcp" if isotropic is None else isotropic
-    parts, state, done = _kept(subject, label), start, 0
+    parts, state, done = kept_parts(subject, label), start, 0
     if parts:
         done = sum(len(part["potential"]) for part in parts)
         state = State(parts[-1]["positions"][-1], parts[-1]["velocities"][-1], parts[-1]["lengths"][-1])
@@ -302,7 +304,7 @@ def _go_on(subject, engine, label, stage, isotropic, frames, parts) -> None:
             raise MetalffError(
                 f"molecular dynamics at {stage.temperature:.0f} K ({label}) blew up: two atoms are {near:.2f} Å apart; last good at {good:.2f} ps"
             )
-        _keep(subject, label, len(parts), part)
+        keep_part(subject, label, len(parts), part)
         parts.append(part)
         done += new
 
@@ -339,28 +341,29 @@ def _joined(parts: list[dict], stage: Stage, element: str) -> Stretch:
     )
 
 
-def _kept(subject: Subject, label: str) -> list[dict]:
+def kept_parts(subject: Subject, label: str) -> list[dict]:
     """Files of a stretch, up to the first that is missing or damaged."""
     parts = []
     while subject.work is not None:
         try:
-            with np.load(subject.work / f"{label}-{len(parts):03d}.npz") as content:
+            with np.load(_file(subject, label, len(parts))) as content:
                 parts.append({name: content[name] for name in content.files})
-        except (OSError, ValueError, EOFError, KeyError):
-            break
-        except Exception as error:  # a damaged zip has its own kind
-            if type(error).__name__ != "BadZipFile":
-                raise
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             break
     return parts
 
 
-def _keep(subject: Subject, label: str, number: int, part: dict) -> None:
+def keep_part(subject: Subject, label: str, number: int, part: dict) -> None:
+    """Write a file of a stretch, where there is a folder for it."""
     if subject.work is None:
         return
     make_folder(subject.work)
-    with atomic_write(subject.work / f"{label}-{number:03d}.npz", "wb") as stream:
+    with atomic_write(_file(subject, label, number), "wb") as stream:
         np.savez(stream, **part)
+
+
+def _file(subject: Subject, label: str, number: int) -> Path:
+    return subject.work / f"{label}-{number:04d}.npz"
 
 
 def settled(subject: Subject, label: str, start: State, temperature: float, isotropic: bool | None = None) -> State:

@@ -22,6 +22,8 @@ MODULES = (
     "expansion",
     "diffusion",
     "melting",
+    "conductivity",
+    "anharmonic_phonons",
 )
 
 CHEAP, ALL = 2, 3

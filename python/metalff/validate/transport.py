@@ -116,7 +116,7 @@ def conductivity_of_blocks(flux, step_ps: float, volume: float, temperature: flo
     _, lag = plateau(autocovariance(flux) / 3, step_ps)
     last = max(1, round(lag / step_ps))
     scale = WATT / (BOLTZMANN * temperature**2 * volume)
-    parts = [part for part in np.array_split(flux, blocks)]
+    parts = np.array_split(flux, blocks)
     if len(parts[-1]) <= last:
         raise MetalffError(f"heat fluxes are correlated over {lag:.1f} ps, longer than a fifth of the run; set conductivity_ps higher")
     return np.array([scale * running_integral(autocovariance(part) / 3, step_ps)[last] for part in parts]), lag
