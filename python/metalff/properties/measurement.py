@@ -92,7 +92,7 @@ class Settings(BaseModel):
     """Of the liquid, for its diffusion, ps."""
     melting_atoms: int = Field(2000, ge=200, le=1_000_000)
     """Of the cell in which solid and liquid coexist, about."""
-    melting_ps: float = Field(60.0, gt=0, le=1e6)
+    melting_ps: float = Field(100.0, gt=0, le=1e6)
     """Of coexistence, ps."""
     conductivity_ps: float = Field(400.0, gt=0, le=1e6)
     """Over which heat fluxes are correlated, ps."""
