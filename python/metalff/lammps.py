@@ -283,3 +283,16 @@ class LammpsCalculator(Calculator):
             xx, yy, zz, xy, xz, yz = -pressure / BAR_PER_EV_A3 * (np.prod(np.diag(box)) / volume)
             stress = q @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ q.T
             self.results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+
+
+RESTART_MAGIC = b"LammpS RestartT\0"
+"""First and last bytes of a complete restart file."""
+
+
+def is_whole_restart(path) -> bool:
+    """Whether LAMMPS wrote a restart file to its end."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return False
+    return len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)

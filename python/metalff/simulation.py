@@ -1,5 +1,7 @@
 """Molecular dynamics of one periodic cell in LAMMPS, inside this process."""
 
+import ctypes
+
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 
@@ -33,6 +35,11 @@ class BlownUp(Exception):
     """The run is not physical any more; says why."""
 
 
+def time_step(symbol: str) -> float:
+    """ps."""
+    return 1e-3 * LONGEST * min(1.0, float(np.sqrt(atomic_masses[atomic_numbers[symbol]] / HEAVY)))
+
+
 class Simulation:
     """Atoms of one element in an orthogonal periodic cell, moving.
 
@@ -47,8 +54,7 @@ class Simulation:
 
     def __init__(self, potential, atoms, temperature: float, seed: int):
         self.symbol = atoms.get_chemical_symbols()[0]
-        mass = float(atomic_masses[atomic_numbers[self.symbol]])
-        self.dt = 1e-3 * LONGEST * min(1.0, np.sqrt(mass / HEAVY))
+        self.dt = time_step(self.symbol)
         self.count, self.seed = len(atoms), seed
         self.lammps = Instance()
         lengths = atoms.cell.lengths()
@@ -87,9 +93,13 @@ class Simulation:
         axes = f"iso 0 0 {PRESSURE_DAMP}" if isotropic else f"x 0 0 {PRESSURE_DAMP} y 0 0 {PRESSURE_DAMP} z 0 0 {PRESSURE_DAMP} couple xy"
         self._integrate(f"fix move all npt temp {temperature} {end or temperature} {DAMP} {axes}")
 
-    def thermostat(self, temperature: float) -> None:
-        """From now on constant volume."""
-        self._integrate(f"fix move all nvt temp {temperature} {temperature} {DAMP}")
+    def thermostat(self, temperature: float, end: float | None = None) -> None:
+        """From now on constant volume, at this temperature (K), or on the way from it to ``end``."""
+        self._integrate(f"fix move all nvt temp {temperature} {end or temperature} {DAMP}")
+
+    def free(self) -> None:
+        """From now on constant energy and volume."""
+        self._integrate("fix move all nve")
 
     def run(self, steps: int, limit: float | None = None) -> None:
         """Go on for so many steps.
@@ -123,13 +133,22 @@ class Simulation:
 
     def forces(self) -> np.ndarray:
         """[N,3] eV/Å, in the order of the atoms."""
-        return np.array(self.lammps.lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
+        return self._gathered("f")
+
+    def velocities(self) -> np.ndarray:
+        """[N,3] Å/ps, in the order of the atoms."""
+        return self._gathered("v")
+
+    def give_velocities(self, velocities) -> None:
+        """[N,3] Å/ps."""
+        flat = np.ascontiguousarray(velocities, float).ravel()
+        self.lammps.lmp.scatter_atoms("v", 1, 3, (ctypes.c_double * flat.size)(*flat))
 
     def frame(self, temperature: float, group: str, source: str, index: int) -> Frame:
         """The structure with energy, forces and stress; the cell begins at the origin and the atoms lie in it."""
         lmp = self.lammps.lmp
         low, lengths = np.array(lmp.extract_box()[0]), self.lengths()
-        positions = (np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3) - low) % lengths
+        positions = (self._gathered("x") - low) % lengths
         # LAMMPS' components xx yy zz xy xz yz of the pressure
         xx, yy, zz, xy, xz, yz = -BAR * np.array(lmp.extract_compute("virial", 0, 1)[:6])
         return Frame(
@@ -148,6 +167,9 @@ class Simulation:
 
     def close(self) -> None:
         self.lammps.close()
+
+    def _gathered(self, name: str) -> np.ndarray:
+        return np.array(self.lammps.lmp.gather_atoms(name, 1, 3)).reshape(-1, 3)
 
     def _integrate(self, line: str) -> None:
         if "move" in self.lammps.lmp.available_ids("fix"):

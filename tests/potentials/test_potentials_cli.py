@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from metalff.cli import potentials as command
 from metalff.errors import MetalffError
-from metalff.potentials import checking, entries, resolve
+from metalff.potentials import entries, resolve
+from metalff.properties import checking
 
 
 def run(*arguments):

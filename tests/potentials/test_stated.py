@@ -6,9 +6,10 @@ import pytest
 
 from metalff.errors import MetalffError
 from metalff.lammps import potentials_dir
-from metalff.potentials import checking, checks, resolve
+from metalff.potentials import checks, resolve
 from metalff.potentials.stated import deviations, stated
-from metalff.potentials.verify import Verification, verify
+from metalff.properties import checking
+from metalff.properties.check import Verification, verify
 
 
 def test_library_entry():

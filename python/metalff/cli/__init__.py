@@ -19,6 +19,7 @@ COMMANDS = [
     "report",
     "speed",
     "potentials",
+    "properties",
     "data",
     "dft",
     "fermi",
@@ -60,7 +61,7 @@ def build_app():
     return app
 
 
-GOES_ON = ("benchmark", "study", "data", "dft", "fermi")
+GOES_ON = ("benchmark", "properties", "study", "data", "dft", "fermi")
 """Commands that take up what they left, and do not say so themselves."""
 
 

@@ -91,7 +91,8 @@ def check(
 ) -> None:
     from metalff.errors import MetalffError
     from metalff.paths import check_file
-    from metalff.potentials import checking, resolve
+    from metalff.potentials import resolve
+    from metalff.properties import checking
 
     if everything == (name is not None):
         raise MetalffError("give a name, an element, or --all")
@@ -109,7 +110,7 @@ def check(
 
 def several(names: list[str]) -> None:
     """Check each, one after the other."""
-    from metalff.potentials import checking
+    from metalff.properties import checking
 
     found = {}
     for name in names:
@@ -121,8 +122,8 @@ def several(names: list[str]) -> None:
 def every(out: Path, jobs: int) -> None:
     """Check all, with progress; a table beside the results."""
     from metalff.paths import atomic_write
-    from metalff.potentials import checking
     from metalff.progress import Bar
+    from metalff.properties import checking
 
     start, before = time.monotonic(), []
     with Bar() as bar:

@@ -45,6 +45,11 @@ class Potential:
         """Whether LAMMPS has a pair style for it."""
         return self.kind not in ("universal", "tb")
 
+    @property
+    def folder(self) -> str:
+        """Name of a folder for its results: ``Cu/eam`` → ``Cu-eam``, ``Cu-mace.mlff`` → ``Cu-mace``."""
+        return self.name.removesuffix(".mlff").replace("/", "-").replace(" ", "_")
+
     def lammps_commands(self) -> list[str]:
         """``pair_style`` and ``pair_coeff`` lines for ``units metal``, ready to paste into an input script.
 

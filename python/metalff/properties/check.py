@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from ase import Atoms
 from ase.optimize import BFGS
-from scipy.optimize import minimize
 
 from metalff.data.metals import CUBIC, ELASTIC, metal
 from metalff.errors import MetalffError
-from metalff.potentials.stated import GPA, Stated, complaints, stated
+from metalff.potentials.stated import Stated, complaints, stated
+from metalff.properties.elastic import elastic_matrix, stable
+from metalff.properties.lattice import energy, relaxed
 from metalff.simulation import BlownUp, Simulation
 from metalff.validate.order import SHARE, solid_fraction
-
-STRAIN = 0.004
-"""Of the central differences of elastic constants."""
 
 LATTICE = 0.05
 """Largest relative deviation of a lattice constant from experiment."""
@@ -100,50 +98,6 @@ def verify(potential, element: str, md: bool = True) -> Verification:
     if md and not any("unstable" in word for word in found.failed):
         _survive(potential, known, cell, found)
     return found
-
-
-def energy(calculator, atoms) -> float:
-    atoms = atoms.copy()
-    atoms.calc = calculator
-    return float(atoms.get_potential_energy())
-
-
-def relaxed(calculator, known):
-    """The unit cell of least energy near the experimental one: ``ase.Atoms``."""
-
-    def cell(x):
-        return known.unit_cell(known.a * x[0], known.c * x[-1] if known.c else None)
-
-    found = minimize(
-        lambda x: energy(calculator, cell(x)) / 2, np.ones(2 if known.c else 1), method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-7}
-    )
-    return cell(found.x)
-
-
-def elastic_matrix(calculator, cell, inner: bool) -> np.ndarray:
-    """[6,6] GPa in Voigt order by central differences of the stress; ``inner``: atoms are relaxed in each strained cell."""
-    columns = []
-    for k in range(6):
-        stresses = []
-        for sign in (1, -1):
-            strain = np.zeros((3, 3))
-            i, j = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[k]
-            strain[i, j] += sign * STRAIN / (1 if i == j else 2)
-            strain[j, i] = strain[i, j]
-            atoms = cell.copy()
-            atoms.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
-            atoms.calc = calculator
-            if inner:
-                BFGS(atoms, logfile=None).run(fmax=1e-4, steps=60)
-            stresses.append(atoms.get_stress())
-        columns.append((stresses[0] - stresses[1]) / (2 * STRAIN) * GPA)
-    matrix = np.array(columns).T
-    return (matrix + matrix.T) / 2
-
-
-def stable(matrix) -> bool:
-    """Born's criterion: the elastic matrix is positive definite."""
-    return bool(np.linalg.eigvalsh(matrix).min() > 0)
 
 
 def vacancy(calculator, cell, known, bulk: float) -> float:

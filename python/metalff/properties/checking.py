@@ -14,7 +14,7 @@ from metalff.pool import side_by_side
 from metalff.potentials import zhou
 from metalff.potentials.registry import entries, listed, resolve
 from metalff.potentials.stated import Stated, bulk_modulus, deviations
-from metalff.potentials.verify import verify
+from metalff.properties.check import verify
 from metalff.versions import versions
 
 
