@@ -153,7 +153,7 @@
         const key = cell.dataset.metric;
         const value = valueOf(key, data.metrics[key].byTemperature ? name : "all", modelNumber[row.dataset.key], row.dataset.metal);
         cell.dataset.value = value ? value[0] : "";
-        const low = value && value[1] !== null && value[1] !== undefined ? html("small", {}, ` ${short(value[1])}–${short(value[2])}`) : "";
+        const low = value && "interval" in cell.dataset && value[1] !== null && value[1] !== undefined ? html("small", {}, ` ${short(value[1])}–${short(value[2])}`) : "";
         cell.replaceChildren(value ? short(value[0]) : "–", low);
       }
     }
@@ -202,22 +202,21 @@
   const figure = (title, drawn, note) => html("figure", {}, html("figcaption", {}, title, ...(note ? [html("small", {}, ` ${note}`)] : [])), drawn);
   const group = (title, figures, note, kind = "") => {
     const known = figures.filter(Boolean);
-    return known.length ? [html("h3", {}, title), ...(note ? [html("p", { class: "note" }, note)] : []), html("div", { class: `panels ${kind}` }, ...known)] : [];
+    const columns = kind || (known.length % 4 === 0 ? "small" : "");
+    return known.length ? [html("h3", {}, title), ...(note ? [html("p", { class: "note" }, note)] : []), html("div", { class: `panels ${columns}` }, ...known)] : [];
   };
   const labelOf = (key) => data.models[modelNumber[key]].label;
   const ofModels = (by) => data.models.map((m) => m.key).filter((key) => by && by[key]);
   const lineOf = (key, x, y, more = {}) => ({ x, y, name: labelOf(key), ...style(modelNumber[key]), ...more });
 
   const parities = (metal, symbol) => {
-    const made = [], name = controls.temperature.value in metal.parity ? controls.temperature.value : "all";
-    const rows = [["forces", metal.parity[name], "force (eV/Å)"], ["energies", metal.energies, "energy (eV/atom)"], ["stresses", metal.stresses, "stress (meV/Å³)"]];
-    for (const [what, by, axis] of rows) {
-      const figures = ofModels(by).map((key) => figure(labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: `reference ${axis}`, yLabel: "predicted", width: 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : ""));
-      const also = { forces: name === "all" ? "" : `At ${name}. `, energies: "After one fitted constant per element. ", stresses: "" }[what];
-      const dense = Object.values(by || {}).some((p) => p.cells);
-      made.push(...group(`Predicted over reference ${what}`, figures, `${also}${dense ? "Shade: number of points, on a logarithmic scale." : ""}`, "small"));
-    }
-    return made;
+    const name = controls.temperature.value in metal.parity ? controls.temperature.value : "all";
+    const rows = [["forces", metal.parity[name], "force (eV/Å)"], ["energies", metal.energies, "energy (eV/atom)"], ["stresses", metal.stresses, "stress (meV/Å³)"]].filter(([, by]) => ofModels(by).length);
+    const keys = ofModels(metal.parity.all), few = keys.length < 3;
+    const one = ([what, by, axis], key) => by[key] && figure(few ? `${labelOf(key)}, ${what}` : labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: `reference ${axis}`, yLabel: "predicted", width: few ? 300 : 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : "");
+    const words = `${name === "all" ? "" : `Forces at ${name}. `}Energies after one fitted constant per element. Where points are many: shade, on a logarithmic scale.`;
+    if (few) return group("Predicted over reference", keys.flatMap((key) => rows.map((row) => one(row, key))), words, rows.length === 2 ? "wide" : "three");
+    return rows.flatMap((row, k) => group(`Predicted over reference ${row[0]}`, ofModels(row[1]).map((key) => one(row, key)), k ? "" : words, "small"));
   };
   const errors = (metal, symbol) => {
     const shapes = ofModels(metal.error).map((key) => {
@@ -260,37 +259,41 @@
   };
   const PROPERTIES = { eos: "Equation of state", phonons: "Phonons", quasi_harmonic: "Quasi-harmonic expansion", dimer: "Dimer", stacking_fault: "Stacking fault", migration: "Vacancy migration", expansion: "Thermal expansion from molecular dynamics", structure: "Structure", drift: "Energy drift", diffusion: "Diffusion in the liquid", elastic: "Elastic constants" };
   const properties = (metal, symbol) => {
-    const made = [], done = metal.properties.filter((p) => p.status === "done");
-    const elastic = done.filter((p) => p.measurement === "elastic");
+    const together = [], apart = [], done = metal.properties.filter((p) => p.status === "done");
+    const elastic = done.filter((p) => p.measurement === "elastic").sort((a, b) => modelNumber[a.model] - modelNumber[b.model]);
     if (elastic.length) {
-      const constants = [...new Set(elastic.flatMap((p) => Object.keys(p.values).filter((k) => p.values[k].unit === "GPa" && /^C\d\d$/.test(k))))];
-      const reference = Object.fromEntries(elastic.flatMap((p) => (p.reference || []).filter((r) => r.kind === "experiment").map((r) => [r.key, r.value])));
-      const groups = constants.map((name) => ({ name, bars: [...(name in reference ? [{ value: reference[name], name: "experiment", colour: "#e3e6ea", outline: Plots.SOFT }] : []), ...elastic.filter((p) => p.values[name] && p.values[name].value !== null).sort((a, b) => modelNumber[a.model] - modelNumber[b.model]).map((p) => ({ ...p.values[name], name: labelOf(p.model), ...style(modelNumber[p.model]) }))] }));
-      made.push(...group("Elastic constants", [figure("", Plots.bars({ groups, label: `${symbol}: elastic constants`, xLabel: Object.keys(reference).length ? "outlined: experiment" : "no experimental values known", yLabel: "GPa", width: 460, height: 250 }))], "", "wide"));
+      const constants = [...new Set(elastic.flatMap((p) => Object.keys(p.values).filter((k) => /^C\d\d$/.test(k))))];
+      const known = Object.fromEntries(elastic.flatMap((p) => (p.reference || []).filter((r) => r.kind === "experiment").map((r) => [r.key, r.value])));
+      const outline = (name) => (name in known ? [{ value: known[name], name: "experiment", colour: "#e3e6ea", outline: Plots.SOFT }] : []);
+      const groups = constants.map((name) => ({ name, bars: [...outline(name), ...elastic.filter((p) => p.values[name]).map((p) => ({ ...p.values[name], name: labelOf(p.model), ...style(modelNumber[p.model]) }))] }));
+      if (groups.length) together.push(figure("Elastic constants", Plots.bars({ groups, label: `${symbol}: elastic constants`, xLabel: Object.keys(known).length ? "outlined: experiment" : "no experimental values known", yLabel: "GPa", width: 460, height: 240 })));
     }
-    for (const name of [...new Set(done.map((p) => p.measurement))]) {
-      const panels = new Map();
+    for (const name of new Set(done.map((p) => p.measurement))) {
+      const panels = new Map(), title = PROPERTIES[name] || capital(name);
       for (const p of done.filter((q) => q.measurement === name)) for (const [curve, given] of Object.entries(p.curves)) {
         const key = given.group || curve;
         if (!panels.has(key)) panels.set(key, []);
         panels.get(key).push([p.model, curve, given]);
       }
-      const figures = [...panels].map(([title, curves]) => {
-        const series = curves.sort((a, b) => modelNumber[a[0]] - modelNumber[b[0]]).map(([model, curve, given]) => lineOf(model, numbers(given.x), numbers(given.y), { name: `${labelOf(model)}, ${curve}`, wide: curves.length > 12 ? 1 : 1.6 }));
-        return figure(title.replaceAll("_", " "), Plots.lines({ series, label: `${symbol}: ${title}`, xLabel: curves[0][2].x_label, yLabel: curves[0][2].y_label, width: panels.size > 2 ? 300 : 460, height: panels.size > 2 ? 210 : 240, level: curves[0][2].y_label.includes("THz") ? 0 : undefined }));
+      const many = panels.size > 2, figures = [...panels].map(([key, curves]) => {
+        const series = curves.sort((a, b) => modelNumber[a[0]] - modelNumber[b[0]]).map(([model, curve, given]) => lineOf(model, numbers(given.x), numbers(given.y), { name: `${labelOf(model)}, ${curve}`, wide: curves.length > 12 ? 1.1 : 1.6 }));
+        const { x_label, y_label } = curves[0][2], words = key.replaceAll("_", " "), others = new Set(curves.map((c) => c[1]).filter((c) => !/\d$/.test(c)));
+        const drawn = Plots.lines({ series, label: `${symbol}: ${name}, ${words}`, xLabel: x_label, yLabel: y_label, width: many ? 300 : 460, height: many ? 210 : 240, level: y_label.includes("THz") ? 0 : undefined });
+        return figure(many ? capital(words) : title, drawn, many ? "" : [words, others.size > 1 && others.size < 5 ? [...others].join(", ").replaceAll("_", " ") : ""].filter((w) => w && w !== title.toLowerCase()).join(": "));
       });
-      made.push(...group(PROPERTIES[name] || name.replaceAll("_", " "), figures, "", panels.size > 2 ? "" : "wide"));
+      if (many) apart.push(...group(title, figures)); else together.push(...figures);
     }
-    return made;
+    return [...group("Properties", together, "", "wide"), ...apart];
   };
+  const capital = (name) => { const words = name.replaceAll("_", " "); return words.charAt(0).toUpperCase() + words.slice(1); };
   const training = (metal, symbol) => {
     const figures = metal.training.map((t) => figure(t.name, Plots.lines({ series: [{ x: numbers(t.minutes), y: numbers(t.force), colour: COLOURS[0], marker: "circle", name: t.name }], yLog: true, label: `${symbol}: training of ${t.name}`, xLabel: "time spent (min)", yLabel: "validation force RMSE (eV/Å)" })));
     return group("Training", figures, "");
   };
   const pictures = (metal, symbol) => {
-    const figures = metal.runs.filter((r) => r.picture).sort((a, b) => a.temperature - b.temperature || modelNumber[a.model] - modelNumber[b.model]).map((r) => figure(`${r.temperature} K`, Plots.atoms({ picture: r.picture, label: `${symbol}: last frame of ${labelOf(r.model)} at ${r.temperature} K, ${r.picture.phase}` }), `${labelOf(r.model)}, ${r.picture.phase} (${Math.round(100 * r.picture.solid)} % solid-like)`));
+    const figures = metal.runs.filter((r) => r.picture).sort((a, b) => a.temperature - b.temperature || modelNumber[a.model] - modelNumber[b.model]).map((r) => figure(`${r.temperature} K`, Plots.atoms({ picture: r.picture, label: `${symbol}: last frame of ${labelOf(r.model)} at ${r.temperature} K, ${r.picture.phase}` }), `${labelOf(r.model)}: ${r.picture.phase}, ${Math.round(100 * r.picture.solid)} %`));
     const failed = data.failures.filter((f) => f.element === symbol && f.picture).map((f) => figure(f.job, Plots.atoms({ picture: f.picture, label: `last good frame of ${f.job}` }), `last good frame: ${f.status}`));
-    return group("Last frames", [...figures, ...failed], "Seen along z, nearer atoms darker. Blue: bonded as in a crystal (q6, ten Wolde 1996); orange: not.", "tiny");
+    return group("Last frames", [...figures, ...failed], "Seen along z, nearer atoms darker. Blue: bonded as in a crystal (q6, ten Wolde 1996), with their part of all; orange: not.", "tiny");
   };
   const drawMetal = (article) => {
     if (article.dataset.drawn === controls.temperature.value) return;
@@ -350,7 +353,8 @@
     const open = articles.find((a) => !a.hidden);
     if (open) drawMetal(open);
   };
-  for (const control of Object.values(controls)) control.addEventListener("change", draw);
+  for (const name of ["metric", "model"]) controls[name].addEventListener("change", drawTable);
+  controls.temperature.addEventListener("change", draw);
   for (const copy of document.querySelectorAll("select.temperature-copy")) {
     copy.addEventListener("change", () => { controls.temperature.value = copy.value; for (const other of document.querySelectorAll("select.temperature-copy")) other.value = copy.value; draw(); });
     controls.temperature.addEventListener("change", () => { copy.value = controls.temperature.value; });

@@ -79,6 +79,7 @@ class Campaign:
         failures: jobs without results and runs that are not stable, as dictionaries.
         sources: folders: kind, name, hash, command, versions, machine, cost.
         notes: sentences that the reader must know.
+        frames: (model's key, symbol) → its rows of ``frames.csv``, for comparisons frame by frame.
     """
 
     models: list = field(default_factory=list)
@@ -89,6 +90,7 @@ class Campaign:
     failures: list[dict] = field(default_factory=list)
     sources: list[dict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    frames: dict = field(default_factory=dict)
 
     def value(self, metric: str, model: str, symbol: str, name: str = ALL):
         """[value, low, high], or None."""
@@ -227,6 +229,7 @@ class _Builder:
         """Densities of one metal: forces by temperature, energies and stresses of all frames."""
         metal = self.result.metals[symbol]
         mine = frames[(frames.potential == potential).to_numpy() & (where == symbol)]
+        self.result.frames[key, symbol] = mine
         chosen = set(mine["frame"])
         reference, predicted = validation.forces[potential]
         number = validation.frame[potential]

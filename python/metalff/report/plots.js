@@ -54,7 +54,7 @@ const Plots = (() => {
   };
 
   // A frame with axes; gives the elements to draw into and the scales. Below it there is room for `below` more pixels.
-  const frame = ({ label, x, y, xLabel = "", yLabel = "", width = 300, height = 210, xLog = false, yLog = false, xTicks, below = 0, left = 46, square = false }) => {
+  const frame = ({ label, x, y, xLabel = "", yLabel = "", width = 300, height = 210, xLog = false, yLog = false, xTicks, below = 0, left = 50, square = false }) => {
     const top = 8, right = 10, bottom = 36;
     const inner = { x: left, y: top, w: width - left - right, h: height - top - bottom };
     if (square) inner.h = inner.w;
@@ -136,6 +136,15 @@ const Plots = (() => {
   const blend = (a, b, t) => a.map((v, k) => Math.round(v + (b[k] - v) * t));
   const DENSITY = [[226, 232, 240], [99, 125, 160], [17, 34, 64]];
   const shade = (t) => (t < 0.5 ? blend(DENSITY[0], DENSITY[1], 2 * t) : blend(DENSITY[1], DENSITY[2], 2 * t - 1));
+  // A drawing on a canvas, as an image of the plot: many points cost nothing there.
+  const painted = ({ x, y, w, h }, draw) => {
+    const canvas = document.createElement("canvas"), fine = 3;
+    [canvas.width, canvas.height] = [Math.ceil(fine * w), Math.ceil(fine * h)];
+    const context = canvas.getContext("2d");
+    context.scale(fine, fine);
+    draw(context);
+    return el("image", { href: canvas.toDataURL(), x, y, width: canvas.width / fine, height: canvas.height / fine });
+  };
   const parity = ({ data, colour, marker, levels = 9, ...options }) => {
     const made = frame({ ...options, x: data.limits, y: data.limits, square: true });
     const { root, X, Y, inner } = made, [low, high] = data.limits;
@@ -156,13 +165,15 @@ const Plots = (() => {
     }
     root.append(el("line", { x1: X(low), y1: Y(low), x2: X(high), y2: Y(high), stroke: data.cells ? "#b3541e" : SOFT, "stroke-width": 0.8, opacity: 0.8 }));
     if (data.points) {
-      const raw = bytes(data.points), view = new DataView(raw.buffer);
-      for (let k = 0; k < raw.length; k += 4) root.append(mark("circle", X(low + ((high - low) * view.getUint16(k, true)) / 65535), Y(low + ((high - low) * view.getUint16(k + 2, true)) / 65535), 2.2, { fill: DENSITY_INK, "fill-opacity": 0.55 }));
+      const raw = bytes(data.points), view = new DataView(raw.buffer), dots = [];
+      for (let k = 0; k < raw.length; k += 4) dots.push([view.getUint16(k, true) / 65535, 1 - view.getUint16(k + 2, true) / 65535]);
+      root.append(painted(inner, (context) => {
+        context.fillStyle = "rgba(35, 58, 94, 0.6)";
+        for (const [x, y] of dots) { context.beginPath(); context.arc(x * inner.w, y * inner.h, 2.2, 0, 7); context.fill(); }
+      }));
     }
     return root;
   };
-  const DENSITY_INK = "#233a5e";
-
   // Bars in groups: groups are {name, bars: [{value, low, high, colour, name, marker}]}.
   const bars = ({ groups, ...options }) => {
     const values = groups.flatMap((g) => g.bars.flatMap((b) => [b.value, b.low ?? b.value, b.high ?? b.value]));
@@ -187,10 +198,17 @@ const Plots = (() => {
     const height = (width * picture.height) / picture.width, raw = bytes(picture.atoms), count = raw.length / 4;
     const r = Math.max(1.6, 0.42 * Math.sqrt((width * height) / count) * 1.35), room = r + 1;
     const root = el("svg", { viewBox: `0 0 ${width} ${height.toFixed(1)}`, role: "img", "aria-label": label, style: `max-width:${width}px` });
-    for (let k = 0; k < raw.length; k += 4) {
-      const deep = raw[k + 2] / 255, colour = raw[k + 3] ? blend([196, 210, 226], [30, 78, 140], deep) : blend([245, 214, 180], [196, 92, 10], deep);
-      root.append(el("circle", { cx: (room + (raw[k] / 255) * (width - 2 * room)).toFixed(1), cy: (height - room - (raw[k + 1] / 255) * (height - 2 * room)).toFixed(1), r: r.toFixed(1), fill: `rgb(${colour})`, stroke: "#fff", "stroke-width": 0.5 }));
-    }
+    root.append(painted({ x: 0, y: 0, w: width, h: height }, (context) => {
+      [context.strokeStyle, context.lineWidth] = ["#fff", 0.6];
+      for (let k = 0; k < raw.length; k += 4) {
+        const deep = raw[k + 2] / 255, colour = raw[k + 3] ? blend([196, 210, 226], [30, 78, 140], deep) : blend([245, 214, 180], [196, 92, 10], deep);
+        context.fillStyle = `rgb(${colour})`;
+        context.beginPath();
+        context.arc(room + (raw[k] / 255) * (width - 2 * room), height - room - (raw[k + 1] / 255) * (height - 2 * room), r, 0, 7);
+        context.fill();
+        context.stroke();
+      }
+    }));
     return root;
   };
 

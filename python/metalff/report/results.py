@@ -145,20 +145,25 @@ class Results:
 
 
 def read_results(folders) -> Results:
-    """What is in these folders; a sweep brings along the validations and properties that were its jobs.
+    """What is in these folders, or else in the folders just below them; a sweep brings along the validations and properties that were its jobs.
 
     Raises:
         MetalffError: a folder is none of these, or a file is damaged, of another schema, or not the one that was recorded.
     """
     found = Results()
     for folder in map(Path, folders):
-        names = [name for name in COMMANDS if (folder / name).is_file()]
-        if not names:
+        below = [folder] if _documents(folder) else sorted(path for path in folder.glob("*") if path.is_dir() and _documents(path))
+        if not below:
             said = "is not there" if not folder.exists() else f"holds none of {', '.join(COMMANDS)}"
             raise MetalffError(f"{folder} {said}; give folders of {', '.join(COMMANDS.values())}")
-        for name in names:
-            _READERS[name](folder, found)
+        for one in below:
+            for name in _documents(one):
+                _READERS[name](one, found)
     return found
+
+
+def _documents(folder: Path) -> list[str]:
+    return [name for name in COMMANDS if (folder / name).is_file()]
 
 
 def _read_sweep(folder: Path, found: Results) -> None:

@@ -9,7 +9,7 @@ from metalff.validate import order
 MOST = 500
 """Atoms of a picture; of a larger cell, a slab at its middle that has so many."""
 
-FRAMES = 5
+FRAMES = 3
 """At the end of a trajectory, over which the solid part is averaged."""
 
 

@@ -42,7 +42,9 @@ const Tables = (() => {
         if (cell.classList.contains("rank")) return;
         const button = document.createElement("button");
         button.type = "button";
-        button.append(...cell.childNodes);
+        const small = cell.querySelector("small"), arrow = document.createElement("span");
+        arrow.className = "arrow";
+        button.append(...[...cell.childNodes].filter((node) => node !== small), arrow, ...(small ? [small] : []));
         cell.append(button);
         if (!cell.hasAttribute("aria-sort")) cell.setAttribute("aria-sort", "none");
         button.addEventListener("click", () => {
