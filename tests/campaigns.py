@@ -16,9 +16,7 @@ from metalff.sweep.trajectory import Trajectory, write_trajectory
 from metalff.validate.compare import Prediction, summarise
 from metalff.validate.tables import document
 
-METALS = (
-    "Li Na K Rb Cs Be Mg Ca Sr Ba Sc Y Ti Zr Hf V Nb Ta Cr Mo W Re Fe Ru Os Co Rh Ir Ni Pd Pt Cu Ag Au Zn Cd Al Ga In Tl Sn Pb La"
-).split()
+METALS = ("Li Na K Rb Cs Be Mg Ca Sr Ba Sc Y Ti Zr Hf V Nb Ta Cr Mo W Re Fe Ru Os Co Rh Ir Ni Pd Pt Cu Ag Au Zn Cd Al Ga In Tl Sn Pb La").split()
 MODELS = {"mace": ("mlff", 0.06, 4e3), "nep": ("mlff", 0.12, 1.5e5), "eam": ("eam", 0.35, 9e5), "meam": ("meam", 0.28, 6e4)}
 """Kind, error in units of the RMS force, speed."""
 
@@ -67,7 +65,11 @@ def write_sweep(out, symbols=METALS, models=MODELS, frames: int = 8, failed=(("W
                     jobs[f"{symbol}/{name}/{temperature:g}K"] = job | {"status": "failed", "failure": failure, "files": {}}
                     continue
                 jobs[f"{symbol}/{name}/{temperature:g}K"] = job | write_run(rng, folder, symbol, model, temperature, frames)
-    plan = {"elements": list(symbols), "potentials": [f"{{element}}/{model}" for model in models], "temperatures": ["0.25Tm", "0.5Tm", "0.75Tm", "1.2Tm"]}
+    plan = {
+        "elements": list(symbols),
+        "potentials": [f"{{element}}/{model}" for model in models],
+        "temperatures": ["0.25Tm", "0.5Tm", "0.75Tm", "1.2Tm"],
+    }
     record = {"schema": 2, "hash": "1" * 64, "physics": {}, "plan": plan, "command": ["metalff", "sweep", "run", "campaign.yaml"], "skipped": []}
     record |= {"versions": {"metalff": "0.2.0"}, "machine": {"cpu": "a CPU", "cores": 2, "system": "Linux"}, "potentials": potentials, "jobs": jobs}
     (out / "sweep.json").write_text(json.dumps(record))

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "br", "img", "path", "use", "image", "rect", "circle", "line"}
+VOID = {"meta", "link", "br", "img", "path", "use", "image", "rect", "circle", "line", "input"}
 
 
 class Reader(HTMLParser):

@@ -1,16 +1,19 @@
 """The page of a campaign of 43 metals × 4 models × 4 temperatures: its size, its tables without scripts, and all of it in Chromium."""
 
-import itertools
+import json
 import re
+import shutil
+
+import pytest
 
 import campaigns
 import chromium
-import pytest
 from html_pages import Reader
-
+from metalff.errors import MetalffError
 from metalff.report.campaign import METRICS
-from metalff.report.campaign_page import LIMIT
+from metalff.report.campaign_page import LIMIT, campaign_page
 from metalff.report.page import write_report
+from metalff.report.results import read_results
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -68,7 +71,9 @@ def test_failures_are_shown_and_not_scored(page):
 
 def test_every_switch(opened):
     """All metrics × models × temperatures: colours, numbers and the sentence below follow."""
-    names = {name: opened.evaluate(f"[...document.getElementById('{name}').options].map((o) => o.value)") for name in ("metric", "model", "temperature")}
+    names = {
+        name: opened.evaluate(f"[...document.getElementById('{name}').options].map((o) => o.value)") for name in ("metric", "model", "temperature")
+    }
     assert len(names["metric"]) >= 10 and len(names["model"]) == 5 and len(names["temperature"]) >= 5 and set(names["metric"]) <= set(METRICS)
     seen = {}
     for metric in names["metric"]:
@@ -148,9 +153,11 @@ def test_every_metal_has_its_page(opened):
         visible = opened.evaluate("[...document.querySelectorAll('article.metal')].filter((a) => a.offsetHeight).map((a) => a.id)")
         titles = opened.evaluate(f"[...document.querySelectorAll('#{symbol} .plots h3')].map((h) => h.textContent)")
         assert visible == [symbol] and opened.evaluate("document.title").startswith(symbol)
-        assert {"Predicted over reference forces", "Where the errors are", "Properties", "Radial distribution function g(r)", "Last frames"} <= set(titles)
+        assert {"Predicted over reference forces", "Where the errors are", "Properties", "Radial distribution function g(r)", "Last frames"} <= set(
+            titles
+        )
         assert opened.evaluate(f"document.querySelectorAll('#{symbol} .plots svg').length") > 40
-        assert "NaN" not in opened.evaluate(f"document.querySelector('#{symbol} .plots').innerHTML")
+        assert "NaN" not in opened.evaluate(f"document.querySelector('#{symbol} .plots').innerHTML.replace(/data:[^\"]*/g, '')")
 
 
 @pytest.mark.parametrize("anchor", ["", "#Cu"])
@@ -158,29 +165,126 @@ def test_on_a_phone_nothing_hangs_over(browser, page, anchor):
     browser.resize(390, 844)
     browser.open(page, anchor)
     assert browser.evaluate("document.documentElement.scrollWidth") <= 390
-    hints = browser.evaluate("[...document.querySelectorAll('.scroll')].filter((b) => b.offsetHeight && b.scrollWidth > b.clientWidth + 2).map((b) => b.classList.contains('goes-on'))")
+    hints = browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter((b) => b.offsetHeight && b.scrollWidth > b.clientWidth + 2).map((b) => b.classList.contains('goes-on'))"
+    )
     assert hints and all(hints)
     assert not browser.problems
 
 
-def test_printed_whole(opened):
-    pages = len(re.findall(rb"/Type\s*/Page\b", opened.pdf()))
-    assert pages > 43
+def test_everything_is_drawn_for_paper(opened):
     opened.evaluate("dispatchEvent(new Event('beforeprint'))")
     opened.call("Emulation.setEmulatedMedia", media="print")
-    drawn = opened.evaluate("[...document.querySelectorAll('article.metal')].filter((a) => a.offsetHeight && a.querySelectorAll('.plots svg').length > 40).length")
+    drawn = opened.evaluate(
+        "[...document.querySelectorAll('article.metal')].filter((a) => a.offsetHeight && a.querySelectorAll('.plots svg').length > 40).length"
+    )
     clipped = opened.evaluate("[...document.querySelectorAll('.scroll')].filter((b) => getComputedStyle(b).overflowX !== 'visible').length")
     opened.call("Emulation.setEmulatedMedia", media="")
     assert drawn == 43 and clipped == 0 and opened.evaluate("document.getElementById('overview').offsetHeight") > 0
+    opened.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert opened.evaluate("[...document.querySelectorAll('article.metal')].filter((a) => a.offsetHeight).length") == 0
 
 
-def test_page_size_is_kept(tmp_path):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A campaign of two metals."""
+    folder = tmp_path_factory.mktemp("small")
+    campaigns.write_campaign(folder / "campaign", ["Cu", "W"])
+    return folder / "campaign"
+
+
+def test_printed_from_a_page_of_one_metal(browser, small):
+    """Chromium prints both metals and the overview, whichever is open."""
+    browser.resize(1400)
+    browser.open(write_report([small], small / "report.html"), "#W")
+    printed = browser.pdf()
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 8
+    browser.open(small / "report.html")
+    assert abs(len(browser.pdf()) / len(printed) - 1) < 0.02 and not browser.problems
+
+
+def test_page_size_is_kept(small):
     """Too large a page leaves things out, and says which."""
-    from metalff.report.campaign_page import campaign_page
-    from metalff.report.results import read_results
-
-    found = read_results([campaigns.write_sweep(tmp_path / "sweep", ["Cu", "Ag"])])
-    whole = campaign_page(found)
-    thinned = campaign_page(read_results([tmp_path / "sweep"]), limit=len(whole.encode()) - 1000)
+    whole = campaign_page(read_results([small]))
+    thinned = campaign_page(read_results([small]), limit=len(whole.encode()) - 1000)
     assert "Left out, so that this page stays below" in thinned and "pictures of last frames" in thinned and len(thinned) < len(whole)
-    assert "more than" in campaign_page(read_results([tmp_path / "sweep"]), limit=1000)
+    assert "more than" in campaign_page(read_results([small]), limit=1000)
+
+
+def test_other_versions_in_one_campaign_are_said(small, tmp_path):
+    out = shutil.copytree(small, tmp_path / "out")
+    record = json.loads((out / "sweep/sweep.json").read_text())
+    record["versions"]["metalff"] = "0.1.0"
+    next(iter(record["jobs"].values()))["lammps"] = "2 Aug 2023"
+    (out / "sweep/sweep.json").write_text(json.dumps(record))
+    page = campaign_page(read_results([out]))
+    assert "Mixed versions of metalff: 0.2.0 in" in page and "mixes versions of LAMMPS: 2 Aug 2023, 29 Aug 2024." in page
+
+
+@pytest.mark.parametrize(
+    "file, damage, message",
+    [
+        (
+            "sweep/Cu/Cu-nep/340K/trajectory.h5",
+            lambda path: path.write_bytes(path.read_bytes()[:-100]),
+            "trajectory.h5 is not the file that the sweep wrote",
+        ),
+        (
+            "sweep/sweep.json",
+            lambda path: path.write_text('{"schema": 2, "plan": {}, "potentials": {}, "hash": "", "jobs": {"a": {}}}'),
+            "sweep.json is damaged",
+        ),
+        ("sweep/sweep.json", lambda path: path.write_text('{"schema": 7}'), "has schema 7, this report reads 1 and 2; run metalff sweep again"),
+        ("properties/properties.json", lambda path: path.write_text('{"schema": 1, "models": {}, "results": [{}]}'), "properties.json is damaged"),
+        ("properties/properties.json", lambda path: path.write_text('{"schema": NaN}'), "properties.json is damaged"),
+    ],
+)
+def test_refuses_what_is_damaged(small, tmp_path, file, damage, message):
+    out = shutil.copytree(small, tmp_path / "out")
+    damage(out / file)
+    with pytest.raises(MetalffError, match=message):
+        write_report([out], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_study_of_errors(tmp_path, browser):
+    """Rows of ``metalff study errors``: universal models have their own column, a metal without a number is missing, not zero."""
+    row = {
+        "family": "nep",
+        "universal": False,
+        "group": "",
+        "frames": 9,
+        "force_rms": 1.0,
+        "force_rmse_low": 0.1,
+        "force_rmse_high": 0.12,
+        "energy_rmse_offset": 0.001,
+    }
+    row |= {"normalised_low": 0.1, "normalised_high": 0.12, "stress_rmse": None}
+    rows = [
+        row | {"element": symbol, "model": "nep", "temperature": t, "force_rmse": 0.11, "normalised": 0.11}
+        for symbol in ("Cu", "Ag")
+        for t in (None, 300.0)
+    ]
+    rows.append(row | {"element": "Cu", "model": "7net-0", "universal": True, "temperature": None, "force_rmse": 0.2, "normalised": 0.2})
+    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": rows}))
+    path = write_report([tmp_path], tmp_path / "report.html")
+    browser.open(path)
+    assert browser.evaluate("document.querySelectorAll('#ranking-table tbody tr').length") == 3
+    browser.evaluate(
+        "(() => { const s = document.getElementById('model'); s.value = [...s.options].find((o) => o.text === '7net-0').value; s.dispatchEvent(new Event('change')); })()"
+    )
+    assert browser.evaluate(
+        "[...document.querySelectorAll('#cells a')].map((a) => [a.dataset.element, a.querySelector('.value').textContent].join(' '))"
+    ) == ["Cu 20.0", "Ag –"]
+    assert browser.evaluate("document.querySelector('a[data-element=Ag]').getAttribute('aria-label')") == "Ag silver: no value"
+    assert not browser.problems
+
+
+def test_hostile_names_are_text(small, tmp_path, browser):
+    out = shutil.copytree(small, tmp_path / "out")
+    path = out / "sweep/sweep.json"
+    text = path.read_text().replace("the temperature reached", "</script><script>alert(1)</script><img src=x onerror=alert(1)> reached")
+    path.write_text(text)
+    browser.open(write_report([out], tmp_path / "report.html"), "#W")
+    assert "<img src=x onerror=alert(1)> reached" in browser.evaluate("document.querySelector('#W .warning').textContent")
+    assert browser.evaluate("document.querySelectorAll('article img').length") == 0 and not browser.problems

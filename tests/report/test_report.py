@@ -8,14 +8,15 @@ from html.parser import HTMLParser
 
 import pytest
 import typer
-from html_pages import Reader
 from typer.testing import CliRunner
 
+from html_pages import Reader
 from metalff.cli import report
 from metalff.errors import MetalffError
 from metalff.report import analysis
 from metalff.report.page import columns_for, digits, thousands, write_report
 from metalff.report.results import read_results
+
 
 def read(path) -> Reader:
     reader = Reader()

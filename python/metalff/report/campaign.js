@@ -89,7 +89,7 @@
     const root = el("svg", { viewBox: `0 0 ${width} 48`, role: "img", "aria-label": `colours from ${short(low)} to ${short(high)} ${m.unit}`, style: `max-width:${width}px` });
     for (let k = 0; k < 64; k++) root.append(el("rect", { x: 10 + (k * (width - 20)) / 64, y: 14, width: (width - 20) / 64 + 0.4, height: 10, fill: `rgb(${colour((k + 0.5) / 64, m.better)})` }));
     const values = cells.map((cell) => shownOf(cell.dataset.element)).filter(Boolean).map((f) => f[0][0]);
-    for (const v of values) root.append(el("line", { x1: 10 + part(v, key) * (width - 20), x2: 10 + part(v, key) * (width - 20), y1: 3, y2: 12, stroke: Plots.INK, "stroke-width": 0.9, opacity: 0.65 }));
+    for (const v of values) root.append(el("line", { x1: 10 + part(v, key) * (width - 20), x2: 10 + part(v, key) * (width - 20), y1: 3, y2: 12, stroke: Plots.INK, "stroke-width": 0.9, "stroke-opacity": 0.65 }));
     const marks = m.log ? Plots.decades(low, high) : [low, (low + high) / 2, high];
     for (const v of marks) root.append(el("text", { x: Math.min(Math.max(10 + part(v, key) * (width - 20), 12), width - 14), y: 38, "text-anchor": "middle", "font-size": 11, fill: Plots.SOFT }, Plots.tick(v)));
     box.replaceChildren(root);
@@ -179,7 +179,7 @@
     const medians = points.map((some, k) => ({ k, x: median(some.map((p) => p.x)), y: median(some.map((p) => p.y)) })).filter((p) => isFinite(p.x));
     const front = medians.filter((p) => !medians.some((q) => q !== p && q.x >= p.x && q.y <= p.y)).sort((a, b) => a.x - b.x);
     made.root.append(el("path", { d: front.map((p, k) => `${k ? "L" : "M"}${made.X(p.x).toFixed(1)} ${made.Y(p.y).toFixed(1)}`).join(""), fill: "none", stroke: Plots.SOFT, "stroke-width": 1, "stroke-dasharray": "3 3" }));
-    points.forEach((some, k) => some.forEach((p) => made.root.append(Plots.mark(style(k).marker, made.X(p.x), made.Y(p.y), 2.6, { fill: style(k).colour, opacity: 0.45 }))));
+    points.forEach((some, k) => some.forEach((p) => made.root.append(Plots.mark(style(k).marker, made.X(p.x), made.Y(p.y), 2.6, { fill: style(k).colour, "fill-opacity": 0.45 }))));
     for (const p of medians) {
       made.root.append(Plots.mark(style(p.k).marker, made.X(p.x), made.Y(p.y), 6.5, { fill: style(p.k).colour, stroke: "#fff", "stroke-width": 1.5 }));
       const right = made.X(p.x) > made.inner.x + 0.72 * made.inner.w;

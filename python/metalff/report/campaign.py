@@ -199,7 +199,9 @@ class _Builder:
                 if where is not None:
                     self._points(validation, frames, where, potential["name"], key, symbol)
             if where is None:
-                self.result.notes.append(f"{validation.folder} does not say which frame is of which metal; validate again to see points metal by metal.")
+                self.result.notes.append(
+                    f"{validation.folder} does not say which frame is of which metal; validate again to see points metal by metal."
+                )
         groups = {p["name"]: p.get("groups", {}) for p in document["potentials"]}
         for symbol in elements if len(elements) == 1 else ():
             if symbol in self.result.metals:
@@ -283,7 +285,9 @@ class _Builder:
                 continue
             key = self.models.add(records.get(row["model"], {"name": row["model"], "label": row["model"], "kind": ""}), symbol)
             curves = {name: curve for name, given in (row.get("curves") or {}).items() if (curve := _curve(given))}
-            kept = {name: row.get(name) for name in ("measurement", "status", "reason", "values", "notes", "warnings", "reference", "grade", "seconds")}
+            kept = {
+                name: row.get(name) for name in ("measurement", "status", "reason", "values", "notes", "warnings", "reference", "grade", "seconds")
+            }
             self.result.metals[symbol]["properties"].append(kept | {"model": key, "curves": curves})
             if row["status"] == "failed":
                 self._failure(symbol, key, None, f"{row['measurement']} of {key}", "failed", row.get("reason") or "", "")
@@ -415,7 +419,9 @@ class _Builder:
                     "force": binned.series([row["force_rmse_valid"] for row in rows]),
                 }
                 self.result.metals[symbol]["training"].append(curve)
-        self._source("training", training.folder, training.description, f"{family} for {' '.join(elements)}", training.description.get("data_sha256", ""))
+        self._source(
+            "training", training.folder, training.description, f"{family} for {' '.join(elements)}", training.description.get("data_sha256", "")
+        )
         self.result.sources[-1]["seconds"] = training.description.get("elapsed_s", 0)
 
     # what was run
@@ -506,4 +512,9 @@ def page_data(result: Campaign) -> dict:
 
 def as_json(data: dict) -> str:
     """Compact, and safe between ``<script>`` tags."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
+    return (
+        json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "")
+        .replace("\u2029", "")
+    )

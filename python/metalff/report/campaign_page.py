@@ -148,7 +148,9 @@ def _findings(result: Campaign) -> list[str]:
     failed = [item for item in result.failures if item["status"] not in ("waiting", "running", "skipped")]
     if failed:
         metals_hit = len({item["element"] for item in failed})
-        found.append(f"{len(failed)} run{'s' * (len(failed) > 1)} of {metals_hit} metal{'s' * (metals_hit > 1)} failed; they are listed and never scored.")
+        found.append(
+            f"{len(failed)} run{'s' * (len(failed) > 1)} of {metals_hit} metal{'s' * (metals_hit > 1)} failed; they are listed and never scored."
+        )
     return found
 
 
@@ -157,7 +159,9 @@ def _gaps(result: Campaign) -> list[str]:
     found = []
     waiting = [item for item in result.failures if item["status"] in ("waiting", "running", "cancelled")]
     if waiting:
-        found.append(f"{len(waiting)} job{'s are' if len(waiting) > 1 else ' is'} not run to the end, and missing below; metalff sweep resume goes on.")
+        found.append(
+            f"{len(waiting)} job{'s are' if len(waiting) > 1 else ' is'} not run to the end, and missing below; metalff sweep resume goes on."
+        )
     skipped = [item for item in result.failures if item["status"] == "skipped"]
     if skipped:
         found.append(f"{len(skipped)} pair{'s' * (len(skipped) > 1)} of metal and potential skipped; see Failures.")
@@ -225,7 +229,9 @@ def _summary(result: Campaign, ranked) -> dict:
             {
                 "label": model.label,
                 "metals": len(model.parts),
-                "medians": [(medians[model.key, key], medians[model.key, key] is not None and medians[model.key, key] == best.get(key)) for key in columns],
+                "medians": [
+                    (medians[model.key, key], medians[model.key, key] is not None and medians[model.key, key] == best.get(key)) for key in columns
+                ],
                 "wins": f"{winners.count(model.key)} of {len(shared)}" if model.key in having and shared else "–",
                 "worst": f"{worst[1]} ({worst[0]:.3g})" if worst else "",
                 "failed": f"{failed} of {runs + failed}" if runs + failed else "–",
@@ -325,7 +331,9 @@ def _properties(metal: dict, labels: dict, order: list[str]) -> dict:
                 sources.setdefault(reference["source"])
             cells = [_property(by_model.get(model), key, reference) for model in used]
             words = key.replace("_", " ")
-            rows.append({"name": f"{name.replace('_', ' ')}: {words}" if words != name else words, "unit": unit, "reference": reference, "cells": cells})
+            rows.append(
+                {"name": f"{name.replace('_', ' ')}: {words}" if words != name else words, "unit": unit, "reference": reference, "cells": cells}
+            )
         if not keys:
             cells = [{"text": _said(by_model[model]) if model in by_model else "–", "value": None, "off": None} for model in used]
             if any(cell["text"] != "done" for cell in cells):

@@ -8,7 +8,21 @@ from metalff.report.campaign import METRICS, Campaign
 from metalff.report.metals import ALL
 from metalff.validate.metrics import LEVEL, bootstrap_indices
 
-COMPARED = ("normalised", "force_rmse", "energy", "stress", "elastic", "lattice", "vacancy", "eos", "expansion", "melting", "drift", "speed", "failed")
+COMPARED = (
+    "normalised",
+    "force_rmse",
+    "energy",
+    "stress",
+    "elastic",
+    "lattice",
+    "vacancy",
+    "eos",
+    "expansion",
+    "melting",
+    "drift",
+    "speed",
+    "failed",
+)
 """Metrics, in the order of the page; the first that both campaigns have is the one of its periodic tables."""
 
 FEWEST = 2
@@ -66,7 +80,9 @@ def compare(a: Campaign, b: Campaign) -> Comparison:
                 for symbol in a.elements:
                     one, two = a.value(metric, own, symbol, name), b.value(metric, other, symbol, name)
                     if one and two:
-                        frames = (a.frames.get((own, symbol)), b.frames.get((other, symbol))) if metric in ("normalised", "force_rmse") else (None, None)
+                        frames = (
+                            (a.frames.get((own, symbol)), b.frames.get((other, symbol))) if metric in ("normalised", "force_rmse") else (None, None)
+                        )
                         found.rows.append(_row(metric, own, symbol, name, one, two, *frames))
     found.differences += _differences(a, b, pairs)
     return found
@@ -130,7 +146,9 @@ def _differences(a: Campaign, b: Campaign, pairs: dict[str, str]) -> list[str]:
             said.append(f"{package}: {', '.join(sorted(versions[0][package]))} (A), {', '.join(sorted(versions[1][package]))} (B).")
     data = [{s["data"]["name"]: s["hash"] for s in campaign.sources if s["data"]} for campaign in (a, b)]
     if data[0] and data[1] and set(data[0].values()) != set(data[1].values()):
-        said.append(f"Reference data: {', '.join(f'{n} {h[:12]}' for n, h in data[0].items())} (A), {', '.join(f'{n} {h[:12]}' for n, h in data[1].items())} (B).")
+        said.append(
+            f"Reference data: {', '.join(f'{n} {h[:12]}' for n, h in data[0].items())} (A), {', '.join(f'{n} {h[:12]}' for n, h in data[1].items())} (B)."
+        )
     models = [{model.key: model for model in campaign.models} for campaign in (a, b)]
     for own, other in pairs.items():
         parts = models[0][own].parts, models[1][other].parts

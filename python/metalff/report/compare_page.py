@@ -10,7 +10,7 @@ from metalff import __version__
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.report.campaign import METRICS, campaign
-from metalff.report.campaign_page import environment, source
+from metalff.report.campaign_page import RANKED, environment, source
 from metalff.report.compare import COMPARED, Comparison, compare
 from metalff.report.metals import ALL
 from metalff.report.periodic_table import LAST, place
@@ -64,6 +64,7 @@ def compare_page(folders, title: str = "") -> str:
             findings=_findings(found, lead),
             notes=[f"A: {note}" for note in a.notes] + [f"B: {note}" for note in b.notes],
             metrics=METRICS,
+            short_names=RANKED,
             lead=METRICS[lead],
             tables=_tables(found, lead),
             found=found,

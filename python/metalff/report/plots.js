@@ -65,7 +65,7 @@ const Plots = (() => {
     const X = scale(x, xLog, inner.x, inner.x + inner.w), Y = scale(y, yLog, inner.y + inner.h, inner.y);
     const words = { "font-size": 11, fill: SOFT };
     for (const v of yLog ? decades(...y) : ticks(...y, inner.h < 80 ? 2 : 4)) {
-      root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: Y(v), y2: Y(v), stroke: LINE, "stroke-width": 0.5, opacity: 0.6 }));
+      root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: Y(v), y2: Y(v), stroke: "#dfe3e7", "stroke-width": 0.5 }));
       root.append(el("text", { x: inner.x - 5, y: Y(v) + 3.7, "text-anchor": "end", ...words }, tick(v)));
     }
     const base = top + inner.h + below;
@@ -136,41 +136,38 @@ const Plots = (() => {
   const blend = (a, b, t) => a.map((v, k) => Math.round(v + (b[k] - v) * t));
   const DENSITY = [[226, 232, 240], [99, 125, 160], [17, 34, 64]];
   const shade = (t) => (t < 0.5 ? blend(DENSITY[0], DENSITY[1], 2 * t) : blend(DENSITY[1], DENSITY[2], 2 * t - 1));
-  // A drawing on a canvas, as an image of the plot: many points cost nothing there.
-  const painted = ({ x, y, w, h }, draw) => {
-    const canvas = document.createElement("canvas"), fine = 3;
+  // A drawing on a canvas, as an image below the axes of a plot: many points cost nothing there. JPEG goes into a PDF as it is.
+  const paint = (root, { x, y, w, h }, draw) => {
+    const canvas = document.createElement("canvas"), fine = 2;
     [canvas.width, canvas.height] = [Math.ceil(fine * w), Math.ceil(fine * h)];
     const context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
     context.scale(fine, fine);
     draw(context);
-    return el("image", { href: canvas.toDataURL(), x, y, width: canvas.width / fine, height: canvas.height / fine });
+    root.insertBefore(el("image", { href: canvas.toDataURL("image/jpeg", 0.82), x, y, width: canvas.width / fine, height: canvas.height / fine }), root.children[1] || null);
   };
   const parity = ({ data, colour, marker, levels = 9, ...options }) => {
     const made = frame({ ...options, x: data.limits, y: data.limits, square: true });
     const { root, X, Y, inner } = made, [low, high] = data.limits;
     if (data.cells) {
-      const flat = [];
-      const raw = bytes(data.cells);
+      const raw = bytes(data.cells), flat = [];
       for (let k = 0; k < raw.length; k += 2) for (let n = 0; n < raw[k]; n++) flat.push(raw[k + 1]);
-      const size = Math.round(Math.sqrt(flat.length)), canvas = document.createElement("canvas");
-      canvas.width = canvas.height = size;
-      const context = canvas.getContext("2d"), image = context.createImageData(size, size);
-      flat.forEach((level, k) => {
+      const count = Math.round(Math.sqrt(flat.length)), wide = inner.w / count;
+      paint(root, inner, (context) => flat.forEach((level, k) => {
         if (!level) return;
-        const place = 4 * ((size - 1 - Math.floor(k / size)) * size + (k % size));
-        image.data.set([...shade((level - 1) / (levels - 1)), 255], place);
-      });
-      context.putImageData(image, 0, 0);
-      root.append(el("image", { href: canvas.toDataURL(), x: inner.x, y: inner.y, width: inner.w, height: inner.h, preserveAspectRatio: "none", style: "image-rendering:pixelated" }));
+        context.fillStyle = `rgb(${shade((level - 1) / (levels - 1))})`;
+        context.fillRect((k % count) * wide, inner.w - (Math.floor(k / count) + 1) * wide, wide + 0.3, wide + 0.3);
+      }));
     }
-    root.append(el("line", { x1: X(low), y1: Y(low), x2: X(high), y2: Y(high), stroke: data.cells ? "#b3541e" : SOFT, "stroke-width": 0.8, opacity: 0.8 }));
+    root.append(el("line", { x1: X(low), y1: Y(low), x2: X(high), y2: Y(high), stroke: data.cells ? "#c2703d" : SOFT, "stroke-width": 0.8 }));
     if (data.points) {
       const raw = bytes(data.points), view = new DataView(raw.buffer), dots = [];
       for (let k = 0; k < raw.length; k += 4) dots.push([view.getUint16(k, true) / 65535, 1 - view.getUint16(k + 2, true) / 65535]);
-      root.append(painted(inner, (context) => {
+      paint(root, inner, (context) => {
         context.fillStyle = "rgba(35, 58, 94, 0.6)";
         for (const [x, y] of dots) { context.beginPath(); context.arc(x * inner.w, y * inner.h, 2.2, 0, 7); context.fill(); }
-      }));
+      });
     }
     return root;
   };
@@ -198,7 +195,7 @@ const Plots = (() => {
     const height = (width * picture.height) / picture.width, raw = bytes(picture.atoms), count = raw.length / 4;
     const r = Math.max(1.6, 0.42 * Math.sqrt((width * height) / count) * 1.35), room = r + 1;
     const root = el("svg", { viewBox: `0 0 ${width} ${height.toFixed(1)}`, role: "img", "aria-label": label, style: `max-width:${width}px` });
-    root.append(painted({ x: 0, y: 0, w: width, h: height }, (context) => {
+    paint(root, { x: 0, y: 0, w: width, h: height }, (context) => {
       [context.strokeStyle, context.lineWidth] = ["#fff", 0.6];
       for (let k = 0; k < raw.length; k += 4) {
         const deep = raw[k + 2] / 255, colour = raw[k + 3] ? blend([196, 210, 226], [30, 78, 140], deep) : blend([245, 214, 180], [196, 92, 10], deep);
@@ -208,7 +205,7 @@ const Plots = (() => {
         context.fill();
         context.stroke();
       }
-    }));
+    });
     return root;
   };
 
