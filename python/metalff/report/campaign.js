@@ -213,10 +213,10 @@
     const name = controls.temperature.value in metal.parity ? controls.temperature.value : "all";
     const rows = [["forces", metal.parity[name], "force (eV/Å)"], ["energies", metal.energies, "energy (eV/atom)"], ["stresses", metal.stresses, "stress (meV/Å³)"]].filter(([, by]) => ofModels(by).length);
     const keys = ofModels(metal.parity.all), few = keys.length < 3;
-    const one = ([what, by, axis], key) => by[key] && figure(few ? `${labelOf(key)}, ${what}` : labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: `reference ${axis}`, yLabel: "predicted", width: few ? 300 : 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : "");
+    const one = ([what, by, axis], key) => by[key] && figure(few ? `${labelOf(key)}, ${what}` : labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: `reference ${axis}`, yLabel: "predicted", width: few ? 300 : innerWidth < 760 ? 176 : 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : "");
     const words = `${name === "all" ? "" : `Forces at ${name}. `}Energies after one fitted constant per element. Where points are many: shade, on a logarithmic scale.`;
     if (few) return group("Predicted over reference", keys.flatMap((key) => rows.map((row) => one(row, key))), words, rows.length === 2 ? "wide" : "three");
-    return rows.flatMap((row, k) => group(`Predicted over reference ${row[0]}`, ofModels(row[1]).map((key) => one(row, key)), k ? "" : words, "small"));
+    return rows.flatMap((row, k) => group(`Predicted over reference ${row[0]}`, ofModels(row[1]).map((key) => one(row, key)), k ? "" : words, "small parity"));
   };
   const errors = (metal, symbol) => {
     const shapes = ofModels(metal.error).map((key) => {

@@ -331,13 +331,12 @@ def _properties(metal: dict, labels: dict, order: list[str]) -> dict:
                 sources.setdefault(reference["source"])
             cells = [_property(by_model.get(model), key, reference) for model in used]
             words = key.replace("_", " ")
-            rows.append(
-                {"name": f"{name.replace('_', ' ')}: {words}" if words != name else words, "unit": unit, "reference": reference, "cells": cells}
-            )
+            named = f"{name.replace('_', ' ')}: {words}" if words != name else words
+            rows.append({"name": named, "unit": unit, "digits": 4 if unit == "Å" else 3, "reference": reference, "cells": cells})
         if not keys:
             cells = [{"text": _said(by_model[model]) if model in by_model else "–", "value": None, "off": None} for model in used]
             if any(cell["text"] != "done" for cell in cells):
-                rows.append({"name": name.replace("_", " "), "unit": "", "reference": None, "cells": cells})
+                rows.append({"name": name.replace("_", " "), "unit": "", "digits": 3, "reference": None, "cells": cells})
     return {"labels": [labels[key] for key in used], "rows": rows, "sources": list(sources), "warnings": list(dict.fromkeys(warned))}
 
 
