@@ -161,6 +161,10 @@ def write_properties(out, symbols=METALS, models=MODELS):
     return out
 
 
-def write_campaign(out, symbols=METALS):
-    """All three, in folders below ``out``."""
-    return [write_validation(out / "validation", symbols), write_sweep(out / "sweep", symbols), write_properties(out / "properties", symbols)]
+def write_campaign(out, symbols=METALS, frames: int = 8):
+    """All three, in folders below ``out``; ``frames`` of each trajectory."""
+    return [
+        write_validation(out / "validation", symbols),
+        write_sweep(out / "sweep", symbols, frames=frames),
+        write_properties(out / "properties", symbols),
+    ]

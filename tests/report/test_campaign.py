@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
-    return write_report(campaigns.write_campaign(folder), folder / "report.html", title="Forty-three metals")
+    return write_report(campaigns.write_campaign(folder, frames=4), folder / "report.html", title="Forty-three metals")
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +288,20 @@ def test_hostile_names_are_text(small, tmp_path, browser):
     browser.open(write_report([out], tmp_path / "report.html"), "#W")
     assert "<img src=x onerror=alert(1)> reached" in browser.evaluate("document.querySelector('#W .warning').textContent")
     assert browser.evaluate("document.querySelectorAll('article img').length") == 0 and not browser.problems
+
+
+def test_training_curves(small, tmp_path, browser):
+    """Of the folders of ``metalff train``; a metal without one says that there is none."""
+    (tmp_path / "copper").mkdir()
+    (tmp_path / "copper/training.json").write_text(json.dumps({"config": {"family": "nep"}, "elements": ["Cu"], "elapsed_s": 360.0, "versions": {}}))
+    rows = [f"{k},{k},{60 * k},0.01,{0.5 / k},{0.01 / k},1.0" for k in range(1, 7)]
+    (tmp_path / "copper/history.csv").write_text("epoch,step,elapsed_s,lr,force_rmse_valid,energy_rmse_valid,loss\n" + "\n".join(rows))
+    path = write_report([small, tmp_path / "copper"], tmp_path / "report.html")
+    for symbol, drawn in (("Cu", True), ("W", False)):
+        browser.open(path, f"#{symbol}")
+        text = browser.evaluate(f"document.getElementById('{symbol}').innerText")
+        assert ("nep (copper)" in text) is drawn and ("No training curve" in text) is not drawn
+    assert not browser.problems
+    (tmp_path / "copper/history.csv").unlink()
+    with pytest.raises(MetalffError, match="holds no whole training"):
+        write_report([tmp_path / "copper"], tmp_path / "report.html")

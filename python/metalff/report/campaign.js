@@ -213,7 +213,7 @@
     const name = controls.temperature.value in metal.parity ? controls.temperature.value : "all";
     const rows = [["forces", metal.parity[name], "force (eV/Å)"], ["energies", metal.energies, "energy (eV/atom)"], ["stresses", metal.stresses, "stress (meV/Å³)"]].filter(([, by]) => ofModels(by).length);
     const keys = ofModels(metal.parity.all), few = keys.length < 3;
-    const one = ([what, by, axis], key) => by[key] && figure(few ? `${labelOf(key)}, ${what}` : labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: `reference ${axis}`, yLabel: "predicted", width: few ? 300 : innerWidth < 760 ? 176 : 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : "");
+    const one = ([what, by, axis], key) => by[key] && figure(few ? `${labelOf(key)}, ${what}` : labelOf(key), Plots.parity({ data: by[key], label: `${symbol}: predicted over reference ${what}, ${labelOf(key)}`, xLabel: innerWidth < 760 && !few ? axis.replace(/^\w+/, "reference") : `reference ${axis}`, yLabel: "predicted", width: few ? 300 : innerWidth < 760 ? 176 : 250 }), by[key].outside ? `${by[key].outside} of ${by[key].n.toLocaleString("en-US")} outside` : "");
     const words = `${name === "all" ? "" : `Forces at ${name}. `}Energies after one fitted constant per element. Where points are many: shade, on a logarithmic scale.`;
     if (few) return group("Predicted over reference", keys.flatMap((key) => rows.map((row) => one(row, key))), words, rows.length === 2 ? "wide" : "three");
     return rows.flatMap((row, k) => group(`Predicted over reference ${row[0]}`, ofModels(row[1]).map((key) => one(row, key)), k ? "" : words, "small parity"));
@@ -278,7 +278,8 @@
       const many = panels.size > 2, figures = [...panels].map(([key, curves]) => {
         const series = curves.sort((a, b) => modelNumber[a[0]] - modelNumber[b[0]]).map(([model, curve, given]) => lineOf(model, numbers(given.x), numbers(given.y), { name: `${labelOf(model)}, ${curve}`, wide: curves.length > 12 ? 1.1 : 1.6 }));
         const { x_label, y_label } = curves[0][2], words = key.replaceAll("_", " "), others = new Set(curves.map((c) => c[1]).filter((c) => !/\d$/.test(c)));
-        const drawn = Plots.lines({ series, label: `${symbol}: ${name}, ${words}`, xLabel: x_label, yLabel: y_label, width: many ? 300 : 460, height: many ? 210 : 240, level: y_label.includes("THz") ? 0 : undefined });
+        const special = x_label === "q" ? done.find((p) => p.measurement === name && p.special)?.special : undefined;
+        const drawn = Plots.lines({ series, xTicks: special, label: `${symbol}: ${name}, ${words}`, xLabel: x_label, yLabel: y_label, width: many ? 300 : 460, height: many ? 210 : 240, level: y_label.includes("THz") ? 0 : undefined });
         return figure(many ? capital(words) : title, drawn, many ? "" : [words, others.size > 1 && others.size < 5 ? [...others].join(", ").replaceAll("_", " ") : ""].filter((w) => w && w !== title.toLowerCase()).join(": "));
       });
       if (many) apart.push(...group(title, figures)); else together.push(...figures);

@@ -288,7 +288,9 @@ class _Builder:
             kept = {
                 name: row.get(name) for name in ("measurement", "status", "reason", "values", "notes", "warnings", "reference", "grade", "seconds")
             }
-            self.result.metals[symbol]["properties"].append(kept | {"model": key, "curves": curves})
+            detail = row.get("detail") or {}
+            special = [list(pair) for pair in zip(detail.get("special_points") or (), detail.get("special_names") or ())]
+            self.result.metals[symbol]["properties"].append(kept | {"model": key, "curves": curves} | ({"special": special} if special else {}))
             if row["status"] == "failed":
                 self._failure(symbol, key, None, f"{row['measurement']} of {key}", "failed", row.get("reason") or "", "")
             self._deviation(row, key, symbol)

@@ -323,7 +323,8 @@ def _properties(metal: dict, labels: dict, order: list[str]) -> dict:
             for reference in row.get("reference") or ():
                 if reference["key"] not in references or reference.get("kind") == "experiment":
                     references[reference["key"]] = reference
-        keys = list(dict.fromkeys(key for row in by_model.values() for key in row.get("values") or {}))
+        graded = any(isinstance(row.get("grade"), dict) for row in by_model.values())  # the numbers behind grades are in the results themselves
+        keys = [] if graded else list(dict.fromkeys(key for row in by_model.values() for key in row.get("values") or {}))
         for key in keys:
             reference = references.get(key)
             unit = next(row["values"][key].get("unit", "") for row in by_model.values() if key in (row.get("values") or {}))
@@ -353,6 +354,9 @@ def _property(row: dict | None, key: str, reference: dict | None) -> dict:
 
 
 def _said(row: dict) -> str:
-    if isinstance(row.get("grade"), dict):
-        return " ".join(str(grade) for grade in row["grade"].values())
-    return str(row.get("grade") or row["status"])
+    """A measurement without numbers: its status, or its grade with the checks that are worse than A."""
+    grade = row.get("grade")
+    if not isinstance(grade, dict):
+        return str(grade or row["status"])
+    worse = [f"{check} {letter}" for check, letter in grade.items() if letter != "A" and check != "overall"]
+    return str(grade.get("overall", "")) + (f" ({', '.join(worse)})" if worse else "")

@@ -70,7 +70,7 @@ const Plots = (() => {
     }
     const base = top + inner.h + below;
     for (const v of xTicks ? xTicks.map((t) => t[0]) : xLog ? decades(...x) : ticks(...x, 5)) {
-      root.append(el("line", { x1: X(v), x2: X(v), y1: base, y2: base + 3.5, stroke: SOFT, "stroke-width": 0.8 }));
+      root.append(el("line", { x1: X(v), x2: X(v), y1: xTicks && x[1] !== xTicks.length ? top : base, y2: base + 3.5, stroke: SOFT, "stroke-width": xTicks ? 0.5 : 0.8 }));
       root.append(el("text", { x: X(v), y: base + 14.5, "text-anchor": "middle", ...words }, xTicks ? xTicks.find((t) => t[0] === v)[1] : tick(v)));
     }
     root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: base, y2: base, stroke: SOFT, "stroke-width": 0.8 }));
@@ -118,7 +118,8 @@ const Plots = (() => {
       const [low, high] = range(differences.flat()), reach = Math.max(Math.abs(low), Math.abs(high)) || 1;
       const top = inner.y + inner.h + 10, T = (v) => top + gap / 2 - (v / reach) * (gap / 2);
       root.append(el("rect", { x: inner.x, y: top, width: inner.w, height: gap, fill: "#f4f6f8" }));
-      for (const v of [-reach, 0, reach].map((v) => Number(v.toPrecision(1))).filter((v) => Math.abs(v) <= reach)) {
+      const power = 10 ** Math.floor(Math.log10(reach)), end = Math.floor(reach / power) * power;
+      for (const v of [-end, 0, end]) {
         root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: T(v), y2: T(v), stroke: LINE, "stroke-width": 0.5 }));
         root.append(el("text", { x: inner.x - 5, y: T(v) + 3.7, "text-anchor": "end", "font-size": 10, fill: SOFT }, (v > 0 ? "+" : "") + tick(v)));
       }
