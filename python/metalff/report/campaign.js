@@ -286,7 +286,7 @@
     }
     return [...group("Properties", together, "", "wide"), ...apart];
   };
-  const capital = (name) => { const words = name.replaceAll("_", " "); return words.charAt(0).toUpperCase() + words.slice(1); };
+  const capital = (name) => { const words = name.replaceAll("_", " "); return words === "dos" ? "Density of states" : words.length < 2 ? words : words.charAt(0).toUpperCase() + words.slice(1); };
   const training = (metal, symbol) => {
     const figures = metal.training.map((t) => figure(t.name, Plots.lines({ series: [{ x: numbers(t.minutes), y: numbers(t.force), colour: COLOURS[0], marker: "circle", name: t.name }], yLog: true, label: `${symbol}: training of ${t.name}`, xLabel: "time spent (min)", yLabel: "validation force RMSE (eV/Å)" })));
     return group("Training", figures, "");

@@ -71,7 +71,7 @@ const Plots = (() => {
     const base = top + inner.h + below;
     for (const v of xTicks ? xTicks.map((t) => t[0]) : xLog ? decades(...x) : ticks(...x, 5)) {
       root.append(el("line", { x1: X(v), x2: X(v), y1: xTicks && x[1] !== xTicks.length ? top : base, y2: base + 3.5, stroke: SOFT, "stroke-width": xTicks ? 0.5 : 0.8 }));
-      root.append(el("text", { x: X(v), y: base + 14.5, "text-anchor": "middle", ...words }, xTicks ? xTicks.find((t) => t[0] === v)[1] : tick(v)));
+      root.append(el("text", { x: X(v) > width - 18 && !xTicks ? width - 1 : X(v), y: base + 14.5, "text-anchor": X(v) > width - 18 && !xTicks ? "end" : "middle", ...words }, xTicks ? xTicks.find((t) => t[0] === v)[1] : tick(v)));
     }
     root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: base, y2: base, stroke: SOFT, "stroke-width": 0.8 }));
     root.append(el("text", { x: inner.x + inner.w / 2, y: base + 30, "text-anchor": "middle", "font-size": 11, fill: INK }, xLabel));
