@@ -328,6 +328,17 @@ def test_labels_do_not_replace_those_of_their_structures(tmp_path):
     assert file.read_bytes() == before and list(source.iterdir()) == [file]
 
 
+def test_labels_replace_a_file_only_where_asked(tmp_path):
+    file, out = saved(tmp_path / "src", primitive_cell("Nb")) / "Nb_bcc_300.extxyz", tmp_path / "labels.extxyz"
+    label = ("data", "relabel", file, "Nb/tb[k=1]", "--out", out)
+    assert metalff(*label).exit_code == 0
+    labels = out.read_bytes()
+    out.write_text("of someone else")
+    assert refused(*label) == f"{out} exists; choose another name or add --force"
+    assert out.read_text() == "of someone else"
+    assert metalff(*label, "--force").exit_code == 0 and out.read_bytes() == labels
+
+
 @pytest.mark.parametrize("name", ["Nb/tb[k=1]", "Nb/eam"])
 def test_a_frame_that_nothing_can_label_is_named_and_nothing_is_written(name, tmp_path):
     twice = Atoms("Nb2", positions=[[1, 1, 1], [1, 1, 1.0005]], cell=[5, 5, 5], pbc=True)

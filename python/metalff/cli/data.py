@@ -343,12 +343,13 @@ def relabel(
     structures: Annotated[str, typer.Argument(help="Folder in the layout of Metal-43, or any data as in `metalff validate --data`.")],
     potential: Annotated[str, typer.Argument(help="Such as Cu/meam, Cu/meam[t=0.5], or a .mlff file.")],
     out: out_of("Folder, or an .extxyz file where the structures are no folder."),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing .extxyz file.")] = False,
 ) -> None:
     """The same configurations with other energies, forces and stresses."""
     from metalff.progress import Bar
     from metalff.synth.relabel import relabel as label
 
     with Bar() as bar:
-        label(structures, potential, out, lambda file, done, total: bar.update(file, done, total, None))
+        label(structures, potential, out, lambda file, done, total: bar.update(file, done, total, None), force)
     typer.echo(f"{out}: labels of {potential}")
     give({"out": out, "potential": potential})

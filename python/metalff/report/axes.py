@@ -24,7 +24,7 @@ NAME, INK = 6.5, "#222222"
 
 
 def levels(axes, named, colour: str) -> None:
-    """Horizontal lines with names at the right end, spread where lines are close; lines outside the panel are left out.
+    """Horizontal lines with names at the right end; lines outside the panel are left out.
 
     The height of the axes must be that of the final layout.
 
@@ -32,16 +32,31 @@ def levels(axes, named, colour: str) -> None:
         named: (name, y).
     """
     low, high = axes.get_ylim()
-    inside = sorted((item for item in named if low <= item[1] <= high), key=lambda item: item[1])
-    apart = 1.15 * NAME / (axes.get_window_extent().height / axes.get_figure().dpi * 72)
-    at = spread([math.log(y / low) / math.log(high / low) for _, y in inside], apart)
-    for (name, y), height in zip(inside, at, strict=True):
+    inside = [(name, y) for name, y in named if low <= y <= high]
+    for _, y in inside:
         axes.axhline(y, color=colour, linewidth=0.8, linestyle=":", zorder=0)
+    ends(axes, inside, colour)
+
+
+def ends(axes, named, colour: str, x: float | None = None) -> None:
+    """Names right of a panel with a logarithmic y axis, each with a line to its point, spread where points are close.
+
+    The height of the axes must be that of the final layout.
+
+    Args:
+        named: (name, y).
+        x: of the points; the right edge of the panel where it is None.
+    """
+    low, high = axes.get_ylim()
+    rising = sorted(named, key=lambda item: item[1])
+    apart = 1.15 * NAME / (axes.get_window_extent().height / axes.get_figure().dpi * 72)
+    at = spread([math.log(y / low) / math.log(high / low) for _, y in rising], apart)
+    for (name, y), height in zip(rising, at, strict=True):
         axes.annotate(
             name,
-            (1.0, y),
+            (1.0 if x is None else x, y),
             xytext=(1.04, height),
-            xycoords=axes.get_yaxis_transform(),
+            xycoords=axes.get_yaxis_transform() if x is None else "data",
             textcoords="axes fraction",
             fontsize=NAME - 0.5,
             color=colour,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metalff.report.axes import plain
+from metalff.report.axes import ends, plain
 from metalff.study import folds
 from metalff.study.learnability import BASE, DOSE, SECOND, UNSCREENED, WIDE, WIDTHS, dose_name, element, width_name
 from metalff.study.record import bullets
@@ -329,7 +329,6 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         values = np.array(list(points[kind].values()))
         for metal, line in points[kind].items():
             axes.plot(x, line, color=COLOURS["eam"], linewidth=0.8, alpha=0.8)
-            axes.annotate(metal, (x[-1], line[-1]), textcoords="offset points", xytext=(3, -2), fontsize=6, color="#57606a")
         mean = np.array([over_metals(column) for column in values.T])
         if not np.isnan(mean).any():
             axes.fill_between(x, mean[:, 1], mean[:, 2], color=COLOURS["meam"], alpha=0.2, linewidth=0)
@@ -344,6 +343,9 @@ def across(points: dict[str, dict[str, np.ndarray]], x, ticks, xlabel: str, ylab
         axes.grid(alpha=0.3, which="both")
         axes.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
+    figure.draw_without_rendering()
+    for axes, kind in zip(figure.axes, ERRORS):
+        ends(axes, [(metal, line[-1]) for metal, line in points[kind].items()], "#57606a", x[-1])
     return figure
 
 

@@ -105,7 +105,7 @@ def refuse_same(source: Path, out: Path) -> None:
         raise MetalffError(f"--out {out} is where the structures are; choose another --out")
 
 
-def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> None:
+def relabel(source: str, name: str, out: Path, progress=lambda *words: None, force: bool = False) -> None:
     """Label a folder in the layout of Metal-43 file by file, or any other data as one file; what is there already is kept.
 
     Args:
@@ -113,8 +113,9 @@ def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> 
         name: of the potential, or the path of a ``.mlff`` file.
         out: a folder, or an .extxyz file where ``source`` is no folder.
         progress: called with (file name, frames done, frames of the file).
+        force: replace an .extxyz file that is there; a folder is never replaced.
     Raises:
-        MetalffError: as ``relabelled``, or ``out`` holds other data.
+        MetalffError: as ``relabelled``, or ``out`` holds other data, or is a file that is there already.
     """
     out, potential = Path(out), resolve(name)
     if not Path(source).is_dir():
@@ -122,6 +123,8 @@ def relabel(source: str, name: str, out: Path, progress=lambda *words: None) -> 
         dataset = read(source)
         if out.suffix not in (".extxyz", ".xyz") or out.is_dir():
             raise MetalffError(f"--out {out}: {source} is no folder; give a file that ends in .extxyz")
+        if out.exists() and not force:
+            raise MetalffError(f"{out} exists; choose another name or add --force")
         layout.write_file(relabelled(dataset, potential, lambda done: progress(out.name, done, len(dataset))), out)
         return
     folder = Path(source)
