@@ -126,6 +126,24 @@ class MLFFCalculator(Calculator):
         self.guard = Guard(artifact, parameters["extrapolation"])
         self._type_of = {symbol: k for k, symbol in enumerate(artifact.manifest.elements)}
 
+    @property
+    def committee(self) -> int:
+        """Members of a committee that came in the file, besides the model itself."""
+        with self._engines.one() as engine:
+            return engine.committee
+
+    def committee_forces(self, atoms) -> np.ndarray:
+        """[M,N,3] eV/Å of the committee's members, whose standard deviation says how far the forces can be trusted.
+
+        Raises:
+            MetalffError: the file holds no committee.
+        """
+        if not self.committee:
+            raise MetalffError(f"'{self.artifact.path}' holds no committee: train one with metalff train poly --set committee=8")
+        types = np.array([self._type_of[s] for s in atoms.symbols], dtype=np.int32)
+        with self._engines.one() as engine:
+            return engine.evaluate_committee(*edges_of(atoms, self.artifact.manifest.r_max), types)[1]
+
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
         atoms, manifest = self.atoms, self.artifact.manifest

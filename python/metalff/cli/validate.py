@@ -30,6 +30,13 @@ def validate(
     out: out_folder("Folder for validate.json, elements.csv, frames.csv, forces.parquet, parity.png."),
     block: Annotated[int | None, typer.Option(min=1, help="Consecutive frames that the bootstrap keeps together.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another validation in the folder.")] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Deviations against errors: of the committee that one .mlff file holds, or of all the potentials as an ensemble (docs/uncertainty.md).",
+        ),
+    ] = False,
     keys=None,
 ) -> None:
 
@@ -46,12 +53,16 @@ def validate(
     chosen = [per_element(spec, dataset.elements) if "{element}" in spec else resolve(spec, dataset.elements) for spec in potentials]
     if len({potential.name for potential in chosen}) < len(chosen):
         raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
+    committee = committee_of(chosen) if uncertainty else None
     claim(out, dataset, chosen, force)
     with Bar() as bar:
         pace = Pace()
         results = compare(chosen, dataset, lambda name, done, total: bar.update(name, done, total, pace.left(done / total)), block)
+        unsure = judged(committee, results, dataset, bar) if uncertainty else None
     content = document(results, dataset, versions(*RECORDED))
     write(out, results, dataset, content)
+    if unsure:
+        write_uncertainty(out, unsure, committee, results, dataset)
     plain_console().print(table(results, dataset))
     if len(dataset.elements) > 1:
         plain_console().print(by_element(results))
@@ -59,8 +70,69 @@ def validate(
         typer.echo(f"errors of {len(labels)} groups: {out / 'elements.csv'}")
     elif labels:
         whole(by_group(results))
+    if unsure:
+        whole(uncertainty_table(unsure))
     typer.echo(f"results: {out}")
     give(content)
+
+
+def committee_of(potentials):
+    """The calculator of a single file with a committee; None for an ensemble of several potentials.
+
+    Raises:
+        MetalffError: a single potential that has no committee.
+    """
+    if len(potentials) > 1:
+        return None
+    calculator = potentials[0].calculator() if potentials[0].kind == "mlff" else None
+    if calculator is None or not calculator.committee:
+        raise MetalffError(
+            f"{potentials[0].name} holds no committee, so that it has no deviation: give a file trained with --set committee=8, or several potentials"
+        )
+    return calculator
+
+
+def judged(committee, results, dataset, bar) -> dict:
+    """Calibrations by group of frames (``uncertainty.by_temperature``)."""
+    from metalff.validate.uncertainty import by_temperature, of_committee, of_ensemble
+
+    predictions = [result.prediction for result in results]
+    if committee is None:
+        return by_temperature(of_ensemble(dataset, predictions), dataset)
+    return by_temperature(of_committee(dataset, predictions[0], committee, lambda done: bar.update("committee", done, len(dataset), None)), dataset)
+
+
+def write_uncertainty(out: Path, found: dict, committee, results, dataset) -> None:
+    """``uncertainty.json``, ``.csv`` and ``.png``."""
+    import pandas
+
+    from metalff.validate.uncertainty import document, figure, rows
+
+    members = [result.prediction.potential.name for result in results]
+    kind = "committee" if committee else "ensemble"
+    with ExitStack() as stack:
+        record, table = (stack.enter_context(atomic_write(out / f"uncertainty.{ending}")) for ending in ("json", "csv"))
+        picture = stack.enter_context(atomic_write(out / "uncertainty.png", "wb"))
+        json.dump(document(found, kind, members, dataset), record, indent=1, allow_nan=False)
+        record.write("\n")
+        pandas.DataFrame(rows(found)).to_csv(table, index=False, float_format="%.6g")
+        figure(found, f"{kind} of {', '.join(members)} on {dataset.name}").savefig(picture, format="png")
+
+
+def uncertainty_table(found: dict):
+    """A rich table, one line per group of frames."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    caption = "Force components, eV/Å. Scale: RMSE ÷ deviation, its 95% interval in brackets; of Gaussian errors 68.3 % are within σ. Frames whose forces vanish by symmetry are left out. docs/uncertainty.md"
+    shown = Table(box=SIMPLE_HEAD, title="deviation against error", caption=caption, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("frames of", "atoms", "RMSE", "deviation", "scale", "within σ", "2σ", "ENCE", "Spearman", "AUSE (random)"):
+        shown.add_column(heading, justify="left" if heading == "frames of" else "right", no_wrap=True)
+    for name, one in found.items():
+        interval = f" ({one.scale_interval[0]:.2f}–{one.scale_interval[1]:.2f})" if one.scale_interval else ""
+        numbers = [f"{one.rmse:.4f}", f"{one.deviation:.4f}", f"{one.scale:.2f}{interval}", *(f"{100 * one.within[k]:.0f} %" for k in (1, 2))]
+        shown.add_row(name, str(one.atoms), *numbers, f"{one.ence:.2f}", f"{one.spearman:.2f}", f"{one.ause:.2f} ({one.random_area:.2f})")
+    return shown
 
 
 def claim(out: Path, dataset, potentials, force: bool) -> None:

@@ -6,7 +6,7 @@ from metalff.errors import MetalffError
 from metalff.properties.measurement import Curve, Measured, Measurement, Subject, Value
 from metalff.properties.molecular_dynamics import Stage, crystal_start, follow, melted
 from metalff.validate.blocks import BLOCKS, interval
-from metalff.validate.order import SHARE
+from metalff.validate.order import solid_frames
 from metalff.validate.structure import mean_squared_displacement
 from metalff.validate.transport import diffusion_of_blocks, viscosity, yeh_hummer
 
@@ -24,7 +24,7 @@ def run(subject: Subject) -> Measured:
     crystal, temperature = subject.metal.crystal, float(round(FRACTION * subject.metal.melting_temperature))
     state = melted(subject, "liquid", crystal_start(subject), temperature)
     stretch = follow(subject, "liquid", state, Stage("nvt", temperature, subject.settings.liquid_ps, EVERY))
-    solid = float(np.mean(stretch.solid_fractions(crystal) >= SHARE))
+    solid = solid_frames(stretch.solid_fractions(crystal))
     if solid > 0:
         raise MetalffError(
             f"the liquid freezes at {temperature:.0f} K: {100 * solid:.0f} % of its frames are solid, so that it has no diffusion of a liquid"

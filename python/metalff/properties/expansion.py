@@ -6,7 +6,7 @@ from metalff.errors import MetalffError
 from metalff.properties.measurement import Curve, Measured, Measurement, Subject, Value
 from metalff.properties.molecular_dynamics import Stage, crystal_start, follow, settled
 from metalff.validate.blocks import mean_interval
-from metalff.validate.order import SHARE
+from metalff.validate.order import solid_frames
 
 TEMPERATURES = 5
 
@@ -59,7 +59,7 @@ def run(subject: Subject) -> Measured:
         label = f"{temperature:.0f}K"
         state = settled(subject, label, at_rest, temperature)
         stretch = follow(subject, label, state, Stage("nvt", temperature, settings.md_sample, min(0.05, settings.md_sample / 20)))
-        solid = float(np.mean(stretch.solid_fractions(known.crystal) >= SHARE))
+        solid = solid_frames(stretch.solid_fractions(known.crystal))
         if solid < 1:
             warnings.append(f"at {temperature:.0f} K only {100 * solid:.0f} % of the frames are solid; left out")
             continue

@@ -180,16 +180,15 @@ class AseEngine:
     """Molecular dynamics of ASE, for potentials that LAMMPS does not have; a barostat keeps the shape of the cell."""
 
     def __init__(self, subject: Subject, state: State, temperature: float):
-        from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
-
         self.atoms = _atoms(subject.element, state)
         self.atoms.calc = subject.calculator
         self.dt = time_step(subject.element)
-        if state.velocities is None:
-            MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * temperature, rng=np.random.RandomState(subject.settings.seed))
-            Stationary(self.atoms)
-        else:
-            self.atoms.set_velocities(state.velocities / (1000 * units.fs))
+        velocities = state.velocities
+        if velocities is None:
+            width = np.sqrt(2 * BOLTZMANN * temperature / (KINETIC * self.atoms.get_masses()[0]))
+            velocities = np.random.default_rng(subject.settings.seed).normal(0, width, self.atoms.positions.shape)
+            velocities -= velocities.mean(axis=0)
+        self.atoms.set_velocities(velocities / (1000 * units.fs))
 
     def begin(self, ensemble: str, temperature: float, isotropic: bool) -> None:
         from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT

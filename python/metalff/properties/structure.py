@@ -5,7 +5,7 @@ import numpy as np
 from metalff.properties.measurement import Curve, Measured, Measurement, Subject, Value
 from metalff.properties.molecular_dynamics import Stage, crystal_start, follow, melted, settled
 from metalff.validate import distributions
-from metalff.validate.order import SHARE
+from metalff.validate.order import solid_frames
 from metalff.validate.structure import radial_distribution
 
 ROOM = 300.0
@@ -37,7 +37,7 @@ def run(subject: Subject) -> Measured:
         state = melted(subject, label, start, temperature) if temperature == hot else settled(subject, label, start, temperature)
         stretch = follow(subject, label, state, Stage("nvt", temperature, settings.md_sample))
         fractions = stretch.solid_fractions(crystal)
-        solid = float(np.mean(fractions >= SHARE))
+        solid = solid_frames(fractions)
         phases[label] = {"temperature": temperature, "solid_fraction": fractions.tolist(), "solid_frames": solid}
         values[f"solid_frames_{label}"] = Value(solid, "")
         expected = "liquid" if temperature == hot else "solid"

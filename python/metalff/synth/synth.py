@@ -12,7 +12,7 @@ from metalff.data.metals import REPEATS, Metal, metal
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
 from metalff.simulation import BlownUp, Simulation
-from metalff.validate.order import autocorrelation, decorrelation, phase, solid_fraction
+from metalff.validate.order import autocorrelation, decorrelation, phase, solid_fraction, solid_frames
 from metalff.versions import versions
 
 FRACTIONS = (0.5, 1.0, 1.2)
@@ -162,7 +162,7 @@ def trajectory(potential, chosen: Metal, temperature: float, settings: Settings,
     finally:
         simulation.close()
     if fractions:
-        said["phase"], said["solid_fraction"] = phase(fractions), round(float(np.mean(fractions)), 4)
+        said |= {"phase": phase(fractions), "solid_frames": round(solid_frames(fractions), 4), "solid_fraction": round(float(np.mean(fractions)), 4)}
     return frames, said
 
 

@@ -8,6 +8,9 @@ BOND = 0.7
 SHARE = 0.5
 """Part of an atom's bonds that must be solid-like for the atom to be, and part of the atoms for the cell to be."""
 
+STRAY = 0.1
+"""Part of the frames of a run that may be of the other phase: hot crystals come near the limit now and then."""
+
 NEIGHBOURS = {"fcc": 12, "hcp": 12, "bcc": 14}
 
 UNCORRELATED = 0.1
@@ -40,9 +43,15 @@ def solid_atoms(positions, cell, crystal: str) -> np.ndarray:
     return np.asarray(order.num_connections) >= SHARE * count
 
 
+def solid_frames(fractions) -> float:
+    """Part of the frames that are solid, each by its own solid fraction."""
+    return float(np.mean(np.asarray(fractions, float) >= SHARE))
+
+
 def phase(fractions) -> str:
-    """``solid`` or ``liquid``, by the mean solid fraction of frames."""
-    return "solid" if np.mean(fractions) >= SHARE else "liquid"
+    """``solid`` or ``liquid`` where nearly all frames are, each judged by itself; ``mixed`` where a run melts, freezes, or cannot choose."""
+    part = solid_frames(fractions)
+    return "solid" if part >= 1 - STRAY else "liquid" if part <= STRAY else "mixed"
 
 
 def autocorrelation(forces) -> np.ndarray:
