@@ -5,6 +5,7 @@
 #                   there is no compiler, and the examples run
 # make test-kokkos  only what needs a LAMMPS with KOKKOS, which is built once into the cache; make test runs it, too
 # make test-sanitize  damaged files, a fuzz of 1,500 and some hundred steps of MD, with the engine and the plugin under ASan and UBSan
+# make docs     the documentation as a site, site/index.html; warnings are errors
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
 # make labels-stop  ends that within one label, and puts what is finished into the sets
 # make gpu-bundle   gpu-bundle/, to carry to a machine with a GPU and run there (docs/gpu.md); needs nvcc and a LAMMPS for CUDA, or its source
@@ -21,7 +22,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 BUILD = --no-build-isolation -C cmake.define.MLFF_SMALL=$(1)
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: demo test test-all test-kokkos test-pythons test-sanitize wheels kokkos-lammps install clean labels labels-stop gpu-bundle
+.PHONY: demo docs test test-all test-kokkos test-pythons test-sanitize wheels kokkos-lammps install clean labels labels-stop gpu-bundle
 
 install: $(VENV)/.metalff
 
@@ -105,6 +106,10 @@ test-sanitize: $(VENV)/.tested
 
 test-all: WHICH := -m "slow or not slow"
 test-all: test
+
+docs: $(VENV)/.metalff
+	$(PIP) install 'mkdocs-material>=9.6,<10'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "== done: open site/index.html"
 
 LABELS := studies/labels
 

@@ -55,7 +55,11 @@ def walk(command, path):
 def described(parameter) -> str:
     """A row of the table: the name as it is typed, and what it means."""
     help = plain(getattr(parameter, "help", "") or "")
-    name = ", ".join(f"`{word}`" for word in parameter.opts) if parameter.param_type_name == "option" else f"`{parameter.metavar or parameter.name.upper()}`"
+    name = (
+        ", ".join(f"`{word}`" for word in parameter.opts)
+        if parameter.param_type_name == "option"
+        else f"`{parameter.metavar or parameter.name.upper()}`"
+    )
     default = parameter.default
     if isinstance(default, (int, float, str)) and not isinstance(default, bool) and default != "":
         help += f" Default: `{default}`."
