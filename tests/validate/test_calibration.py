@@ -11,7 +11,7 @@ from metalff.validate.calibration import Unsure, binned, calibration, ence, misc
 from metalff.validate.uncertainty import by_temperature, of_ensemble
 
 
-def drawn(factor: float, count: int = 6000, seed: int = 1) -> Unsure:
+def drawn(factor: float, count: int = 6000, seed: int = 2) -> Unsure:
     """Gaussian errors ``factor`` times as large as the deviations say."""
     draw = np.random.default_rng(seed)
     sigma = np.repeat(draw.lognormal(-3, 0.5, count)[:, None], 3, axis=1)

@@ -7,12 +7,15 @@ import numpy as np
 import pandas
 import pytest
 import typer
+from ase.build import bulk
 from typer.testing import CliRunner
 
 from metalff import data
+from metalff.calculator import MLFFCalculator
 from metalff.cli import validate
 from metalff.errors import MetalffError
 from metalff.validate import parity
+from poly_programs import committee, put
 
 SPEC = ["--data", "zuo2020-Cu:test"]
 FILES = {"validate.json", "elements.csv", "frames.csv", "forces.parquet", "parity.png"}
@@ -53,6 +56,37 @@ def test_files(done):
     rows = pandas.read_csv(out / "elements.csv")
     of_hot = rows[(rows.potential == "Cu/eam") & (rows.temperature == 3000)].iloc[0]
     assert (of_hot.share, of_hot.force_mae, of_hot.atoms) == (pytest.approx(hot["share"], rel=1e-5), pytest.approx(hot["force_mae"], rel=1e-5), 648)
+
+
+def test_deviations_against_errors(tmp_path):
+    out = tmp_path / "ensemble"
+    shown = run("Cu/eam", "Cu/zhou", *SPEC, "--out", out, "--uncertainty")
+    assert {path.name for path in out.iterdir()} == FILES | {"uncertainty.json", "uncertainty.csv", "uncertainty.png"}
+    assert "deviation against error" in shown
+    content = json.loads((out / "uncertainty.json").read_text())
+    assert (content["kind"], content["members"], content["left_out"]) == ("ensemble", ["Cu/eam", "Cu/zhou"], 13)
+    table = pandas.read_csv(out / "uncertainty.csv").set_index("frames_of")
+    assert {"300 K", "1000 K", "3000 K"} <= set(table.index)
+    assert content["groups"]["all"]["scale"] == pytest.approx(table.rmse["all"] / table.deviation["all"], rel=1e-4)
+
+
+def test_a_file_with_a_committee(tmp_path):
+    together, apart = committee()
+    file = tmp_path / "committee.mlff"
+    put(file, together)
+    members = []
+    for number, one in enumerate(apart):
+        put(tmp_path / f"{number}.mlff", one)
+        members.append(MLFFCalculator(tmp_path / f"{number}.mlff"))
+    atoms = bulk("Cu", cubic=True) * 2
+    atoms.rattle(0.1, seed=1)
+    forces = MLFFCalculator(file).committee_forces(atoms)
+    assert forces == pytest.approx(np.array([one.get_forces(atoms) for one in members[1:]]), abs=1e-8)
+    with pytest.raises(MetalffError, match="holds no committee: train one"):
+        members[0].committee_forces(atoms)
+    run(file, *SPEC, "--out", tmp_path / "x", "--uncertainty")
+    content = json.loads((tmp_path / "x" / "uncertainty.json").read_text())
+    assert content["kind"] == "committee" and content["groups"]["all"]["deviation"] > 0
 
 
 def test_names_of_sets_are_text(tmp_path):
@@ -110,6 +144,7 @@ NEGATIVE_CONTROLS = {
     ),
     "twice": (lambda out, t: ("Cu/eam", "Cu/eam", *SPEC, "--out", t / "x"), "two of the potentials have the same name"),
     "unknown potential": (lambda out, t: ("Cu/eem", *SPEC, "--out", t / "x"), 'did you mean "Cu/eam"'),
+    "no committee": (lambda out, t: ("Cu/nep", *SPEC, "--out", t / "x", "--uncertainty"), "Cu/nep holds no committee"),
     "unknown data": (
         lambda out, t: ("Cu/eam", "--data", "zuo2020-Ci", "--out", t / "x"),
         "neither a file nor a bundled set",

@@ -132,6 +132,10 @@ COLUMNS = (
     ("highest phonon (THz)", "phonons", "max_frequency"),
     ("imaginary", "phonons", "imaginary"),
     ("expansion (1e-6/K)", "quasi_harmonic", "expansion"),
+    ("of dynamics", "expansion", "expansion"),
+    ("melting (K)", "melting", "melting_temperature"),
+    ("D of the liquid (1e-9 m²/s)", "diffusion", "diffusion"),
+    ("drift (meV/atom/ns)", "drift", "drift"),
 )
 
 
