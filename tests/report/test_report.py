@@ -10,38 +10,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from html_pages import Reader
 from metalff.cli import report
 from metalff.errors import MetalffError
 from metalff.report import analysis
 from metalff.report.page import columns_for, digits, thousands, write_report
 from metalff.report.results import read_results
-
-VOID = {"meta", "link", "br", "img", "path", "use", "image", "rect", "circle", "line"}
-
-
-class Reader(HTMLParser):
-    """Checks that tags close in order; keeps text, links and sources."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text, self.references, self.tags = [], [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        self.references += [value for key, value in attributes if key in ("href", "src", "xlink:href")]
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        self.references += [value for key, value in attributes if key in ("href", "src", "xlink:href")]
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def read(path) -> Reader:
@@ -170,7 +144,7 @@ def test_unfinished_unstable_and_hostile_text(sweep, tmp_path):
 
 
 def test_refuses_an_empty_folder(tmp_path):
-    with pytest.raises(MetalffError, match="holds neither sweep.json nor validate.json"):
+    with pytest.raises(MetalffError, match="holds none of sweep.json, validate.json"):
         write_report([tmp_path], tmp_path / "report.html")
 
 
@@ -259,5 +233,5 @@ def test_no_panel_stands_alone_in_the_last_row(count, columns):
 
 def test_a_crystal_has_no_diffusion(sweep):
     """Atoms that vibrate about their sites: the slope of their mean squared displacement is noise."""
-    for runs in analysis.by_potential(read_results([sweep])[0][0]).values():
+    for runs in analysis.by_potential(read_results([sweep]).sweeps[0]).values():
         assert all(item.msd is not None and item.diffusion is None for item in runs)

@@ -75,14 +75,15 @@ def test_periodic_table_of_the_report(validated, tmp_path):
     out, _ = validated
     assert metalff("report", out, "-o", tmp_path / "page.html").exit_code == 0
     page = (tmp_path / "page.html").read_text()
-    shown = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1])
-    assert shown["temperatures"] == ["all", "300 K", "1.2 Tm"]
+    shown = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    assert shown["classes"] == ["all", "300 K", "1.2 Tm"] and [model["label"] for model in shown["models"]] == ["EAM", "MEAM"]
     found = rows(out)
-    values = shown["values"][shown["potentials"].index("meam, one per element")]
     for symbol in METALS:
-        assert values["all"][symbol]["normalised"] == pytest.approx(100 * float(found["meam", symbol, ""]["normalised"]), rel=1e-3)
-        assert values["300 K"][symbol]["force_rmse"] == pytest.approx(float(found["meam", symbol, "300"]["force_rmse"]), rel=1e-3)
-    assert "Metal by metal" in page
+        for name, temperature in (("all", ""), ("300 K", "300")):
+            row = found["meam", symbol, temperature]
+            wanted = [100 * float(row[f"normalised{side}"]) for side in ("", "_low", "_high")]
+            assert shown["values"]["normalised"][name][1][symbol] == pytest.approx(wanted, rel=1e-3)
+            assert shown["values"]["force_rmse"][name][1][symbol][0] == pytest.approx(float(row["force_rmse"]), rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def ensembles_of(spec: str, keys=None) -> list:
 
     path = Path(spec)
     if (path / "sweep.json").is_file():
-        ((sweep,), _) = read_results([path])
+        sweep = read_results([path]).sweeps[0]
         if not sweep.runs:
             raise MetalffError(f"{path}: no job of the sweep is finished")
         trajectories = [run.trajectory for run in sweep.runs]

@@ -52,8 +52,9 @@ class RunNumbers:
     nve_change: np.ndarray | None
 
 
-def run_numbers(run: Run) -> RunNumbers:
-    trajectory, thermo, atoms = run.trajectory, run.thermo, run.trajectory.positions.shape[1]
+def run_numbers(run: Run, trajectory, thermo) -> RunNumbers:
+    """Numbers of a run from its ``trajectory`` and ``thermo``, which a campaign reads once and drops."""
+    atoms = trajectory.positions.shape[1]
     r, g = radial_distribution(trajectory.positions, trajectory.cell)
     lag = msd = diffusion = volume = weight = drift = nve_time = nve_change = None
     if len(trajectory.steps) >= FEWEST_FRAMES:
@@ -78,7 +79,7 @@ def by_potential(sweep: Sweep) -> dict[str, list[RunNumbers]]:
     """Potential (its folder's name) → numbers of its runs, by temperature."""
     found = {}
     for run in sorted(sweep.runs, key=lambda run: run.temperature):
-        found.setdefault(run.potential, []).append(run_numbers(run))
+        found.setdefault(run.potential, []).append(run_numbers(run, run.trajectory, run.thermo))
     return {name: found[name] for name in sweep.record["potentials"] if name in found}
 
 

@@ -1,4 +1,4 @@
-"""The HTML page: numbers and plots put into ``page.html.j2``."""
+"""The page of one metal, without scripts: numbers and plots put into ``page.html.j2``."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from metalff import __version__
 from metalff.data.published import CITATION, SOURCE, published
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
-from metalff.report import analysis, figures, metals
-from metalff.report.results import Sweep, Validation, read_results
+from metalff.report import analysis, figures
+from metalff.report.results import Results, read_results
 from metalff.validate.groups import indented
 from metalff.validate.metrics import STILL
 
@@ -26,25 +26,41 @@ RANK = {"mlff": 0, "qsnap": 1, "snap": 2, "eam": 3, "meam": 4}
 
 
 def write_report(folders, out, title: str = "") -> Path:
-    """Write one self-contained HTML file about folders of ``metalff sweep`` and ``metalff validate``.
+    """Write one self-contained HTML file about folders of sweeps, validations, properties, studies of errors and trainings.
 
     Raises:
-        MetalffError: a folder is not one of these or is damaged (see ``read_results``), or ``out`` is a folder.
+        MetalffError: a folder is none of these or is damaged (see ``read_results``), or ``out`` is a folder.
     """
+    from metalff.report.campaign_page import campaign_page
+
     out = Path(out)
     if out.is_dir():
         raise MetalffError(f"{out} is a folder; give the name of a file such as report.html")
-    sweeps, validations = read_results(folders)
+    found = read_results(folders)
+    page = one_metal(found, out.parent, title) if is_one_metal(found) else campaign_page(found, title)
     with atomic_write(out) as stream:
-        stream.write(render(sweeps, validations, out.parent, title))
+        stream.write(page)
     return out
 
 
-def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title: str = "") -> str:
-    """The page; links to the results are relative to ``base``."""
+def is_one_metal(found: Results) -> bool:
+    """Whether all is sweeps over temperatures and validations of one metal: that has a page of its own, without scripts."""
+    plain = all(
+        PLAN <= set(sweep.record["plan"]) and all(job.get("kind", "md") == "md" for job in sweep.record["jobs"].values()) for sweep in found.sweeps
+    )
+    return plain and len(found.elements) == 1 and not (found.properties or found.studies or found.trainings)
+
+
+PLAN = {"element", "lattice", "replicas", "steps", "timestep"}
+"""Keys of the plan of a sweep over temperatures."""
+
+
+def one_metal(found: Results, base: Path, title: str = "") -> str:
+    """The page of sweeps and validations of one metal; links to the results are relative to ``base``."""
     import jinja2
     from markupsafe import Markup
 
+    sweeps, validations = found.sweeps, found.validations
     potentials = _potentials(sweeps, validations)
     colour = figures.colours({name: potential["kind"] for name, potential in potentials.items()})
     numbers = [analysis.by_potential(sweep) for sweep in sweeps]
@@ -60,7 +76,6 @@ def render(sweeps: list[Sweep], validations: list[Validation], base: Path, title
         still=STILL,
         elsewhere={"source": SOURCE, "citation": CITATION},
         colour=colour,
-        script=Markup((here / "metals.js").read_text("utf-8")) if any(metals.table(v.document) for v in validations) else "",
         findings=[finding for validation in validations if (finding := _finding(validation))],
         validations=[_validation(validation, potentials, colour, sweeps, numbers, base) for validation in validations],
         sweeps=[_sweep(sweep, found, potentials, colour, base) for sweep, found in zip(sweeps, numbers, strict=True)],
@@ -134,10 +149,7 @@ def _finding(validation) -> str:
 def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
     documents = sorted(validation.document["potentials"], key=lambda p: list(potentials).index(p["name"]))
     limit = 1.05 * max(np.abs(reference).max() for reference, _ in validation.forces.values())
-    by_metal = metals.table(validation.document)
     return {
-        "metals": by_metal,
-        "metals_json": json.dumps(by_metal, ensure_ascii=False).replace("<", "\\u003c"),
         "document": validation.document,
         "rows": [{"potential": p, "is_model": _is_model(p), "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
         "parity": [
@@ -235,9 +247,9 @@ def _sweep(sweep, found, potentials, colour, base) -> dict:
     return {
         "record": sweep.record,
         "plan": yaml.safe_dump(sweep.record["plan"], sort_keys=False, default_flow_style=None).strip(),
-        "unfinished": sweep.unfinished,
-        "waiting": [name for name, status, _ in sweep.unfinished if status == "waiting"],
-        "unstable": [(run.id, run.record["unstable"]) for run in sweep.runs if run.record["unstable"]],
+        "failed": [item for item in sweep.unfinished if item.status == "failed"],
+        "waiting": [item.id for item in sweep.unfinished if item.status != "failed"],
+        "unstable": [(run.id, run.record["unstable"]) for run in sweep.runs if run.record.get("unstable")],
         "found": [(records[name], runs, analysis.expansion(runs)) for name, runs in found.items()],
         "rdf": plot(panels("g(r)", lambda i: (i.r, i.g)), "r (Å)", "g(r)", bottom=0),
         "msd": plot(

@@ -1,106 +1,268 @@
-"""Folders of ``metalff sweep`` and ``metalff validate``, read and checked."""
+"""Folders of ``metalff sweep``, ``validate``, ``properties``, ``study errors`` and ``train``, read and checked."""
 
+import csv
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas
 
 from metalff.errors import MetalffError
-from metalff.sweep.record import read_record
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
-VALIDATION_SCHEMA = 1
-"""Schema of ``validate.json`` that this report reads."""
+SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
+"""What this report reads of each kind of folder."""
+
+COMMANDS = {
+    "sweep.json": "metalff sweep",
+    "validate.json": "metalff validate",
+    "properties.json": "metalff properties",
+    "errors.json": "metalff study errors",
+    "training.json": "metalff train",
+}
+"""File that a folder is known by → what writes it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished job of a sweep."""
+    """A finished molecular dynamics run of a sweep; ``potential`` is the name of its folder."""
 
     id: str
+    folder: Path
+    element: str
     potential: str
     temperature: float
+    label: str
     record: dict
-    thermo: pandas.DataFrame
-    trajectory: Trajectory
+
+    @property
+    def thermo(self) -> pandas.DataFrame:
+        """``thermo.csv``.
+
+        Raises:
+            MetalffError: it is not the file that the sweep wrote.
+        """
+        return pandas.read_csv(self._whole("thermo.csv"))
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """``trajectory.h5``, read anew each time: a campaign has more of them than memory holds.
+
+        Raises:
+            MetalffError: it is damaged, or not the file that the sweep wrote.
+        """
+        return read_trajectory(self._whole("trajectory.h5"))
+
+    def _whole(self, name: str) -> Path:
+        path = self.folder / name
+        if name in self.record["files"] and _sha256(path) != self.record["files"][name]:
+            raise MetalffError(f"{path} is not the file that the sweep wrote; remove {self.folder} and run it again")
+        return path
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A job without results: ``status`` is waiting, running, failed or cancelled; ``kind`` and ``step`` are those of a failure."""
+
+    id: str
+    folder: Path
+    element: str
+    potential: str
+    temperature: float | None
+    status: str
+    sentence: str
+    kind: str = ""
+    step: int | None = None
+    last_frame: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep's folder; ``unfinished`` are (id, status, error) of the jobs without results."""
+    """A sweep's folder: its record, finished runs and jobs without results."""
 
     folder: Path
     record: dict
     runs: tuple[Run, ...]
-    unfinished: tuple[tuple[str, str, str], ...]
+    unfinished: tuple[Unfinished, ...]
+
+    @property
+    def elements(self) -> list[str]:
+        return list(dict.fromkeys(item.element for item in (*self.runs, *self.unfinished)))
 
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """A validation's folder; ``forces``: name of the potential → (reference, predicted), both [n,3] eV/Å."""
+    """A validation's folder; ``forces``: name of the potential → (reference, predicted), both [n,3] eV/Å, of the frames ``frame`` [n]."""
 
     folder: Path
     document: dict
     forces: dict[str, tuple[np.ndarray, np.ndarray]]
+    frame: dict[str, np.ndarray]
+
+    @property
+    def frames(self) -> pandas.DataFrame | None:
+        """``frames.csv``; None where it is missing."""
+        path = self.folder / "frames.csv"
+        return pandas.read_csv(path) if path.exists() else None
 
 
-def read_results(folders) -> tuple[list[Sweep], list[Validation]]:
-    """Sweeps and validations in these folders, in the order given.
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A folder that is one JSON document: of properties, or of a study of errors."""
+
+    folder: Path
+    document: dict
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training's folder: ``training.json`` and the rows of ``history.csv``."""
+
+    folder: Path
+    description: dict
+    history: list[dict[str, float]]
+
+
+@dataclass(eq=False)
+class Results:
+    """All that was found, in the order of the folders."""
+
+    sweeps: list[Sweep] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+    properties: list[Document] = field(default_factory=list)
+    studies: list[Document] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+
+    @property
+    def elements(self) -> list[str]:
+        found = [symbol for sweep in self.sweeps for symbol in sweep.elements]
+        found += [symbol for validation in self.validations for symbol in validation.document["dataset"]["elements"]]
+        found += [row["element"] for document in self.properties for row in document.document["results"]]
+        found += [row["element"] for document in self.studies for row in document.document["rows"]]
+        return list(dict.fromkeys(found))
+
+
+def read_results(folders) -> Results:
+    """What is in these folders, or else in the folders just below them; a sweep brings along the validations and properties that were its jobs.
 
     Raises:
-        MetalffError: a folder holds neither, or a file is damaged, of another schema, or not the one that was recorded.
+        MetalffError: a folder is none of these, or a file is damaged, of another schema, or not the one that was recorded.
     """
-    sweeps, validations = [], []
+    found = Results()
     for folder in map(Path, folders):
-        is_sweep, is_validation = (folder / "sweep.json").is_file(), (folder / "validate.json").is_file()
-        if not (is_sweep or is_validation):
-            raise MetalffError(f"{folder} holds neither sweep.json nor validate.json; give folders of metalff sweep or validate")
-        if is_sweep:
-            sweeps.append(_sweep(folder))
-        if is_validation:
-            validations.append(_validation(folder))
-    return sweeps, validations
+        below = [folder] if _documents(folder) else sorted(path for path in folder.glob("*") if path.is_dir() and _documents(path))
+        if not below:
+            said = "is not there" if not folder.exists() else f"holds none of {', '.join(COMMANDS)}"
+            raise MetalffError(f"{folder} {said}; give folders of {', '.join(COMMANDS.values())}")
+        for one in below:
+            for name in _documents(one):
+                _READERS[name](one, found)
+    return found
 
 
-def _sweep(folder: Path) -> Sweep:
-    record = read_record(folder / "sweep.json")
+def _documents(folder: Path) -> list[str]:
+    return [name for name in COMMANDS if (folder / name).is_file()]
+
+
+def _read_sweep(folder: Path, found: Results) -> None:
+    record = _document(folder / "sweep.json", ("plan", "potentials", "jobs", "hash"))
     runs, unfinished = [], []
-    for name, job in record["jobs"].items():
-        if job["status"] != "finished":
-            unfinished.append((name, job["status"], job.get("error", "")))
-            continue
-        for file, expected in job["files"].items():
-            if _sha256(folder / name / file) != expected:
-                raise MetalffError(f"{folder / name / file} is not the file that the sweep wrote; remove {folder / name} and run it again")
-        thermo = pandas.read_csv(folder / name / "thermo.csv")
-        trajectory = read_trajectory(folder / name / "trajectory.h5")
-        runs.append(Run(name, job["potential"], job["temperature"], job, thermo, trajectory))
-    return Sweep(folder, record, tuple(runs), tuple(unfinished))
-
-
-def _validation(folder: Path) -> Validation:
-    path = folder / "validate.json"
     try:
-        document = json.loads(path.read_text("utf-8"))
-        schema, names = document["schema"], [potential["name"] for potential in document["potentials"]]
-    except (ValueError, KeyError, TypeError) as error:
+        for name, job in record["jobs"].items():
+            element = job.get("element") or record["plan"]["element"]
+            if job["status"] != "finished":
+                failure = job.get("failure") or {}
+                rest = failure.get("kind", ""), failure.get("step"), failure.get("last_frame") or ""
+                sentence = failure.get("sentence") or job.get("error", "")
+                unfinished.append(Unfinished(name, folder / name, element, job["potential"], job.get("temperature"), job["status"], sentence, *rest))
+            elif (kind := job.get("kind", "md")) == "properties":
+                _read_properties(folder / name, found)
+            elif kind == "errors":
+                _read_validation(folder / name, found)
+            elif kind == "md":
+                runs.append(Run(name, folder / name, element, job["potential"], job["temperature"], job.get("label", ""), job))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MetalffError(f"{folder / 'sweep.json'} is damaged; run the sweep again") from error
+    found.sweeps.append(Sweep(folder, record, tuple(runs), tuple(unfinished)))
+
+
+def _read_validation(folder: Path, found: Results) -> None:
+    path = folder / "validate.json"
+    document = _document(path, ("dataset", "potentials"))
+    try:
+        names = [potential["name"] for potential in document["potentials"]]
+    except (KeyError, TypeError) as error:
         raise MetalffError(f"{path} is damaged; run metalff validate again") from error
-    if schema != VALIDATION_SCHEMA:
-        raise MetalffError(f"{path} has schema {schema}, this report reads {VALIDATION_SCHEMA}; validate again with this version")
     try:
         table = pandas.read_parquet(folder / "forces.parquet")
-        forces = {}
+        forces, frame = {}, {}
         for name in names:
             rows = table[table.potential == name]
             forces[name] = tuple(rows[[f"{kind}_f{axis}" for axis in "xyz"]].to_numpy() for kind in ("reference", "predicted"))
+            frame[name] = rows["frame"].to_numpy()
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise MetalffError(f"{folder / 'forces.parquet'} is missing or damaged; run metalff validate again") from error
     if not all(len(reference) for reference, _ in forces.values()):
         raise MetalffError(f"{folder / 'forces.parquet'} does not belong to {path}; run metalff validate again")
-    return Validation(folder, document, forces)
+    found.validations.append(Validation(folder, document, forces, frame))
+
+
+def _read_properties(folder: Path, found: Results) -> None:
+    document = _document(folder / "properties.json", ("models", "results"))
+    if not all(isinstance(row, dict) and {"model", "element", "measurement", "status"} <= set(row) for row in document["results"]):
+        raise MetalffError(f"{folder / 'properties.json'} is damaged; run metalff properties again")
+    found.properties.append(Document(folder, document))
+
+
+def _read_study(folder: Path, found: Results) -> None:
+    document = _document(folder / "errors.json", ("rows",))
+    if not all(isinstance(row, dict) and {"element", "model", "temperature"} <= set(row) for row in document["rows"]):
+        raise MetalffError(f"{folder / 'errors.json'} is damaged; run metalff study errors again")
+    found.studies.append(Document(folder, document))
+
+
+def _read_training(folder: Path, found: Results) -> None:
+    try:
+        description = json.loads((folder / "training.json").read_text("utf-8"))
+        with open(folder / "history.csv", newline="") as stream:
+            history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+        _ = description["config"]["family"], description["elements"], [(row["elapsed_s"], row["force_rmse_valid"]) for row in history]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MetalffError(f"{folder} holds no whole training (training.json, history.csv); train again") from error
+    found.trainings.append(Training(folder, description, history))
+
+
+def _document(path: Path, keys) -> dict:
+    """A JSON document with these keys, of a schema that is known."""
+    command = COMMANDS[path.name]
+    try:
+        document = json.loads(path.read_text("utf-8"), parse_constant=_not_finite)
+        schema = document["schema"]
+    except FileNotFoundError as error:
+        raise MetalffError(f"{path} is missing; run {command} again") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MetalffError(f"{path} is damaged; run {command} again") from error
+    if schema not in SCHEMAS[path.name]:
+        read = " and ".join(map(str, SCHEMAS[path.name]))
+        raise MetalffError(f"{path} has schema {schema}, this report reads {read}; run {command} again with this version")
+    if missing := [key for key in keys if key not in document]:
+        raise MetalffError(f"{path} is damaged ({missing[0]} is missing); run {command} again")
+    return document
+
+
+def _not_finite(word: str):
+    raise ValueError(f"{word} is no number of JSON")
+
+
+_READERS = {
+    "sweep.json": _read_sweep,
+    "validate.json": _read_validation,
+    "properties.json": _read_properties,
+    "errors.json": _read_study,
+    "training.json": _read_training,
+}
 
 
 def _sha256(path: Path) -> str:

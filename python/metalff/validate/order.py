@@ -18,7 +18,12 @@ SPACING_PS = (0.02, 0.5)
 
 
 def solid_fraction(positions, cell, crystal: str) -> float:
-    """Part of the atoms that are solid-like, from 0 (liquid) to 1.
+    """Part of the atoms that are solid-like, from 0 (liquid) to 1; arguments as those of ``solid_atoms``."""
+    return float(np.mean(solid_atoms(positions, cell, crystal)))
+
+
+def solid_atoms(positions, cell, crystal: str) -> np.ndarray:
+    """[N] whether each atom is solid-like.
 
     Args:
         positions: [N,3] Å.
@@ -32,7 +37,7 @@ def solid_fraction(positions, cell, crystal: str) -> float:
     points = np.asarray(positions, float) - np.asarray(cell, float).sum(axis=0) / 2
     order = freud.order.SolidLiquid(l=6, q_threshold=BOND, solid_threshold=round(SHARE * count))
     order.compute((box, box.wrap(points)), neighbors={"num_neighbors": count})
-    return float(np.mean(order.num_connections >= SHARE * count))
+    return np.asarray(order.num_connections) >= SHARE * count
 
 
 def phase(fractions) -> str:

@@ -4,8 +4,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from metalff.validate.groups import Condition
+from metalff.validate.groups import Condition, condition_of
 from metalff.validate.metrics import LEVEL, RESAMPLES
+
+COMPONENTS = (("xx", 0, 0), ("yy", 1, 1), ("zz", 2, 2), ("yz", 1, 2), ("xz", 0, 2), ("xy", 0, 1))
 
 SCHEMA = 1
 """Number of the layout of ``validate.json``."""
@@ -57,6 +59,7 @@ def frame_rows(results, dataset):
                 "frame": k,
                 "source": frame.source,
                 "index": frame.index,
+                "element": condition_of(frame).element,
                 "group": frame.group,
                 "temperature": frame.temperature,
                 "atoms": len(frame),
@@ -67,7 +70,14 @@ def frame_rows(results, dataset):
                 "force_mae": float(np.mean(np.abs(error))),
                 "force_rms_reference": float(np.sqrt(np.mean(frame.forces**2))),
                 "stress_rmse": stress_error(frame.stress, prediction.stress[k]),
+                **{f"stress_reference_{name}": value for name, value in components(frame.stress)},
+                **{f"stress_predicted_{name}": value for name, value in components(prediction.stress[k])},
             }
+
+
+def components(stress) -> list[tuple[str, float | None]]:
+    """The six distinct components by name, eV/Å³; None where there is no stress."""
+    return [(name, None if stress is None else float(stress[i][j])) for name, i, j in COMPONENTS]
 
 
 def stress_error(reference, predicted) -> float | None:
