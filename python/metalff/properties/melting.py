@@ -220,6 +220,7 @@ def _prepare(lammps: Instance, subject: Subject, guess: float, path: Path, begun
     except MetalffError as error:
         raise MetalffError(f"coexistence at {guess:.0f} K blew up before it was sampled: {error}") from None
     lammps.command("restart 0")
+    lammps.command("undump last")
 
 
 def _sample(lammps: Instance, subject: Subject, guess: float, rows: dict, frames: int, steps: int) -> None:

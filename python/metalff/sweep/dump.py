@@ -1,4 +1,4 @@
-"""Frames of a LAMMPS text dump as ``in.sweep`` writes it."""
+"""Frames of a LAMMPS text dump as the scripts of ``lammps_inputs`` write it."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def dump_frames(path) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         if header[0] != "ITEM: TIMESTEP" or not header[4].startswith(BOUNDS) or header[8].strip() != ATOMS:
             if frames:
                 break
-            raise MetalffError(f"{path} does not begin with a frame that in.sweep writes; remove the job's folder and run again")
+            raise MetalffError(f"{path} does not begin with a frame that MetalFF's scripts write; remove the job's folder and run again")
         try:
             step, atoms = int(header[1]), int(header[3])
             body = lines[at + HEADER : at + HEADER + atoms]

@@ -1,113 +1,185 @@
 """One job on disk: its attempts (segments), what is finished, and the results made of them.
 
-A folder ``OUT/Cu-eam/300K`` holds ``segments/001``, ``segments/002``, … while the job is under way: one for each start of
-LAMMPS, each with its own log, dump and two alternating restart files. When LAMMPS has reached the last step the segments
-become ``thermo.csv``, ``trajectory.h5`` and ``log.lammps``, then ``job.json`` is written and the segments are removed, each
-on the disk before the next. So ``job.json`` with status ``finished`` means: all results are there. Nothing else keeps state.
+A folder ``OUT/Cu/Cu-eam/300K`` holds ``segments/001``, ``segments/002``, … while the job is under way: one for each start of its program, each with
+its own log, dump and alternating restart files. When the last step is reached the segments become ``thermo.csv``, ``trajectory.h5`` and
+``log.lammps``, then ``job.json`` is written and the segments are removed, each on the disk before the next. So ``job.json`` with status ``finished``
+means: all results are there. Nothing else keeps state. Measurements have their own files in the folder, and ``job.json`` in the same way.
 """
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
-import pandas
 
 from metalff.errors import MetalffError
-from metalff.paths import atomic_write, make_folder, shared, sync
-from metalff.sweep import log
-from metalff.sweep.dump import dump_frames
-from metalff.sweep.plan import STAGES, Job, Plan
-from metalff.sweep.trajectory import Trajectory, write_trajectory
-from metalff.validate.stability import instability, shortest_distance
+from metalff.lammps import RESTART_MAGIC, is_whole_restart
+from metalff.paths import atomic_path, atomic_write, make_folder, shared, sync
+from metalff.sweep import log, runs
+from metalff.sweep.expand import MD, SCRIPTS, Job
+from metalff.sweep.runs import THERMO, Exploded, Lost
+from metalff.sweep.trajectory import write_trajectory
 
-RESTART_MAGIC = b"LammpS RestartT\0"
-"""First and last bytes of a complete LAMMPS restart file."""
+__all__ = ["RESTART_MAGIC", "THERMO", "Exploded", "JobFolder", "Lost", "is_complete"]
 
-THERMO = ("step", "stage", "time_ps", "T", "pe", "ke", "etotal", "press", "vol")
-"""Columns of ``thermo.csv``: K, eV, eV, eV, bar, Å³."""
+LOGS = {"lammps": "log.lammps", "ase": "log.ase", "python": "screen.txt"}
+"""Log of a segment, by engine."""
 
+ORDER = "order.json"
+"""What a program of MetalFF's own is told."""
 
-class Lost(MetalffError):
-    """Rows or frames that were written are not there any more; ``step`` is the first."""
+STOP = "stop"
+"""A file of this name in a segment asks its program to end with a restart file."""
 
-    def __init__(self, sentence: str, step: int):
-        super().__init__(sentence)
-        self.step = step
+GOES_ON = ("walltime", "killed", "error")
+"""Failures that the next run tries again; the others are results."""
+
+EXPLODED = re.compile(r"Non-numeric|Fix halt condition for fix-id exploded|not finite|too far|NaN|Pressure.*inf")
+LOST_ATOMS = re.compile(r"Lost atoms|Out of range atoms|atoms are missing")
+
+is_complete = is_whole_restart
 
 
 class JobFolder:
-    """The folder of one job.
+    """The folder of one job below the output folder ``out``."""
 
-    Args:
-        out: folder of the sweep.
-        plan_hash: of the sweep; goes into the trajectory.
-    """
-
-    def __init__(self, out: Path, job: Job, plan: Plan, plan_hash: str):
-        self.job, self.plan, self.plan_hash = job, plan, plan_hash
-        self.path = out / job.id
+    def __init__(self, out: Path, job: Job):
+        self.job, self.path = job, Path(out) / job.id
+        self.log = LOGS[job.engine]
 
     def record(self) -> dict:
         """``job.json``, or ``{"status": "waiting"}``."""
-        try:
-            return json.loads((self.path / "job.json").read_text("utf-8"))
-        except FileNotFoundError:
-            return {"status": "waiting"}
-        except ValueError as error:
-            raise MetalffError(f"{self.path / 'job.json'} is damaged; remove it and run the sweep again") from error
+        return read_job(self.path)
+
+    def is_stale(self) -> bool:
+        """Whether something was run here with other inputs than the job's. Properties never are: each measurement knows its own inputs."""
+        found = self.record()
+        if self.job.kind == "properties":
+            return False
+        return "hash" in found and found["hash"] != self.job.hash
+
+    def changes(self) -> list[str]:
+        """Names of inputs that differ from those of what was run here."""
+        before, now = self.record().get("inputs", {}), self.job.inputs
+        names = []
+        for key in now:
+            if before.get(key) == now[key]:
+                continue
+            if isinstance(now[key], dict) and isinstance(before.get(key), dict):
+                names += sorted(name for name in now[key].keys() | before[key].keys() if now[key].get(name) != before[key].get(name))
+            else:
+                names.append(key)
+        return names
 
     def segments(self) -> list[Path]:
-        """Starts of LAMMPS so far, oldest first."""
+        """Starts of the program so far, oldest first."""
         return sorted((self.path / "segments").glob("[0-9][0-9][0-9]"))
 
     def restart_file(self) -> Path | None:
         """The newest complete restart file."""
         for segment in reversed(self.segments()):
-            whole = [path for path in segment.glob("run.restart.?") if is_complete(path)]
+            whole = [path for path in segment.glob("run.restart.?") if self._is_whole(path)]
             if whole:
                 return max(whole, key=lambda path: path.stat().st_mtime_ns)
         return None
 
+    def _is_whole(self, path: Path) -> bool:
+        if self.job.engine == "lammps":
+            return is_complete(path)
+        from metalff.sweep.ase_engine import is_whole
+
+        return is_whole(path)
+
     def open_segment(self) -> tuple[Path, list[str]]:
-        """A new segment with its input files, and the arguments of ``lmp`` that continue from the newest restart file."""
-        restart = self.restart_file()
+        """A new segment with its input files, and the arguments of ``lmp``, or of Python, that continue from the newest restart file."""
+        restart = self.restart_file() if self.job.kind in MD else None
         earlier = self.segments()
         segment = self.path / "segments" / f"{int(earlier[-1].name) + 1 if earlier else 1:03d}"
         make_folder(segment)
-        shutil.copyfile(shared("lammps_inputs", "in.sweep"), segment / "in.sweep")
+        found = self.record()
+        self._write({"status": "running", "starts": found.get("starts", 0) + 1 if found.get("hash") == self.job.hash else 1})
+        given = f"../{restart.parent.name}/{restart.name}" if restart else ""
+        return segment, self._lammps(segment, given) if self.job.engine == "lammps" else self._python(segment, given)
+
+    def _lammps(self, segment: Path, restart: str) -> list[str]:
+        script = SCRIPTS[self.job.kind]
+        shutil.copyfile(shared("lammps_inputs", script), segment / script)
         (segment / "pot.in").write_text("\n".join(self.job.potential.lammps_commands()) + "\n")
-        variables = {"potential": "pot.in", "prefix": "run", **self.plan.variables(self.job.temperature)}
-        if restart:
-            variables["restart"] = f"../{restart.parent.name}/{restart.name}"
-        arguments = ["-in", "in.sweep", "-log", "log.lammps", "-nocite"]
+        variables = {"potential": "pot.in", "prefix": "run", **self.job.variables} | ({"restart": restart} if restart else {})
+        arguments = ["-in", script, "-log", self.log, "-nocite"]
         for name, value in variables.items():
             arguments += ["-var", name, value]
-        return segment, arguments
+        return arguments
+
+    def _python(self, segment: Path, restart: str) -> list[str]:
+        job = self.job
+        order = {"kind": job.kind, "element": job.element, "spec": job.spec, "variables": job.variables, "stages": job.stages, "frames": job.frames}
+        order |= {"settings": job.settings, "restart": restart, "out": str(self.path.absolute())}
+        (segment / ORDER).write_text(json.dumps(order))
+        return ["-m", "metalff.sweep.ase_engine" if job.engine == "ase" else "metalff.sweep.measuring", ORDER]
 
     def step(self) -> int:
         """The newest step in the log of the newest segment that has one."""
         for segment in reversed(self.segments()):
-            if (step := log.last_step(segment / "log.lammps")) is not None:
+            if (step := log.last_step(segment / self.log)) is not None:
                 return step
         return 0
 
     def is_complete(self) -> bool:
-        """Whether LAMMPS has reached the last step."""
-        return self.step() >= self.plan.steps.total
+        """Whether the last step has been reached, or all is measured."""
+        if self.job.kind in MD:
+            return self.step() >= self.job.steps
+        return bool(self.segments()) and (self.segments()[-1] / "done").is_file()
+
+    def ask_to_stop(self) -> None:
+        """Ask the program of the newest segment to end with a restart file."""
+        if self.segments():
+            (self.segments()[-1] / STOP).touch()
+
+    def was_asked_to_stop(self) -> bool:
+        return bool(self.segments()) and (self.segments()[-1] / STOP).exists()
 
     def error(self) -> str:
-        """LAMMPS' last error sentence in the newest segment, or the last line that it wrote."""
+        """The last error sentence in the newest segment, or the last line that its program wrote."""
         segment = self.segments()[-1]
-        if sentence := log.error(segment / "log.lammps", segment / "screen.txt"):
+        if sentence := log.error(segment / self.log, segment / "screen.txt"):
             return sentence
-        lines = (segment / "screen.txt").read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "LAMMPS ended without a word")
+        lines = (segment / "screen.txt").read_text(errors="replace").split("\n") if (segment / "screen.txt").is_file() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it ended without a word").removeprefix("metalff: error: ")
 
-    def fail(self, sentence: str) -> dict:
-        """Record a failure; the segments stay, so that the next run goes on from the newest restart file."""
-        return self._write_record({"status": "failed", "error": sentence})
+    def kind_of_error(self, sentence: str) -> str:
+        """``lost_atoms``, ``exploded`` or ``error``."""
+        if LOST_ATOMS.search(sentence):
+            return "lost_atoms"
+        return "exploded" if EXPLODED.search(sentence) else "error"
+
+    def fail(self, kind: str, sentence: str, step: int | None = None) -> dict:
+        """Record a failure with the last good frame; the segments stay, so that a run that goes on does so from the newest restart file.
+
+        Args:
+            kind: ``exploded``, ``lost_atoms``, ``walltime``, ``killed`` or ``error``.
+            step: at which; None: the newest in the log.
+        """
+        name, at = None, step
+        if self.job.kind in MD:
+            at = self.step() if step is None else step
+            kept = runs.last_good_frame(self.job, self.segments(), at + 1 if step is None else at)
+            if kept is not None:
+                name = "last.xyz"
+                kept[1].info.update(step=kept[0], time_ps=kept[0] * float(self.job.variables["timestep"]) / 1000)
+                with atomic_path(self.path / name) as temporary:
+                    kept[1].write(temporary, format="extxyz")
+        starts = self.record().get("starts", 1)
+        failure = {"kind": kind, "sentence": sentence, "step": at, "last_frame": name}
+        return self._write({"status": "failed", "failure": failure, "atoms": self.job.atoms or None, "starts": starts})
+
+    def cancel(self) -> dict:
+        """Record that the run was ended by the user; its segments stay."""
+        return self._write({"status": "cancelled", "step": self.step(), "starts": self.record().get("starts", 1)})
 
     def finish(self, command: str) -> dict:
         """Turn complete segments into the results.
@@ -116,42 +188,81 @@ class JobFolder:
             command: command line of the last segment, for the record.
         Raises:
             Lost: rows or frames are missing; ``go_back`` lets them be run again.
-            MetalffError: numbers are not finite.
+            Exploded: numbers are not finite.
         """
-        segments = [segment for segment in self.segments() if (segment / "log.lammps").is_file()]
-        rows, frames = self._merged(segments)
-        thermo, trajectory = self._table(rows), self._trajectory(rows, frames)
+        own = self._finish_run() if self.job.kind in MD else self._finish_measurements()
+        record = self._write({"status": "finished", "command": command} | own)
+        self.clean()
+        return record
+
+    def _finish_run(self) -> dict:
+        segments = [segment for segment in self.segments() if (segment / self.log).is_file()]
+        rows, frames = runs.merged(segments, self.log)
+        more = tuple(name.lower() for name in log.columns(segments[-1] / self.log)[len(log.COLUMNS) :])
+        thermo = runs.table(self.job, rows, more)
+        trajectory = runs.trajectory(self.job, rows, frames)
         with atomic_write(self.path / "thermo.csv") as stream:
             thermo.to_csv(stream, index=False, float_format="%.12g")
         write_trajectory(trajectory, self.path / "trajectory.h5")
-        with atomic_write(self.path / "log.lammps") as stream:
+        with atomic_write(self.path / self.log) as stream:
             for segment in segments:
-                stream.write((segment / "log.lammps").read_text(errors="replace"))
-        for name in ("in.sweep", "pot.in"):
+                stream.write((segment / self.log).read_text(errors="replace"))
+        for name in (SCRIPTS[self.job.kind], "pot.in") if self.job.engine == "lammps" else (ORDER,):
             shutil.copyfile(segments[-1] / name, self.path / name)
             sync(self.path / name)
         sync(self.path)
-        atom_steps, seconds = np.sum([log.speed(segment / "log.lammps") for segment in segments], axis=0)
-        record = self._write_record(
-            {
-                "status": "finished",
-                "unstable": self._unstable(thermo, trajectory),
-                "atoms": trajectory.positions.shape[1],
-                "wall_s": round(sum(_duration(segment) for segment in segments), 3),
-                "atom_steps_per_s": round(atom_steps / seconds, 1) if seconds else None,
-                "starts": len(segments),
-                "command": command,
-                "lammps": log.version(segments[-1] / "log.lammps"),
-                "files": {name: _sha256(self.path / name) for name in ("trajectory.h5", "thermo.csv")},
-            }
-        )
-        self.clean()
-        return record
+        (self.path / "last.xyz").unlink(missing_ok=True)
+        atom_steps, seconds = np.sum([log.speed(segment / self.log) for segment in segments], axis=0)
+        return {
+            "unstable": runs.unstable(self.job, thermo, trajectory),
+            "values": runs.summary(self.job, thermo, trajectory),
+            "atoms": trajectory.positions.shape[1],
+            "wall_s": round(sum(_duration(segment, self.log) for segment in segments), 3),
+            "atom_steps_per_s": round(atom_steps / seconds, 1) if seconds else None,
+            "starts": len(segments),
+            "lammps": log.version(segments[-1] / self.log),
+            "files": {name: sha256(self.path / name) for name in ("trajectory.h5", "thermo.csv")},
+        }
+
+    def _finish_measurements(self) -> dict:
+        segments = self.segments()
+        said = json.loads((segments[-1] / "done").read_text("utf-8"))
+        sync(self.path)
+        return {
+            "unstable": "",
+            "atoms": None,
+            "wall_s": round(sum(_duration(segment, self.log) for segment in segments), 3),
+            "atom_steps_per_s": None,
+            "starts": len(segments),
+            "values": said["values"],
+            "files": {name: sha256(self.path / name) for name in said["files"]},
+        }
+
+    def is_whole(self) -> bool:
+        """Whether the files of a finished job are there."""
+        return all((self.path / name).is_file() for name in self.record().get("files", {}))
+
+    def damaged(self) -> list[str]:
+        """Files of a finished job that are not those which were written; each is read."""
+        return [name for name, digest in self.record().get("files", {}).items() if not (self.path / name).is_file() or sha256(self.path / name) != digest]
+
+    def take_from(self, other: "JobFolder") -> dict:
+        """The results of a finished job with the same inputs, as links to its files."""
+        make_folder(self.path)
+        found = other.record()
+        for name in (*found["files"], other.log, *((SCRIPTS[self.job.kind], "pot.in") if self.job.engine == "lammps" else (ORDER,))):
+            with atomic_path(self.path / name) as temporary:
+                os.unlink(temporary)
+                try:
+                    os.link(other.path / name, temporary)
+                except OSError:
+                    shutil.copyfile(other.path / name, temporary)
+        return self._write({key: value for key, value in found.items() if key not in ("hash", "inputs")} | {"same_as": other.job.id})
 
     def go_back(self, step: int) -> None:
         """Remove the segment that has lost ``step``, and all after it: the next start goes on from the restart file before them, or from the beginning."""
         segments = self.segments()
-        starts = [log.first_step(segment / "log.lammps") for segment in segments]
+        starts = [log.first_step(segment / self.log) for segment in segments]
         last = max((k for k, start in enumerate(starts) if start is not None and start <= step), default=0)
         for segment in reversed(segments[last:]):
             shutil.rmtree(segment)
@@ -160,108 +271,44 @@ class JobFolder:
         """Remove the segments of a finished job."""
         shutil.rmtree(self.path / "segments", ignore_errors=True)
 
-    def _merged(self, segments):
-        """Thermo rows and frames by step; what a later segment did again replaces what an earlier one did."""
-        rows, frames = {}, {}
-        for segment in segments:
-            new = log.thermo_rows(segment / "log.lammps")
-            if not len(new):
-                continue
-            start = new[0, 0]
-            rows = {step: row for step, row in rows.items() if step < start} | {int(row[0]): row for row in new}
-            # A frame at the very start stays when the segment has none: its stage had ended there.
-            frames = {step: frame for step, frame in frames.items() if step <= start}
-            if (segment / "run.dump").is_file():
-                frames |= dump_frames(segment / "run.dump")
-        return rows, frames
+    def forget(self) -> None:
+        """Remove all that was run here."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
-    def _table(self, rows) -> pandas.DataFrame:
-        plan = self.plan
-        wanted = sorted({*range(0, plan.steps.total + 1, plan.thermo_interval), *plan.steps.ends.values()})
-        if missing := [step for step in wanted if step not in rows]:
-            raise Lost(
-                f"{len(missing)} thermo rows of {self.job.id} are missing (first: step {missing[0]}); {self._again()}",
-                missing[0],
-            )
-        values = np.array([rows[step] for step in wanted])
-        if not np.isfinite(values).all():
-            first = wanted[int(np.argmin(np.isfinite(values).all(axis=1)))]
-            raise MetalffError(f"{self.job.id}: temperature, energy or pressure is not finite at step {first}; the run has blown up")
-        columns = [
-            wanted,
-            [self._stage(step) for step in wanted],
-            np.array(wanted) * plan.timestep / 1000,
-            *values[:, 1:].T,
-        ]
-        return pandas.DataFrame(dict(zip(THERMO, columns, strict=True)))
-
-    def _trajectory(self, rows, frames) -> Trajectory:
-        plan = self.plan
-        start, end = plan.steps.equilibrate, plan.steps.ends["sample"]
-        first = -(-start // plan.dump_interval) * plan.dump_interval
-        wanted = range(first, end + 1, plan.dump_interval)
-        if missing := [step for step in wanted if step not in frames or step not in rows]:
-            raise Lost(
-                f"{len(missing)} frames of {self.job.id} are missing (first: step {missing[0]}); {self._again()}",
-                missing[0],
-            )
-        atoms = np.array([frames[step][1] for step in wanted])
-        return Trajectory(
-            steps=np.array(wanted, dtype=np.int64),
-            time_ps=np.array(wanted) * plan.timestep / 1000,
-            positions=atoms[:, :, 0:3],
-            velocities=atoms[:, :, 3:6],
-            forces=atoms[:, :, 6:9],
-            cell=np.array([frames[step][0] for step in wanted]),
-            energy=np.array([rows[step][2] for step in wanted]),
-            temperature=np.array([rows[step][1] for step in wanted]),
-            element=plan.element,
-            potential=self.job.potential.name,
-            target_temperature=self.job.temperature,
-            potential_sha256=self.job.potential.sha256,
-            plan_hash=self.plan_hash,
-        )
-
-    def _unstable(self, thermo, trajectory) -> str:
-        """Why the run is not to be trusted, or ''. LAMMPS itself stops when atoms are lost."""
-        atoms = trajectory.positions.shape[1]
-        return instability(
-            thermo[thermo.stage != "equilibrate"]["T"],
-            self.job.temperature,
-            atoms,
-            atoms,
-            shortest_distance(trajectory.positions, trajectory.cell),
-            self.plan.neighbour_distance,
-        )
-
-    def _stage(self, step: int) -> str:
-        """The stage that starts at or runs through a step; the last one at the very end."""
-        ends = self.plan.steps.ends
-        for stage in STAGES:
-            if step < ends[stage]:
-                return stage
-        return "drift" if self.plan.steps.drift else "sample"
-
-    def _again(self) -> str:
-        return "run the sweep again, which goes on from what is whole"
-
-    def _write_record(self, content: dict) -> dict:
+    def _write(self, content: dict) -> dict:
+        content = content | {"hash": self.job.hash, "inputs": self.job.inputs}
         with atomic_write(self.path / "job.json") as stream:
             json.dump(content, stream, indent=1, allow_nan=False)
             stream.write("\n")
         return content
 
 
-def is_complete(restart: Path) -> bool:
-    """Whether LAMMPS wrote this restart file to its end."""
-    content = restart.read_bytes()
-    return len(content) > 2 * len(RESTART_MAGIC) and content.startswith(RESTART_MAGIC) and content.endswith(RESTART_MAGIC)
+def read_job(folder: Path) -> dict:
+    """``job.json`` of a folder, or ``{"status": "waiting"}``.
+
+    Raises:
+        MetalffError: it is damaged.
+    """
+    path = Path(folder) / "job.json"
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        found["status"], found.get("hash")
+        return found
+    except FileNotFoundError:
+        return {"status": "waiting"}
+    except (ValueError, TypeError, KeyError) as error:
+        raise MetalffError(f"{path} is damaged; remove it and run the sweep again") from error
 
 
-def _duration(segment: Path) -> float:
-    """Seconds from the start of LAMMPS to the last line of its log."""
-    return (segment / "log.lammps").stat().st_mtime - (segment / "pot.in").stat().st_mtime
+def python_command(arguments: list[str]) -> list[str]:
+    return [sys.executable, *arguments]
 
 
-def _sha256(path: Path) -> str:
+def _duration(segment: Path, log_name: str) -> float:
+    """Seconds from the start of the program to the last line of its log."""
+    first = segment / ("pot.in" if (segment / "pot.in").exists() else ORDER)
+    return max(0.0, (segment / log_name).stat().st_mtime - first.stat().st_mtime)
+
+
+def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,24 +8,31 @@ from pathlib import Path
 import numpy as np
 
 COLUMNS = ("Step", "Temp", "PotEng", "KinEng", "TotEng", "Press", "Volume")
-"""``thermo_style`` of ``in.sweep``: step, K, eV, eV, eV, bar, Å³."""
+"""What every ``thermo_style`` of ``lammps_inputs`` begins with: step, K, eV, eV, eV, bar, Å³."""
 
 TAIL = 4096
 """Bytes at the end of a log that surely hold a thermo row while LAMMPS runs."""
 
 
 def thermo_rows(path) -> np.ndarray:
-    """Thermo rows [n,7] (see ``COLUMNS``) in the order written; a line cut off by a kill is left out."""
-    rows, inside = [], False
+    """Thermo rows [n,7 or more] (see ``columns``) in the order written; a line cut off by a kill is left out."""
+    rows, width = [], 0
     for line in _whole_lines(Path(path).read_text(errors="replace")):
         words = line.split()
-        if tuple(words) == COLUMNS:
-            inside = True
+        if tuple(words[: len(COLUMNS)]) == COLUMNS:
+            width = len(words)
         elif line.startswith("Loop time"):
-            inside = False
-        elif inside and (row := _row(words)):
+            width = 0
+        elif width and len(words) == width and (row := _row(words)):
             rows.append(row)
-    return np.array(rows).reshape(-1, len(COLUMNS))
+    return np.array(rows).reshape(len(rows), -1) if rows else np.empty((0, len(COLUMNS)))
+
+
+def columns(path) -> tuple[str, ...]:
+    """Names of the columns of ``thermo_rows``."""
+    with open(path, errors="replace") as stream:
+        found = next((words for line in stream if tuple((words := line.split())[: len(COLUMNS)]) == COLUMNS), COLUMNS)
+    return tuple(found)
 
 
 def first_step(path) -> int | None:
@@ -36,14 +43,20 @@ def first_step(path) -> int | None:
 
 def last_step(path) -> int | None:
     """The step of the newest thermo row; cheap, for a log that grows."""
+    row = last_row(path)
+    return None if row is None else int(row[0])
+
+
+def last_row(path) -> list[float] | None:
+    """The newest thermo row; cheap, for a log that grows."""
     try:
         with open(path, "rb") as stream:
             stream.seek(max(0, os.path.getsize(path) - TAIL))
             text = stream.read().decode(errors="replace")
     except OSError:
         return None
-    steps = [row[0] for line in _whole_lines(text)[1:] if (row := _row(line.split()))]
-    return int(steps[-1]) if steps else None
+    rows = [row for line in _whole_lines(text)[1:] if (row := _row(line.split()))]
+    return rows[-1] if rows else None
 
 
 def speed(path) -> tuple[float, float]:
@@ -91,7 +104,7 @@ def _whole_lines(text: str) -> list[str]:
 
 
 def _row(words):
-    if len(words) != len(COLUMNS) or not words[0].isdigit():
+    if len(words) < len(COLUMNS) or not words[0].isdigit():
         return None
     try:
         return [float(word) for word in words]
