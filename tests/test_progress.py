@@ -53,10 +53,13 @@ class Folder:
     """Of a job that takes 1000 steps."""
 
     class job:
-        id = "Cu-eam-300K"
+        id, kind, atoms, steps = "Cu-eam-300K", "md", 32, 1000
 
         class potential:
             name = "Cu/eam"
+
+    def record(self):
+        return {"status": "running"}
 
     def step(self):
         return 250
@@ -67,9 +70,9 @@ class Item:
 
 
 def test_lines_of_a_sweep(clock, capsys):
-    with SweepProgress(1000, 1) as shown:
+    with SweepProgress([Item.folder], 1) as shown:
         for _ in range(4):
-            shown.update([Item.folder], [Item])
+            shown.update([Item])
             clock(0.9 * EVERY)
         shown.finished(Item.folder, {"atom_steps_per_s": 0, "unstable": ""})
     early, late, end = capsys.readouterr().err.splitlines()

@@ -27,13 +27,20 @@ class SweepGroup(Group):
 
     def parse_args(self, ctx, args):
         first = next((word for word in args if not word.startswith("-")), None)
-        if first is not None and first not in self.commands and not ({"-h", "--help"} & {*args[:1]}) and (Path(first).exists() or not nearest(first, self.commands)):
+        if (
+            first is not None
+            and first not in self.commands
+            and not ({"-h", "--help"} & {*args[:1]})
+            and (Path(first).exists() or not nearest(first, self.commands))
+        ):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
-    sweep = typer.Typer(help="Run potentials over metals, temperatures, ramps and strains: plan, run, status, resume, cancel.", cls=SweepGroup, no_args_is_help=True)
+    sweep = typer.Typer(
+        help="Run potentials over metals, temperatures, ramps and strains: plan, run, status, resume, cancel.", cls=SweepGroup, no_args_is_help=True
+    )
     sweep.callback()(lambda: None)
     add(sweep, "plan", plan, "Show what a plan would run, how long it would take and how much disk, after a quick trial of each potential.")
     add(sweep, "run", run, "Run a plan, also as `metalff sweep PLAN`; run it again to go on after an interruption.", {"--workers": "--jobs"})
@@ -183,7 +190,9 @@ def status(
         typer.echo(f"skipped: {one['potential']} for {one['element']}: {one['reason']}")
     for note in found.notes:
         typer.echo(note)
-    typer.echo(", ".join(f"{count} {name}" for name, count in found.counts.items()) + ("; a manager is at work" if found.at_work else "; nobody is at work"))
+    typer.echo(
+        ", ".join(f"{count} {name}" for name, count in found.counts.items()) + ("; a manager is at work" if found.at_work else "; nobody is at work")
+    )
     if not (found.complete or found.at_work):
         typer.echo(f"to go on: metalff sweep resume {folder}")
     give({"folder": folder, "at_work": found.at_work, "complete": found.complete, "counts": found.counts, "jobs": found.jobs, "notes": found.notes})

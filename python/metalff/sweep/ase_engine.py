@@ -163,7 +163,7 @@ class Run:
                 stream.write(self._frame_text())
 
     def _mover(self, stage: str, part: float):
-        from ase.md.nose_hoover_chain import IsotropicMTKNPT, MTKNPT, NoseHooverChainNVT
+        from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
         from ase.md.verlet import VelocityVerlet
 
         first, last = self.order.temperatures(stage)
@@ -200,7 +200,12 @@ class Run:
         return "\n".join(lines) + "\n"
 
     def _keep(self, letter: str) -> None:
-        state = {"positions": self.atoms.positions, "velocities": self.atoms.get_velocities(), "cell": self.atoms.cell.array, "step": np.array(self.step)}
+        state = {
+            "positions": self.atoms.positions,
+            "velocities": self.atoms.get_velocities(),
+            "cell": self.atoms.cell.array,
+            "step": np.array(self.step),
+        }
         with atomic_write(f"{PREFIX}.restart.{letter}", "wb") as stream:
             np.savez(stream, **state)
 

@@ -123,7 +123,11 @@ def conclude(attempt: Attempt, out: Path) -> Outcome:
         return Outcome("cancelled", folder.cancel())
     if attempt.why == "walltime":
         step = folder.step()
-        sentence = f"the wall time of {attempt.walltime:g} s was over at step {step} of {folder.job.steps}" if folder.job.kind in MD else "the wall time was over"
+        sentence = (
+            f"the wall time of {attempt.walltime:g} s was over at step {step} of {folder.job.steps}"
+            if folder.job.kind in MD
+            else "the wall time was over"
+        )
         return _failed(folder, "walltime", sentence)
     sentence = folder.error()
     if "No space left" in sentence or shutil.disk_usage(out).free < FULL:

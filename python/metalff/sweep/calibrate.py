@@ -69,7 +69,19 @@ def speeds(plan: Plan, jobs: list[Job], measure: bool, progress=lambda title, do
 def _digest(plan: Plan, job: Job) -> str:
     here = machine()
     version = lammps_version(plan.lmp) if job.engine == "lammps" else ""
-    content = [job.potential.name, job.potential.sha256, job.engine, job.atoms, plan.ranks, plan.lmp_args, plan.mpiexec, version, job.versions, here["cpu"], here["cores"]]
+    content = [
+        job.potential.name,
+        job.potential.sha256,
+        job.engine,
+        job.atoms,
+        plan.ranks,
+        plan.lmp_args,
+        plan.mpiexec,
+        version,
+        job.versions,
+        here["cpu"],
+        here["cores"],
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
 
@@ -92,7 +104,15 @@ def _timed(plan: Plan, job: Job) -> float:
 
 def _trial(plan: Plan, job: Job, steps: int) -> tuple[float, float]:
     """Atom-steps/s and seconds of so many steps of the crystal at constant volume, as ``in.sweep`` runs them."""
-    own = {"ensemble": "nvt", "steps_npt": 0, "steps_nvt": steps, "steps_nve": 0, "thermo_interval": steps, "dump_interval": 10**8, "restart_interval": 10**8}
+    own = {
+        "ensemble": "nvt",
+        "steps_npt": 0,
+        "steps_nvt": steps,
+        "steps_nve": 0,
+        "thermo_interval": steps,
+        "dump_interval": 10**8,
+        "restart_interval": 10**8,
+    }
     kept = {name: job.variables[name] for name in ("element", "mass", "lattice", "a0", "nx", "ny", "nz", "T", "timestep", "seed")}
     variables = kept | {"barostat": "iso"} | {name: str(value) for name, value in own.items()}
     trial = replace(job, id="trial", kind="md", variables=variables, stages={"sample": steps}, frames="sample")
@@ -102,13 +122,21 @@ def _trial(plan: Plan, job: Job, steps: int) -> tuple[float, float]:
         command = lammps_command(plan, arguments) if job.engine == "lammps" else python_command(arguments)
         with open(segment / "screen.txt", "wb") as screen:
             done = subprocess.run(
-                command, cwd=segment, stdin=subprocess.DEVNULL, stdout=screen, stderr=subprocess.STDOUT, env={"OMP_NUM_THREADS": "1", **environment()}, timeout=LIMIT
+                command,
+                cwd=segment,
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+                env={"OMP_NUM_THREADS": "1", **environment()},
+                timeout=LIMIT,
             )
         atom_steps, seconds = log.speed(segment / JobFolder(folder, trial).log) if done.returncode == 0 else (0.0, 0.0)
         if not atom_steps:
             raise MetalffError(f"{job.potential.name} does not run: {JobFolder(folder, trial).error()}; --no-calibrate plans without a trial")
         return atom_steps / max(seconds, 1e-6), seconds
     except subprocess.TimeoutExpired:
-        raise MetalffError(f"{job.potential.name}: {steps} steps of {job.atoms} atoms take more than {LIMIT:g} s; --no-calibrate plans without a trial") from None
+        raise MetalffError(
+            f"{job.potential.name}: {steps} steps of {job.atoms} atoms take more than {LIMIT:g} s; --no-calibrate plans without a trial"
+        ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -286,7 +286,9 @@ class _Base:
         return Job(
             id=self._id(*what, *suffixes),
             kind=kind,
-            label=" ".join(filter(None, [self.element, self.name, *what, *suffixes])).replace("K", " K") if kind != "md" else self._label(what, suffixes),
+            label=" ".join(filter(None, [self.element, self.name, *what, *suffixes])).replace("K", " K")
+            if kind != "md"
+            else self._label(what, suffixes),
             element=self.element,
             potential=self.potential,
             spec=self.spec,
@@ -347,7 +349,9 @@ class _Base:
     def _other(self, kind: str, settings: dict) -> Job:
         versions = engine_versions(self.plan, self.potential, "python")
         label = f"{self.element} {self.name} {kind}"
-        return Job(self._id(kind), kind, label, self.element, self.potential, self.spec, None, None, None, "python", settings=settings, versions=versions)
+        return Job(
+            self._id(kind), kind, label, self.element, self.potential, self.spec, None, None, None, "python", settings=settings, versions=versions
+        )
 
     def properties(self) -> Job:
         from metalff.properties.registry import select

@@ -244,7 +244,9 @@ class JobFolder:
 
     def damaged(self) -> list[str]:
         """Files of a finished job that are not those which were written; each is read."""
-        return [name for name, digest in self.record().get("files", {}).items() if not (self.path / name).is_file() or sha256(self.path / name) != digest]
+        return [
+            name for name, digest in self.record().get("files", {}).items() if not (self.path / name).is_file() or sha256(self.path / name) != digest
+        ]
 
     def take_from(self, other: "JobFolder") -> dict:
         """The results of a finished job with the same inputs, as links to its files."""

@@ -13,7 +13,6 @@ from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 from metalff.sweep.job import STOP
 
-
 KEPT = "measured"
 """Folder of each measurement's own file, below the job's."""
 

@@ -204,7 +204,9 @@ class Plan(BaseModel):
     parsl: ParslSettings = ParslSettings()
     out: str = "sweep"
 
-    _several = field_validator("elements", "potentials", "temperatures", "ensembles", "ramps", "strains", "seeds", "properties", mode="before")(_one_or_more)
+    _several = field_validator("elements", "potentials", "temperatures", "ensembles", "ramps", "strains", "seeds", "properties", mode="before")(
+        _one_or_more
+    )
     _walltime = field_validator("walltime", mode="before")(_seconds)
 
     @field_validator("cells", mode="before")

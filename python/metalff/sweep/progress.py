@@ -73,7 +73,11 @@ class SweepProgress:
 
     def finished(self, folder, result) -> None:
         speed = result["atom_steps_per_s"]
-        line = f"{folder.job.id}: finished" + (f", {speed:,.0f} atom-steps/s" if speed else "") + (f", as {result['same_as']}" if "same_as" in result else "")
+        line = (
+            f"{folder.job.id}: finished"
+            + (f", {speed:,.0f} atom-steps/s" if speed else "")
+            + (f", as {result['same_as']}" if "same_as" in result else "")
+        )
         self._close(folder, line + (f", but not stable: {result['unstable']}" if result["unstable"] else ""))
 
     def repeated(self, folder, step: int) -> None:

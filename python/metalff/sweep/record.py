@@ -163,5 +163,9 @@ def mixed_versions(jobs: dict[str, dict], out: Path) -> str:
             for package, version in read_job(Path(out) / name).get("inputs", {}).get("versions", {}).items():
                 seen = counts.setdefault(package, {})
                 seen[version] = seen.get(version, 0) + 1
-    mixed = [f"{package} {' and '.join(f'{version} ({count} jobs)' for version, count in seen.items())}" for package, seen in counts.items() if len(seen) > 1]
+    mixed = [
+        f"{package} {' and '.join(f'{version} ({count} jobs)' for version, count in seen.items())}"
+        for package, seen in counts.items()
+        if len(seen) > 1
+    ]
     return f"{out} holds results of different versions: {'; '.join(mixed)}" if mixed else ""
