@@ -103,7 +103,7 @@ class Run:
             return
         # twice T: in a perfect crystal half of the kinetic energy goes into the potential energy at once
         seed = np.random.RandomState(int(self.order.variables["seed"]))
-        MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * self.order.number("T"), rng=seed)
+        MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * self.order.number("T"), rng=seed, force_temp=True)
         Stationary(self.atoms)
 
     def all(self) -> bool:
