@@ -54,6 +54,7 @@ class Folder:
 
     class job:
         id = "Cu-eam-300K"
+        kind, steps, atoms = "md", 1000, 100
 
         class potential:
             name = "Cu/eam"
@@ -61,15 +62,18 @@ class Folder:
     def step(self):
         return 250
 
+    def record(self):
+        return {"status": "running"}
+
 
 class Item:
     folder, first_step, started = Folder(), 0, 970.0
 
 
 def test_lines_of_a_sweep(clock, capsys):
-    with SweepProgress(1000, 1) as shown:
+    with SweepProgress([Item.folder], 1) as shown:
         for _ in range(4):
-            shown.update([Item.folder], [Item])
+            shown.update([Item])
             clock(0.9 * EVERY)
         shown.finished(Item.folder, {"atom_steps_per_s": 0, "unstable": ""})
     early, late, end = capsys.readouterr().err.splitlines()

@@ -17,8 +17,9 @@ import pandas
 
 from metalff.data import store
 from metalff.errors import MetalffError
+from metalff.sweep.expand import jobs
 from metalff.sweep.job import JobFolder
-from metalff.sweep.plan import jobs, read_plan
+from metalff.sweep.plan import read_plan
 from metalff.sweep.run import locked
 from metalff.sweep.trajectory import read_trajectory
 
@@ -38,7 +39,7 @@ class Job:
 
     def job(self, folder: Path) -> JobFolder:
         plan = read_plan(folder / "sweep.yaml")
-        return JobFolder(folder / "out", jobs(plan, folder)[0], plan, "0" * 64)
+        return JobFolder(folder / "out", jobs(plan, folder)[0])
 
     def wrong(self, folder: Path) -> str:
         job = self.job(folder)

@@ -15,8 +15,9 @@ from ase.io import write
 
 from metalff.lammps import environment, lmp_executable
 from metalff.paths import PART, atomic_path, atomic_write
+from metalff.sweep.expand import jobs
 from metalff.sweep.job import JobFolder
-from metalff.sweep.plan import jobs, read_plan
+from metalff.sweep.plan import read_plan
 from metalff.sweep.record import Record
 from metalff.sweep.sweep import run_sweep
 
@@ -53,7 +54,7 @@ def ended(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "sweep.yaml").write_text(yaml.safe_dump(PLAN))
     plan = read_plan(folder / "sweep.yaml")
-    job = JobFolder(folder / "out", jobs(plan, folder)[0], plan, "0" * 64)
+    job = JobFolder(folder / "out", jobs(plan, folder)[0])
     segment, arguments = job.open_segment()
     with (segment / "screen.txt").open("w") as screen:
         subprocess.run([lmp_executable(), *arguments], cwd=segment, env=environment(), stdout=screen, check=True)
@@ -117,7 +118,7 @@ def test_a_file_system_without_locks(preloaded, tmp_path):
 def test_data_and_names_are_on_the_disk_before_the_record_and_the_record_before_sources_go(ended, tmp_path, monkeypatch):
     shutil.copytree(ended, tmp_path / "copy")
     plan = read_plan(tmp_path / "copy/sweep.yaml")
-    job = JobFolder(tmp_path / "copy/out", jobs(plan, tmp_path)[0], plan, "0" * 64)
+    job = JobFolder(tmp_path / "copy/out", jobs(plan, tmp_path)[0])
     events, fsync, replace, rmtree = [], os.fsync, os.replace, shutil.rmtree
 
     def short(path) -> str:
@@ -161,7 +162,7 @@ def test_frames_that_are_lost_are_run_again(ended, tmp_path, capfd):
     dump = out / "Cu-eam/300K/segments/001/run.dump"
     text = dump.read_text()
     plan = read_plan(tmp_path / "copy/sweep.yaml")
-    Record(tmp_path / "new", plan, jobs(plan, tmp_path), []).claim()
+    Record(tmp_path / "new", plan, tmp_path, jobs(plan, tmp_path), [], []).claim()
     shutil.copy(tmp_path / "new/sweep.json", out)
     dump.write_text(text[: len(text) // 2] + "\0" * (len(text) // 2) + "\n")
     _, complete = run_sweep(tmp_path / "copy/sweep.yaml")

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from metalff.errors import MetalffError
-from metalff.sweep.plan import jobs, physics, plan_hash, read_plan
+from metalff.sweep.expand import jobs
+from metalff.sweep.plan import read_plan
 
 from .conftest import PLAN, write_plan
 
@@ -13,7 +14,7 @@ NEGATIVE_CONTROLS = [
     ({"steps": {"equilibrat": 10}}, 'unknown key steps.equilibrat (did you mean "equilibrate"?)'),
     ({"element": "Qq"}, "Qq is no chemical symbol"),
     ({"lattice": "cubic"}, "lattice: Input should be 'fcc', 'bcc', 'hcp', 'diamond' or 'sc', not 'cubic'"),
-    ({"temperatures": [300, -1]}, "temperatures.1: Input should be greater than 0, not -1"),
+    ({"temperatures": [300, -1]}, "temperatures: a temperature is above 0 and at most 10000 K, not -1"),
     ({"temperatures": [300, 300]}, "temperatures: a value is given twice"),
     ({"dump_interval": 25}, "dump_interval must be a multiple of thermo_interval"),
     ({"dump_interval": 1000}, "the trajectory would be empty"),
@@ -30,8 +31,8 @@ def test_refuses(tmp_path, changes, message):
 
 def test_missing_key(tmp_path):
     path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in PLAN.items() if key != "a0"}))
-    with pytest.raises(MetalffError, match="the key a0 is missing"):
+    path.write_text(yaml.safe_dump({key: value for key, value in PLAN.items() if key != "potentials"}))
+    with pytest.raises(MetalffError, match="the key potentials is missing"):
         read_plan(path)
 
 
@@ -76,13 +77,21 @@ def test_unknown_potential(tmp_path):
         ({"out": "elsewhere"}, True),
         ({"workers": 1}, True),
         ({"ranks": 2}, True),
+        ({"walltime": "1h"}, True),
+        ({"temperatures": [300, 900]}, True),
+        ({"potentials": ["Cu/eam", "Cu/meam"]}, True),
         ({"seed": 2}, False),
-        ({"potentials": ["Cu/meam"]}, False),
+        ({"steps": {"equilibrate": 10}}, False),
+        ({"ensembles": ["NVE"]}, False),
     ],
 )
-def test_hash_follows_the_physics(tmp_path, changes, same):
-    def hashed(**changes):
-        plan = read_plan(write_plan(tmp_path, **changes))
-        return plan_hash(physics(plan, jobs(plan, tmp_path)))
+def test_a_job_is_known_by_its_own_inputs(tmp_path, changes, same):
+    def first(**changes):
+        return jobs(read_plan(write_plan(tmp_path, **changes)), tmp_path)[0]
 
-    assert (hashed() == hashed(**changes)) == same
+    assert (first().hash == first(**changes).hash) == same
+
+
+def test_another_potential_is_another_job(tmp_path):
+    eam, meam = jobs(read_plan(write_plan(tmp_path, potentials=["Cu/eam", "Cu/meam"], temperatures=[300])), tmp_path)
+    assert eam.hash != meam.hash

@@ -7,6 +7,7 @@ import signal
 import time
 from itertools import pairwise
 
+import ase.io
 import numpy as np
 import pandas
 import pytest
@@ -183,7 +184,10 @@ def test_a_failing_job(tmp_path):
     assert process.returncode == 1
     assert "Cu-eam/300K: failed: " in errors and "some jobs failed" in errors
     job = json.loads((tmp_path / "out/sweep.json").read_text())["jobs"]["Cu-eam/300K"]
-    assert job["status"] == "failed" and job["error"] and "ERROR" not in job["error"]
+    failure = job["failure"]
+    assert job["status"] == "failed" and failure["kind"] == "lost_atoms" and failure["sentence"] and "ERROR" not in failure["sentence"]
+    last = ase.io.read(tmp_path / "out/Cu-eam/300K/last.xyz")
+    assert failure["last_frame"] == "last.xyz" and len(last) == 32 and np.isfinite(last.positions).all() and np.isfinite(last.get_forces()).all()
 
 
 def test_one_of_two_fails(tmp_path, monkeypatch):
@@ -203,7 +207,8 @@ def test_one_of_two_fails(tmp_path, monkeypatch):
     jobs = json.loads((out / "sweep.json").read_text())["jobs"]
     assert not complete
     assert [job["status"] for job in jobs.values()] == ["finished", "failed"]
-    assert "pair_coeff" in jobs["Cu-eam/600K"]["error"] or "pair style" in jobs["Cu-eam/600K"]["error"]
+    failure = jobs["Cu-eam/600K"]["failure"]
+    assert failure["kind"] == "error" and ("pair_coeff" in failure["sentence"] or "pair style" in failure["sentence"])
     _, complete = run_sweep(tmp_path / "sweep.yaml")
     assert complete
 
@@ -213,12 +218,6 @@ def test_two_ranks(tmp_path):
     assert complete
     check_complete(out / "Cu-eam/300K", 900, 10, range(400, 701, 50))
     assert "2 procs" in (out / "Cu-eam/300K/log.lammps").read_text()
-
-
-def test_refuses_the_folder_of_another_sweep(finished, tmp_path):
-    plan = write_plan(tmp_path, seed=7, temperatures=[300])
-    with pytest.raises(MetalffError, match=r"holds another sweep \(it differs in seed, temperatures\); choose another `out`"):
-        run_sweep(plan, out=finished)
 
 
 def test_refuses_a_foreign_folder(tmp_path):

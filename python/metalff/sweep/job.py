@@ -18,7 +18,7 @@ import numpy as np
 
 from metalff.errors import MetalffError
 from metalff.lammps import RESTART_MAGIC, is_whole_restart
-from metalff.paths import atomic_path, atomic_write, make_folder, shared, sync
+from metalff.paths import atomic_path, atomic_write, lock, make_folder, shared, sync
 from metalff.sweep import log, runs
 from metalff.sweep.expand import MD, SCRIPTS, Job
 from metalff.sweep.runs import THERMO, Exploded, Lost
@@ -34,6 +34,9 @@ ORDER = "order.json"
 
 STOP = "stop"
 """A file of this name in a segment asks its program to end with a restart file."""
+
+LOCK = ".lock"
+"""Held by the program that runs in a job's folder, and by a worker of Parsl around it."""
 
 GOES_ON = ("walltime", "killed", "error")
 """Failures that the next run tries again; the others are results."""
@@ -134,6 +137,23 @@ class JobFolder:
         if self.job.kind in MD:
             return self.step() >= self.job.steps
         return bool(self.segments()) and (self.segments()[-1] / "done").is_file()
+
+    def is_locked(self) -> bool:
+        """Whether a worker, or a program that one has left, writes here."""
+        from metalff.sweep.status import is_locked
+
+        return is_locked(self.path / LOCK)
+
+    def take_lock(self) -> int | None:
+        """A descriptor that locks the folder as long as any process keeps it; None where another process has it."""
+        make_folder(self.path)
+        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            lock(descriptor, self.path)
+            return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
 
     def ask_to_stop(self) -> None:
         """Ask the program of the newest segment to end with a restart file."""

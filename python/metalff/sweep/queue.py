@@ -45,6 +45,9 @@ class Queue:
 
     def _sort(self, folder: JobFolder, retry_failed: bool, redo: bool) -> None:
         found = folder.record()
+        if folder.is_locked():
+            self.waiting.append(folder)
+            return
         if folder.is_stale():
             if not redo:
                 self.stale.append(folder)
@@ -66,24 +69,24 @@ class Queue:
                 self.record.update(folder)
                 return
             folder.forget()
-        elif found.get("hash") == folder.job.hash and folder.segments() and folder.is_complete():
-            self.put_back(folder, settle(folder, "", self.out))
-            return
         self.waiting.append(folder)
-        if folder.record()["status"] != "waiting":
-            self.record.update(folder, status="waiting")
 
     def _note_done(self, folder: JobFolder) -> None:
         self.record.update(folder)
         self.done.setdefault(folder.job.hash, folder)
 
     def take(self) -> JobFolder | None:
-        """The next job to run; None while there is none. One whose inputs are those of a finished job takes its results, one whose inputs are those
-        of a running job waits."""
+        """The next job to run; None while there is none. One whose inputs are those of a finished job takes its results; one whose inputs are those
+        of a running job waits, and one to which a program of an earlier manager still writes."""
         later = []
         try:
             while self.waiting:
                 folder = self.waiting.pop(0)
+                if folder.is_locked():
+                    later.append(folder)
+                    continue
+                if self._has_ended(folder):
+                    continue
                 same = self.done.get(folder.job.hash)
                 if same is not None and folder.job.kind in MD and same.is_whole():
                     shutil.rmtree(folder.path / "segments", ignore_errors=True)
@@ -101,6 +104,21 @@ class Queue:
         finally:
             self.waiting = later + self.waiting
         return None
+
+    def give_back(self, folder: JobFolder) -> None:
+        """One that could not be begun."""
+        self.running.discard(folder.job.hash)
+        self.waiting.append(folder)
+
+    def _has_ended(self, folder: JobFolder) -> bool:
+        """Whether what an earlier manager has started is complete by now; its results are made."""
+        found = folder.record()
+        if found.get("hash") != folder.job.hash or found["status"] != "running":
+            return False
+        if folder.segments() and folder.is_complete():
+            self.put_back(folder, settle(folder, "", self.out))
+            return True
+        return False
 
     def put_back(self, folder: JobFolder, outcome: Outcome) -> None:
         """What became of a job."""

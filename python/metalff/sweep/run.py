@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metalff.errors import MetalffError
 from metalff.paths import lock as hold
-from metalff.sweep.attempt import FULL, GRACE, Attempt, Outcome, conclude, full, launch
+from metalff.sweep.attempt import FULL, GRACE, Attempt, conclude, full, launch
 from metalff.sweep.job import JobFolder
 from metalff.sweep.plan import Plan
 from metalff.sweep.queue import CANCEL, Queue
@@ -46,6 +46,9 @@ def run_jobs(plan: Plan, queue: Queue, out: Path, progress, lock: int) -> bool:
 
 def workers_of(plan: Plan) -> int:
     """Jobs at a time."""
+    if plan.executor == "parsl":
+        per_node = plan.parsl.max_workers or max(1, int(len(os.sched_getaffinity(0)) // plan.parsl.cores_per_worker))
+        return per_node * plan.parsl.nodes * plan.parsl.blocks
     return plan.workers or max(1, len(os.sched_getaffinity(0)) // plan.ranks)
 
 
@@ -63,8 +66,8 @@ class _Runner:
                     for item in self.running:
                         item.ask_to_stop("cancelled")
                 while len(self.running) < self.workers and (folder := self.queue.take()) is not None:
-                    self.running.append(launch(self.plan, folder, [self.lock]))
-                if not self.running:
+                    self._start(folder)
+                if not (self.running or self.queue.waiting):
                     break
                 self.progress.update(self.running)
                 time.sleep(POLL)
@@ -74,13 +77,20 @@ class _Runner:
         self.progress.update([])
         return self.queue.all_finished()
 
+    def _start(self, folder: JobFolder) -> None:
+        own = folder.take_lock()
+        if own is None:  # a worker of an earlier manager was quicker
+            self.queue.give_back(folder)
+            return
+        try:
+            self.running.append(launch(self.plan, folder, [self.lock, own]))
+        finally:
+            os.close(own)
+
     def _collect(self) -> None:
         for item in [item for item in self.running if item.is_over()]:
             self.running.remove(item)
-            self._tell(item.folder, conclude(item, self.out))
-
-    def _tell(self, folder: JobFolder, outcome: Outcome) -> None:
-        self.queue.put_back(folder, outcome)
+            self.queue.put_back(item.folder, conclude(item, self.out))
 
     def _stop_all(self) -> None:
         """After an exception: whatever runs still is ended, with a restart file where it takes no longer than ``GRACE``."""
