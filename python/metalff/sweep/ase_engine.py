@@ -105,6 +105,7 @@ class Run:
         seed = np.random.RandomState(int(self.order.variables["seed"]))
         MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * self.order.number("T"), rng=seed, force_temp=True)
         Stationary(self.atoms)
+        self.atoms.set_velocities(self.atoms.get_velocities() * np.sqrt(2 * self.order.number("T") / self._temperature()))
 
     def all(self) -> bool:
         """Whether the last step has been reached."""
@@ -148,7 +149,7 @@ class Run:
 
     def _look(self, stage: str, end: int) -> None:
         """Write what is due; refuse numbers that are not physical."""
-        energy, temperature = self.atoms.get_potential_energy(), self.atoms.get_temperature()
+        energy, temperature = self.atoms.get_potential_energy(), self._temperature()
         if not (np.isfinite(energy) and np.isfinite(self.atoms.get_forces()).all() and np.isfinite(temperature)):
             raise Exploded(f"energy or temperature is not finite at step {self.step}; the run has blown up")
         if temperature > HOTTEST * max(self.order.temperatures(stage)):
@@ -175,13 +176,15 @@ class Run:
         barostat = IsotropicMTKNPT if self.order.variables["barostat"] == "iso" else MTKNPT
         return barostat(self.atoms, self.dt, temperature_K=temperature, pressure_au=0.0, tdamp=100 * self.dt, pdamp=1000 * self.dt)
 
+    def _temperature(self) -> float:
+        """K; three degrees of freedom are those of the centre, as in LAMMPS."""
+        return 2 * self.atoms.get_kinetic_energy() / ((3 * len(self.atoms) - 3) * units.kB)
+
     def _row(self) -> None:
         atoms = self.atoms
         kinetic, potential = atoms.get_kinetic_energy(), atoms.get_potential_energy()
         pressure = -atoms.get_stress(include_ideal_gas=True)[:3].mean() * BAR_PER_EV_A3
-        # three degrees of freedom are those of the centre, as in LAMMPS
-        temperature = 2 * kinetic / ((3 * len(atoms) - 3) * units.kB)
-        values = (temperature, potential, kinetic, potential + kinetic, pressure, atoms.get_volume())
+        values = (self._temperature(), potential, kinetic, potential + kinetic, pressure, atoms.get_volume())
         self._say(f"{self.step:14d} " + " ".join(f"{value:.12g}" for value in values))
 
     def _frame(self, stage: str) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,8 @@ def conclude(attempt: Attempt, out: Path) -> Outcome:
     kind = folder.kind_of_error(sentence)
     if kind == "error" and was_killed(code):
         return _failed(folder, "killed", f"its program was ended by signal {killing(code)} from outside")
-    return _failed(folder, kind, sentence)
+    said = re.search(r"\b(?:on|at) step (\d+)", sentence)
+    return _failed(folder, kind, sentence, int(said[1]) if said else None)
 
 
 def settle(folder: JobFolder, shown: str, out: Path) -> Outcome:

@@ -26,7 +26,8 @@ SCRIPTS = {"md": "in.sweep", "ramp": "in.ramp", "strain": "in.strain", "coexiste
 IN_ASE = ("md", "ramp", "properties", "errors")
 """What the engine of ASE can do."""
 
-MELT_STEPS = {"steps_npt": 3000, "steps_melt": 5000, "steps_settle": 2000}
+MELT_STEPS = {"steps_npt": 0.3, "steps_melt": 0.5, "steps_settle": 0.2}
+"""Parts of the preparation of a coexistence."""
 
 RATE_DIGITS = 6
 
@@ -339,12 +340,13 @@ class _Base:
 
     def coexistence(self, chosen: Coexistence, seed: int) -> Job:
         temperature, cell = kelvin(chosen.temperature, self.element), block(self.lattice, chosen.atoms, slender=4)
-        ends = {"equilibrate": MELT_STEPS["steps_npt"]}
-        ends["melt"] = ends["equilibrate"] + MELT_STEPS["steps_melt"]
-        ends["settle"] = ends["melt"] + MELT_STEPS["steps_settle"]
+        before = {name: round(part * chosen.prepare) for name, part in MELT_STEPS.items()}
+        ends = {"equilibrate": before["steps_npt"]}
+        ends["melt"] = ends["equilibrate"] + before["steps_melt"]
+        ends["settle"] = ends["melt"] + before["steps_settle"]
         ends["sample"] = ends["settle"] + chosen.steps
         words = ["coexistence", f"{number(temperature)}K"]
-        return self._run("coexistence", words, temperature, temperature, cell, seed, MELT_STEPS | {"steps_nph": chosen.steps}, ends, "sample")
+        return self._run("coexistence", words, temperature, temperature, cell, seed, before | {"steps_nph": chosen.steps}, ends, "sample")
 
     def _other(self, kind: str, settings: dict) -> Job:
         versions = engine_versions(self.plan, self.potential, "python")

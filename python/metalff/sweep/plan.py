@@ -127,6 +127,8 @@ class Coexistence(BaseModel):
 
     temperature: Temperature = "1.0 Tm"
     atoms: Annotated[int, Field(ge=200, le=MOST_ATOMS)] = 2000
+    prepare: Annotated[int, Field(ge=10)] = 10000
+    """Steps in which the upper half is melted and both settle."""
     steps: PositiveInt = 30000
     """Of the last stage, at constant enthalpy."""
 
