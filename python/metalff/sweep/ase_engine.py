@@ -103,7 +103,7 @@ class Run:
             return
         # twice T: in a perfect crystal half of the kinetic energy goes into the potential energy at once
         seed = np.random.RandomState(int(self.order.variables["seed"]))
-        MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * self.order.number("T"), rng=seed, force_temp=True)
+        MaxwellBoltzmannDistribution(self.atoms, temperature_K=2 * self.order.number("T"), rng=seed)
         Stationary(self.atoms)
         self.atoms.set_velocities(self.atoms.get_velocities() * np.sqrt(2 * self.order.number("T") / self._temperature()))
 
