@@ -105,6 +105,21 @@ def test_a_killed_run_goes_on(tmp_path):
     assert not folder.exists()
 
 
+def test_what_progress_raises_ends_a_measurement_and_is_no_failure(tmp_path):
+    said = []
+
+    def progress(title, done, total, sentence):
+        said.append(title)
+        if "nve" in title:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        measure("Cu/eam", measurements="drift", out=tmp_path, settings=SETTINGS, progress=progress)
+    assert any(title == "Cu-eam drift: drift-settle 100 %" for title in said)
+    folder = tmp_path / "Cu-eam" / "Cu"
+    assert not (folder / "drift.json").exists() and list(folder.glob("work/drift-*/drift-nve-0000.npz"))
+
+
 def test_a_damaged_checkpoint_is_run_again(tmp_path):
     one = subject(work=tmp_path)
     stage = Stage("nve", 300, 1.0, 0.01)

@@ -11,8 +11,9 @@ from metalff.validate.transport import (
     autocovariance,
     conductivity_of_blocks,
     diffusion_of_blocks,
-    plateau,
-    viscosity,
+    lost,
+    running_integral,
+    viscosity_of_blocks,
     yeh_hummer,
 )
 
@@ -62,8 +63,8 @@ def test_an_exponential_correlation_has_its_integral():
     series = correlated(draw, 60_000, time / step, 3)
     correlation = autocovariance(series) / 3
     assert correlation[[0, 20, 40]] == pytest.approx(np.exp([0, -1, -2]), abs=0.06)
-    integral, lag = plateau(correlation, step)
-    assert integral == pytest.approx(time, rel=0.1) and 3 < lag < 20
+    last = lost(correlation)
+    assert running_integral(correlation, step)[last] == pytest.approx(time, rel=0.1) and 3 < last * step < 40
     volume, temperature = 1000.0, 300.0
     parts, _ = conductivity_of_blocks(series, step, volume, temperature)
     mean, low, high = interval(parts)
@@ -80,8 +81,16 @@ def test_viscosity_of_known_shear_stress():
     # (xx − yy)/2 has the variance of a shear stress when the diagonal has twice that
     for k in range(3):
         pressure[:, k, k] = np.sqrt(2) * p[:, 3 + k]
-    eta, _ = viscosity(pressure, 0.02, 3000.0, 1500.0)
-    assert eta == pytest.approx(3000 / 160.21766 * 0.25 * 0.3 / (BOLTZMANN * 1500), rel=0.15)
+    parts, _ = viscosity_of_blocks(pressure, 0.02, 3000.0, 1500.0)
+    wanted = 3000 / 160.21766 * 0.25 * 0.3 / (BOLTZMANN * 1500)
+    mean, low, high = interval(parts)
+    assert mean == pytest.approx(wanted, rel=0.15) and low < mean < high
+
+
+def test_what_is_too_short_is_said():
+    slow = correlated(np.random.default_rng(6), 400, 80.0, 3) + 2
+    with pytest.raises(MetalffError, match="longer than a block of the run; run longer"):
+        conductivity_of_blocks(slow, 0.1, 1000.0, 300.0)
 
 
 def test_a_cell_takes_what_yeh_and_hummer_say():

@@ -55,7 +55,7 @@ def properties(
         def progress(title, done, total, sentence):
             if sentence:
                 bar.line(sentence)
-            bar.update(title, done, total, (time.monotonic() - start) / done * (total - done))
+            bar.update(title, done, total, (time.monotonic() - start) / done * (total - done) if done else None)
 
         document = measure_all(
             models,

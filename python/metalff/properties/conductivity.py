@@ -77,6 +77,7 @@ def heat_flux(subject: Subject, start: State, temperature: float) -> tuple[np.nd
             _commands(simulation, time_step(subject.element))
             while len(parts) < chunks:
                 parts.append(_chunk(simulation, subject, len(parts), temperature))
+                subject.tell("heat flux", len(parts) / chunks)
         finally:
             simulation.close()
     return np.concatenate([part["flux"] for part in parts]), float(np.mean([part["temperature"] for part in parts]))

@@ -50,8 +50,8 @@ MEASUREMENTS = (
         """Drift (meV/atom/ns) and fluctuation (meV/atom) of the total energy at constant energy and volume, of the crystal at half its melting temperature.
 The slope of the total energy, with the 95 % interval of six blocks, and the root mean square about it. A step of 2 fs (less for atoms lighter than 50 u) makes the
 fluctuation, which grows with its square and says nothing of the potential; a drift that is not zero within its interval comes of forces that are not the gradient
-of the energy, of steps in it (a cutoff that is not smooth), or of rounding in float32 models. Its interval is no smaller than the run is long: 50 ps cannot show
-1 meV/atom/ns. It does not say whether the energy is right.""",
+of the energy, of steps in it (a cutoff that is not smooth), or of rounding in float32 models. A drift that begins only after
+longer than the run, as where atoms rarely meet a hole of the potential, is not seen. It does not say whether the energy is right.""",
         needs=("lattice",),
         settings=("seed", "md_atoms", "md_equilibrate", "drift_ps"),
     ),

@@ -109,6 +109,7 @@ class Subject:
         settings: ``Settings``.
         found: what earlier measurements found, by name; at least what a measurement ``needs``.
         work: folder of this measurement's checkpoints; None: a run that is ended begins anew.
+        tell: called by long measurements with what they are at and the part of it that is done.
     """
 
     potential: object
@@ -116,6 +117,7 @@ class Subject:
     settings: Settings = field(default_factory=Settings)
     found: dict[str, Measured] = field(default_factory=dict)
     work: Path | None = None
+    tell: Callable[[str, float], None] = lambda label, part: None
 
     @cached_property
     def metal(self) -> Metal:

@@ -182,6 +182,7 @@ def _coexist(subject: Subject, guess: float, path: Path) -> dict:
             while len(rows["time"]) < frames:
                 _sample(lammps, subject, guess, rows, min(KEPT, frames - len(rows["time"])), steps)
                 _save(lammps, rows, path)
+                subject.tell(f"coexistence from {guess:.0f} K", len(rows["time"]) / frames)
         finally:
             lammps.close()
     return {name: np.array(values) for name, values in rows.items()}

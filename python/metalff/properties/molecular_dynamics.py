@@ -306,6 +306,7 @@ def _go_on(subject, engine, label, stage, isotropic, frames, parts) -> None:
         keep_part(subject, label, len(parts), part)
         parts.append(part)
         done += new
+        subject.tell(label, done / frames)
 
 
 def _on_the_way(stage: Stage, part: float) -> float:

@@ -2,7 +2,9 @@
 
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,6 +24,10 @@ __all__ = ["measure", "read_properties"]
 
 MINUTES = (0.02, 0.1, 1.5, 8.0, 90.0)
 """Rough length of a measurement by its cost, for the time left."""
+
+
+class Told(BaseException):
+    """What ``progress`` raised in the middle of a measurement: it ends the run and is no failure of the potential."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ def measure(potentials, elements=None, measurements=None, out=None, settings=Non
         measurements: see ``registry.select``.
         out: folder of the results; a later run goes on; nothing is written when None.
         settings: ``Settings``, or a dictionary of those that differ from the defaults.
-        progress: called with a title, what is done and what there is to do (minutes, roughly), and a sentence or ''.
+        progress: called with a title, what is done and what there is to do (minutes, roughly), and a sentence or ''; also within long measurements, where
+            potentials go one after the other. What it raises ends the run; molecular dynamics goes on from its last checkpoint the next time.
         jobs: potentials at a time.
         retry: measure what has failed again.
     Returns:
@@ -61,8 +68,15 @@ def measure(potentials, elements=None, measurements=None, out=None, settings=Non
     progress = progress or (lambda title, done, total, sentence: None)
     total = len(todo) * sum(MINUTES[one.cost] for one in chosen)
     done, results = 0.0, []
-    with store.locked():
-        for found in _each(todo, [one.name for one in chosen], store, settings, jobs, retry):
+
+    def tell(title, label, part):
+        try:
+            progress(f"{title}: {label} {100 * part:.0f} %", done, total, "")
+        except Exception as error:
+            raise Told from error
+
+    with store.locked(), _untold():
+        for found in _each(todo, [one.name for one in chosen], store, settings, jobs, retry, tell):
             done += MINUTES[registered()[found["measurement"]].cost]
             results.append(found)
             where = f"{found['model']} {found['element']} {found['measurement']}"
@@ -87,10 +101,19 @@ def _record(potential) -> dict:
     return potential.record() | {"elements": list(potential.elements)}
 
 
-def _each(todo, names, store, settings, jobs, retry):
+@contextmanager
+def _untold():
+    """Raise what ``progress`` raised."""
+    try:
+        yield
+    except Told as told:
+        raise told.__cause__ from None
+
+
+def _each(todo, names, store, settings, jobs, retry, tell):
     if jobs == 1 or len(todo) == 1:
         for job in todo:
-            yield from results_of(job, names, store, settings, retry)
+            yield from results_of(job, names, store, settings, retry, tell)
         return
     tasks = {job.title: (_all_of, job, names, store.out, settings, retry) for job in todo}
     for title, found, error in side_by_side(_call, tasks, jobs):
@@ -107,13 +130,19 @@ def _all_of(job, names, out, settings, retry) -> list[dict]:
     return list(results_of(job, names, Store(out), settings, retry))
 
 
-def results_of(job: Job, names: list[str], store: Store, settings: Settings, retry: bool = False):
-    """Give the row of each measurement; what is kept is not measured."""
+def results_of(job: Job, names: list[str], store: Store, settings: Settings, retry: bool = False, tell=None):
+    """Give the row of each measurement; what is kept is not measured.
+
+    Args:
+        tell: called with a title, what a long measurement is at, and the part of it that is done.
+    """
     subject = Subject(job.potential, job.element, settings)
     failed = {}
     store.describe(job.potential)
     try:
         for name in names:
+            if tell:
+                subject.tell = partial(tell, f"{job.title} {name}")
             found = _result(subject, registered()[name], store, failed, retry)
             if found["status"] == "done":
                 subject.found[name] = measured_of(found)

@@ -22,6 +22,9 @@ GPA_A3 = 1 / 160.21766208
 YEH_HUMMER = 2.837297
 """Of a cube (Yeh and Hummer, J. Phys. Chem. B 108, 15873 (2004))."""
 
+SMOOTH = 5
+"""Lags that a correlation is averaged over before it is asked where it ends."""
+
 WATT = 1602.176634
 """W/(m K) of 1 eV/(Å ps K)."""
 
@@ -57,17 +60,12 @@ def running_integral(correlation, step: float) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum((correlation[1:] + correlation[:-1]) / 2)]) * step
 
 
-def plateau(correlation, step: float) -> tuple[float, float]:
-    """The integral of a correlation up to where it first is no more than its noise, and that lag.
-
-    The noise is the root mean square of the second quarter of lags, where nothing is correlated any more.
-    """
-    correlation = np.asarray(correlation, float)
-    tail = correlation[len(correlation) // 4 : max(len(correlation) // 2, len(correlation) // 4 + 1)]
-    noise = float(np.sqrt(np.mean(tail**2)))
-    below = np.flatnonzero(correlation <= noise)
-    last = int(below[0]) if len(below) and below[0] > 0 else len(correlation) // 4
-    return float(running_integral(correlation, step)[last]), last * step
+def lost(correlation) -> int:
+    """The lag from which on a correlation is lost in noise: where the mean of ``SMOOTH`` lags first is no more than zero, a quarter of all at most."""
+    smooth = np.convolve(np.asarray(correlation, float), np.ones(SMOOTH) / SMOOTH, mode="same")
+    quarter = max(1, len(smooth) // 4)
+    below = np.flatnonzero(smooth[SMOOTH:quarter] <= 0)
+    return SMOOTH + int(below[0]) if len(below) else quarter
 
 
 def shear_stresses(pressure) -> np.ndarray:
@@ -76,8 +74,8 @@ def shear_stresses(pressure) -> np.ndarray:
     return np.stack([p[:, 0, 1], p[:, 0, 2], p[:, 1, 2], (p[:, 0, 0] - p[:, 1, 1]) / 2, (p[:, 1, 1] - p[:, 2, 2]) / 2], axis=1)
 
 
-def viscosity(pressure, step_ps: float, volume: float, temperature: float) -> tuple[float, float]:
-    """mPa s (which is GPa ps), and the lag (ps) where the integral ends.
+def viscosity_of_blocks(pressure, step_ps: float, volume: float, temperature: float, blocks: int = BLOCKS) -> tuple[np.ndarray, float]:
+    """[blocks] mPa s by Green and Kubo, all up to the lag at which the correlation of the whole is lost in noise, and that lag (ps).
 
     Args:
         pressure: [F,3,3] GPa at intervals of ``step_ps``, short against the decay of shear stress (0.1 ps).
@@ -85,8 +83,22 @@ def viscosity(pressure, step_ps: float, volume: float, temperature: float) -> tu
         temperature: K.
     """
     stresses = shear_stresses(pressure)
-    integral, lag = plateau(autocovariance(stresses - stresses.mean(axis=0)) / stresses.shape[1], step_ps)
-    return volume * GPA_A3 / (BOLTZMANN * temperature) * integral, lag
+    integrals, lag = _integrals(stresses - stresses.mean(axis=0), step_ps, blocks)
+    return volume * GPA_A3 / (BOLTZMANN * temperature) * integrals, lag
+
+
+def _integrals(series, step_ps: float, blocks: int) -> tuple[np.ndarray, float]:
+    """[blocks] integrals of the autocorrelation of a series [F,k], a mean over its columns, up to a common lag; that lag.
+
+    Raises:
+        MetalffError: the blocks are shorter than the correlation.
+    """
+    columns = series.shape[1]
+    last = lost(autocovariance(series) / columns)
+    parts = np.array_split(series, blocks)
+    if len(parts[-1]) <= last:
+        raise MetalffError(f"fluctuations are correlated over {last * step_ps:.1f} ps, longer than a block of the run; run longer")
+    return np.array([running_integral(autocovariance(part) / columns, step_ps)[last] for part in parts]), last * step_ps
 
 
 def yeh_hummer(temperature: float, viscosity_mpas: float, edge: float) -> float:
@@ -112,11 +124,5 @@ def conductivity_of_blocks(flux, step_ps: float, volume: float, temperature: flo
         volume: Å³.
         temperature: K.
     """
-    flux = np.asarray(flux, float)
-    _, lag = plateau(autocovariance(flux) / 3, step_ps)
-    last = max(1, round(lag / step_ps))
-    scale = WATT / (BOLTZMANN * temperature**2 * volume)
-    parts = np.array_split(flux, blocks)
-    if len(parts[-1]) <= last:
-        raise MetalffError(f"heat fluxes are correlated over {lag:.1f} ps, longer than a fifth of the run; set conductivity_ps higher")
-    return np.array([scale * running_integral(autocovariance(part) / 3, step_ps)[last] for part in parts]), lag
+    integrals, lag = _integrals(np.asarray(flux, float), step_ps, blocks)
+    return WATT / (BOLTZMANN * temperature**2 * volume) * integrals, lag
