@@ -57,7 +57,7 @@ def plan(
     no_calibrate: Annotated[bool, typer.Option("--no-calibrate", help="Run nothing: times only of potentials that were timed here before.")] = False,
 ) -> None:
     from metalff.progress import Bar
-    from metalff.sweep.calibrate import speeds
+    from metalff.sweep.calibrate import speeds, timed_runs
     from metalff.sweep.expand import expand
     from metalff.sweep.forecast import forecast
     from metalff.sweep.job import read_job
@@ -71,8 +71,9 @@ def plan(
     all_jobs, skipped = expand(found, base)
     finished = {job.id for job in all_jobs if (record := read_job(folder / job.id))["status"] == "finished" and record.get("hash") == job.hash}
     with Bar() as bar:
-        fast = speeds(found, all_jobs, not no_calibrate, lambda title, done, total: bar.update(f"trial of {title}", done, total, None))
-    told = forecast(all_jobs, finished, fast, workers_of(found))
+        timed = timed_runs(found, all_jobs, base)
+        fast = speeds(found, timed, not no_calibrate, lambda title, done, total: bar.update(f"trial of {title}", done, total, None))
+    told = forecast(all_jobs, timed, finished, fast, workers_of(found))
     whole(forecast_table(told, all_jobs))
     for one in skipped:
         typer.echo(f"skipped: {one.potential} for {one.element}: {one.reason}")

@@ -29,6 +29,16 @@ LIMIT = 120.0
 """Seconds after which a trial is given up."""
 
 
+def timed_runs(plan: Plan, jobs: list[Job], base) -> list[Job]:
+    """The molecular dynamics of a plan; where it has none, what it would be at room temperature."""
+    found = [job for job in jobs if job.variables]
+    if found:
+        return found
+    from metalff.sweep.expand import expand
+
+    return [job for job in expand(plan.model_copy(update={"temperatures": [300.0], "properties": [], "data": None}), base)[0] if job.variables]
+
+
 def representative(jobs: list[Job]) -> dict[tuple, Job]:
     """One run to time for each potential (metals of one crystal together) and number of atoms, by its ``speed_key``."""
     found: dict[tuple, Job] = {}

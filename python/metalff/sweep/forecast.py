@@ -21,6 +21,9 @@ DUMP_BYTES = 150
 ROW_BYTES = 115
 """Of a row of ``thermo.csv`` and of the log, together."""
 
+USUAL_SPEED = 5e3
+"""Atom-steps/s of a potential whose properties take about as long as ``properties.run.MINUTES`` says."""
+
 PROPERTIES_BYTES = 400_000
 
 
@@ -55,11 +58,18 @@ class Forecast:
     peak_bytes: float
 
 
-def forecast(jobs: list[Job], finished: set[str], speeds: dict[tuple, float], workers: int) -> Forecast:
-    """Args: finished: ids of jobs that are finished; speeds: see ``calibrate.speeds``; workers: jobs at a time."""
+def forecast(jobs: list[Job], timed: list[Job], finished: set[str], speeds: dict[tuple, float], workers: int) -> Forecast:
+    """Time and disk of jobs.
+
+    Args:
+        timed: runs whose speeds are those of their potentials, for jobs that are no molecular dynamics.
+        finished: ids of jobs that are finished.
+        speeds: see ``calibrate.speeds``.
+        workers: jobs at a time.
+    """
     rows: dict[tuple[str, str], Row] = {}
     times, passing = [], []
-    by_element = {(job.element, job.folder_name): speeds.get(speed_key(job)) for job in jobs if job.kind in MD}
+    by_element = {(job.element, job.folder_name): speeds.get(speed_key(job)) for job in timed}
     for job in jobs:
         name = job.folder_name.removeprefix(f"{job.element}-")
         row = rows.setdefault((job.kind, name), Row(job.kind, name))
@@ -88,7 +98,8 @@ def seconds_of(job: Job, speed: float | None) -> float | None:
         from metalff.properties.registry import measurements
         from metalff.properties.run import MINUTES
 
-        return START["python"] + 60 * sum(MINUTES[measurements()[name].cost] for name in job.settings["measurements"])
+        slow = min(20.0, max(0.1, USUAL_SPEED / speed)) if speed else 1.0
+        return START["python"] + 60 * slow * sum(MINUTES[measurements()[name].cost] for name in job.settings["measurements"])
     if speed is None:
         return None
     if job.kind == "errors":

@@ -28,16 +28,26 @@ def data_spec(data, element: str) -> str:
     if isinstance(data, dict):
         if element not in data:
             raise MetalffError(f"data: names no set for {element}")
-        return data[element]
+        return _of(data[element], element)
     if FIELD in data:
         spec = data.replace(FIELD, element)
         base = whole_of(spec).partition(":")[0]
         if base not in names() and base not in store.names() and not Path(whole_of(spec)).exists():
-            raise MetalffError(f"there is no set {base} for {element}")
-        return spec
-    if data.endswith("]") or len(_elements(data)) == 1:
-        return data
-    return f"{data}[element={element}]"
+            raise MetalffError(f"there is no set {base} for {element}{nearest(base, [*names(), *store.names()])}")
+        return _of(spec, element)
+    return _of(data, element)
+
+
+def _of(spec: str, element: str) -> str:
+    """The part of a set that is of one metal.
+
+    Raises:
+        MetalffError: it has nothing of it, where that is known without reading all of it.
+    """
+    known = _elements(spec)
+    if known and element not in known:
+        raise MetalffError(f"{whole_of(spec)} is of {' '.join(known)} and has nothing of {element}; correct data:")
+    return spec if spec.endswith("]") or known == [element] else f"{spec}[element={element}]"
 
 
 def _elements(spec: str) -> list[str]:

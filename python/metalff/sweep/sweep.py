@@ -47,7 +47,8 @@ def run_sweep(path, out=None, workers=None, command=(), retry_failed=False, redo
     Raises:
         MetalffError: the plan is not valid, its folder holds something else or is in use, or the disk is full.
     """
-    plan, base, out = plan_of(path, out)
+    said, base, out = plan_of(path, out)
+    plan = said
     if workers:
         plan = plan.model_copy(update={"workers": workers})
     if parsl_config is not None:
@@ -60,7 +61,7 @@ def run_sweep(path, out=None, workers=None, command=(), retry_failed=False, redo
     refuse_foreign(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "sweep") as lock:
-        record = Record(out, plan, base, all_jobs, skipped, list(command))
+        record = Record(out, said, base, all_jobs, skipped, list(command))
         record.claim()
         (out / CANCEL).unlink(missing_ok=True)
         folders = [JobFolder(out, job) for job in all_jobs]
