@@ -196,4 +196,4 @@ def test_every_key_is_in_the_docs():
     from pathlib import Path
 
     text = (Path(__file__).parents[2] / "docs/sweep.md").read_text()
-    assert [name for name in Plan.model_fields if f"`{name}" not in text] == []
+    assert [name for name in Plan.model_fields if f"`{name}`" not in text] == []

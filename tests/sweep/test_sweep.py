@@ -158,8 +158,9 @@ def test_ctrl_c(tmp_path):
         time.sleep(0.01)
 
 
-def test_a_sweep_at_work_is_left_alone(tmp_path):
+def test_a_sweep_at_work_is_left_alone(tmp_path, monkeypatch):
     """Not even a LAMMPS that outlives its killed sweep is disturbed: the folder stays locked."""
+    monkeypatch.setattr("metalff.sweep.run.LINGER", 0.3)
     plan = write_plan(tmp_path, **{**LONG, "steps": {"equilibrate": 10_000_000}})
     process = start(plan)
     wait_for_step(tmp_path / "out", 100, process)

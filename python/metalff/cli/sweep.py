@@ -31,7 +31,7 @@ class SweepGroup(Group):
             first is not None
             and first not in self.commands
             and not ({"-h", "--help"} & {*args[:1]})
-            and (Path(first).exists() or not nearest(first, self.commands))
+            and (Path(first).suffix or Path(first).exists() or not nearest(first, self.commands))
         ):
             args = ["run", *args]
         return super().parse_args(ctx, args)
