@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pandas
 
-from metalff.cli.validate import write
 from metalff.data.frame import Dataset, Frame
 from metalff.data.metals import metals
 from metalff.potentials.per_element import PerElement
 from metalff.potentials.potential import Potential
-from metalff.sweep.job import THERMO
+from metalff.sweep.runs import THERMO
 from metalff.sweep.trajectory import Trajectory, write_trajectory
 from metalff.validate.compare import Prediction, summarise
+from metalff.validate.folder import write
 from metalff.validate.tables import document
 
 METALS = ("Li Na K Rb Cs Be Mg Ca Sr Ba Sc Y Ti Zr Hf V Nb Ta Cr Mo W Re Fe Ru Os Co Rh Ir Ni Pd Pt Cu Ag Au Zn Cd Al Ga In Tl Sn Pb La").split()

@@ -140,6 +140,23 @@ def lock(descriptor: int, path, wait: bool = False) -> None:
         ) from None
 
 
+def is_locked(path) -> bool:
+    """Whether a process holds the lock of a file; nothing is written."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def atomic_write(path, mode: str = "w"):
     """Open a temporary file beside ``path`` and rename it into place when the block ends without an error.

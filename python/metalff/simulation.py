@@ -58,6 +58,7 @@ class Simulation:
         self.count, self.seed = len(atoms), seed
         self.lammps = Instance()
         lengths = atoms.cell.lengths()
+        masses = [f"mass {n} {atomic_masses[atomic_numbers[symbol]]}" for n, symbol in enumerate(potential.elements, 1)]
         for line in [
             "units metal",
             "atom_style atomic",
@@ -65,8 +66,9 @@ class Simulation:
             "boundary p p p",
             "region box block " + " ".join(f"0 {length:.17g}" for length in lengths),
             f"create_box {len(potential.elements)} box",
-            *(f"mass {n} {atomic_masses[atomic_numbers[symbol]]}" for n, symbol in enumerate(potential.elements, 1)),
+            *masses,
             *potential.lammps_commands(),
+            *masses,  # again: pair_coeff of EAM sets those of its file
         ]:
             self.lammps.command(line)
         kind = list(potential.elements).index(self.symbol) + 1

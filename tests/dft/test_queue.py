@@ -196,7 +196,7 @@ def test_run_waits_for_no_forgotten_pause_and_not_beside_a_stop(plan, metalff, t
     os.kill(manager.pid, signal.SIGKILL)
     manager.wait()
     stopping = metalff("dft", "stop", folder, wait=False)
-    until(lambda: control.locked(folder / "work" / control.STOPPING))
+    until(lambda: control.is_locked(folder / "work" / control.STOPPING))
     refused = metalff("dft", "run", folder)
     assert refused.returncode == 1 and "is being stopped" in refused.stderr
     ends.touch()

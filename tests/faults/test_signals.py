@@ -9,9 +9,9 @@ import time
 import pytest
 import yaml
 
+from metalff.lammps import is_whole_restart
 from metalff.pool import side_by_side
 from metalff.signals import TOGETHER
-from metalff.sweep.job import is_complete
 from metalff.sweep.log import last_step
 
 COMMAND = [sys.executable, "-c", "from metalff.cli import main; main()"]
@@ -58,7 +58,7 @@ def test_a_sweep_ends_its_lammps(number, tmp_path):
     assert f"stopping ({number.name}); once more to stop at once" in said
     assert "To go on from the last restart files: metalff sweep" in said
     assert not lammps_below(tmp_path / "out")
-    assert all(any(map(is_complete, log.parent.glob("run.restart.?"))) for log in logs)
+    assert all(any(map(is_whole_restart, log.parent.glob("run.restart.?"))) for log in logs)
 
 
 def test_a_computation_that_python_cannot_interrupt():

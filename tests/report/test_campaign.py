@@ -247,39 +247,6 @@ def test_refuses_what_is_damaged(small, tmp_path, file, damage, message):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_a_study_of_errors(tmp_path, browser):
-    """Rows of ``metalff study errors``: universal models have their own column, a metal without a number is missing, not zero."""
-    row = {
-        "family": "nep",
-        "universal": False,
-        "group": "",
-        "frames": 9,
-        "force_rms": 1.0,
-        "force_rmse_low": 0.1,
-        "force_rmse_high": 0.12,
-        "energy_rmse_offset": 0.001,
-    }
-    row |= {"normalised_low": 0.1, "normalised_high": 0.12, "stress_rmse": None}
-    rows = [
-        row | {"element": symbol, "model": "nep", "temperature": t, "force_rmse": 0.11, "normalised": 0.11}
-        for symbol in ("Cu", "Ag")
-        for t in (None, 300.0)
-    ]
-    rows.append(row | {"element": "Cu", "model": "7net-0", "universal": True, "temperature": None, "force_rmse": 0.2, "normalised": 0.2})
-    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": rows}))
-    path = write_report([tmp_path], tmp_path / "report.html")
-    browser.open(path)
-    assert browser.evaluate("document.querySelectorAll('#ranking-table tbody tr').length") == 3
-    browser.evaluate(
-        "(() => { const s = document.getElementById('model'); s.value = [...s.options].find((o) => o.text === '7net-0').value; s.dispatchEvent(new Event('change')); })()"
-    )
-    assert browser.evaluate(
-        "[...document.querySelectorAll('#cells a')].map((a) => [a.dataset.element, a.querySelector('.value').textContent].join(' '))"
-    ) == ["Cu 20.0", "Ag –"]
-    assert browser.evaluate("document.querySelector('a[data-element=Ag]').getAttribute('aria-label')") == "Ag silver: no value"
-    assert not browser.problems
-
-
 def test_hostile_names_are_text(small, tmp_path, browser):
     out = shutil.copytree(small, tmp_path / "out")
     path = out / "sweep/sweep.json"

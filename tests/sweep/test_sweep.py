@@ -13,7 +13,8 @@ import pandas
 import pytest
 
 from metalff.errors import MetalffError
-from metalff.sweep.job import THERMO, is_complete
+from metalff.lammps import is_whole_restart
+from metalff.sweep.runs import THERMO
 from metalff.sweep.sweep import run_sweep
 from metalff.sweep.trajectory import read_trajectory
 
@@ -118,7 +119,7 @@ def test_a_torn_restart_file_is_passed_over(tmp_path):
     wait_for_step(out, 2000, process)
     kill_all(process)
     segment = out / "Cu-eam/600K/segments/001"
-    newest = max(filter(is_complete, segment.glob("run.restart.?")), key=lambda path: path.stat().st_mtime_ns)
+    newest = max(filter(is_whole_restart, segment.glob("run.restart.?")), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:-5])
     _, complete = run_sweep(plan)
     assert complete

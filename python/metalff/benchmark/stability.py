@@ -12,11 +12,10 @@ from ase.io import write
 
 from metalff.benchmark.crystals import crystal
 from metalff.errors import MetalffError
-from metalff.lammps import end, environment, lmp_executable
+from metalff.lammps import end, environment, is_whole_restart, lmp_executable
 from metalff.paths import shared
 from metalff.sweep import log
 from metalff.sweep.dump import dump_frames
-from metalff.sweep.job import is_complete
 from metalff.sweep.run import FULL
 from metalff.validate.stability import CLOSEST, HOTTEST, instability, shortest_distance
 
@@ -101,7 +100,7 @@ def survive(
 
 
 def _restart_file(folder: Path) -> Path | None:
-    whole = [path for path in folder.glob("stability.restart.?") if is_complete(path)]
+    whole = [path for path in folder.glob("stability.restart.?") if is_whole_restart(path)]
     return max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 

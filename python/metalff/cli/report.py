@@ -10,7 +10,7 @@ from metalff.cli.options import out_file
 
 
 def register(app: typer.Typer) -> None:
-    add(app, "report", report, "Put results of sweep, validate, properties, study errors and train into one HTML file that needs no network.")
+    add(app, "report", report, "Put results of sweep, validate, properties and train into one HTML file that needs no network.")
 
 
 def report(

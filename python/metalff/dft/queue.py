@@ -9,7 +9,6 @@ A folder::
     work/                locks, and what calculators write
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from metalff.dft import plan as plans
 from metalff.dft.protocol import arguments_of, k_mesh, ladder_of, merged, protocol
 from metalff.dft.structures import draw, small_cell
 from metalff.errors import MetalffError
-from metalff.paths import atomic_path, atomic_write, lock
+from metalff.paths import atomic_path, atomic_write, is_locked, lock
 from metalff.pool import one_by_one, side_by_side
 
 SCHEMA = 1
@@ -146,7 +145,7 @@ class Queue:
             return "done"
         if self.is_failed(task):
             return "failed"
-        return "running" if locked(self.lock_file(task)) else "waiting"
+        return "running" if is_locked(self.lock_file(task)) else "waiting"
 
     def order_of(self, task: Task) -> dict:
         """``TASK.json`` of ``label_worker``."""
@@ -163,21 +162,6 @@ class Queue:
             "done": str(self.done_file(task).absolute()),
             "failed": str(self.failed_file(task).absolute()),
         }
-
-
-def locked(path: Path) -> bool:
-    """Whether a process holds the lock of a file; nothing is written."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def take(path: Path) -> int | None:

@@ -135,8 +135,6 @@ class _Builder:
     def build(self) -> Campaign:
         for validation in self.found.validations:
             self._validation(validation)
-        for study in self.found.studies:
-            self._study(study)
         for document in self.found.properties:
             self._properties(document)
         for sweep in self.found.sweeps:
@@ -254,25 +252,6 @@ class _Builder:
         sides = [[c for c in mine.columns if c.startswith(f"stress_{side}_")] for side in ("reference", "predicted")]
         if sides[0]:
             metal["stresses"][key] = binned.parity(*(1000 * mine[columns].to_numpy(float) for columns in sides))
-
-    def _study(self, study) -> None:
-        for row in study.document["rows"]:
-            symbol = row["element"]
-            if symbol not in self.result.metals:
-                continue
-            name = self._class(symbol, row["temperature"]) or ALL
-            key = self.models.add({"name": row["model"], "label": row["model"], "kind": "universal" if row.get("universal") else "mlff"}, symbol)
-            for metric, source, scale in (
-                ("normalised", "normalised", 100),
-                ("force_rmse", "force_rmse", 1),
-                ("energy", "energy_rmse_offset", 1000),
-                ("stress", "stress_rmse", 1000),
-                ("force_rms", "force_rms", 1),
-            ):
-                if row.get(source) is not None and not (row["temperature"] is None and row.get("group")):
-                    bounds = [None if row.get(f"{source}_{side}") is None else scale * row[f"{source}_{side}"] for side in ("low", "high")]
-                    self._put(metric, name, key, symbol, scale * row[source], *bounds)
-        self._source("study of errors", study.folder, study.document, f"{len(study.document['rows']):,} rows")
 
     # properties
 

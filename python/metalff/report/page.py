@@ -26,7 +26,7 @@ RANK = {"mlff": 0, "qsnap": 1, "snap": 2, "eam": 3, "meam": 4}
 
 
 def write_report(folders, out, title: str = "") -> Path:
-    """Write one self-contained HTML file about folders of sweeps, validations, properties, studies of errors and trainings.
+    """Write one self-contained HTML file about folders of sweeps, validations, properties and trainings.
 
     Raises:
         MetalffError: a folder is none of these or is damaged (see ``read_results``), or ``out`` is a folder.
@@ -48,7 +48,7 @@ def is_one_metal(found: Results) -> bool:
     plain = all(
         PLAN <= set(sweep.record["plan"]) and all(job.get("kind", "md") == "md" for job in sweep.record["jobs"].values()) for sweep in found.sweeps
     )
-    return plain and len(found.elements) == 1 and not (found.properties or found.studies or found.trainings)
+    return plain and len(found.elements) == 1 and not (found.properties or found.trainings)
 
 
 PLAN = {"element", "lattice", "replicas", "steps", "timestep"}

@@ -14,8 +14,9 @@ from metalff.errors import MetalffError
 from metalff.lammps import environment
 from metalff.sweep import runs
 from metalff.sweep.expand import MD
-from metalff.sweep.job import GOES_ON, Exploded, JobFolder, Lost, python_command
+from metalff.sweep.job import GOES_ON, JobFolder, python_command
 from metalff.sweep.machine import lammps_command, shown_command
+from metalff.sweep.runs import Exploded, Lost
 
 GRACE = 5.0
 """Seconds that a program gets at least to write a restart file after it was asked to stop, and after SIGTERM."""
@@ -73,6 +74,12 @@ class Attempt:
             pass
 
 
+def surroundings(segment: Path, screen) -> dict:
+    """Where the program of a segment runs and what it sees, for ``subprocess``; ``screen``: a file for what it says."""
+    own = {"OMP_NUM_THREADS": "1", **environment()}
+    return {"cwd": segment, "stdin": subprocess.DEVNULL, "stdout": screen, "stderr": subprocess.STDOUT, "env": own}
+
+
 def launch(plan, folder: JobFolder, keep_open: list[int] = ()) -> Attempt:
     """Start the program of a job, from its newest restart file.
 
@@ -90,11 +97,7 @@ def launch(plan, folder: JobFolder, keep_open: list[int] = ()) -> Attempt:
     with open(segment / "screen.txt", "wb") as screen:
         process = subprocess.Popen(
             command,
-            cwd=segment,
-            stdin=subprocess.DEVNULL,
-            stdout=screen,
-            stderr=subprocess.STDOUT,
-            env={"OMP_NUM_THREADS": "1", **environment()},
+            **surroundings(segment, screen),
             start_new_session=True,  # Ctrl-C reaches only this process, which then ends the program in order
             pass_fds=list(keep_open),  # what is locked stays so while the program writes, even if this process is killed
         )

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from metalff.errors import MetalffError
-from metalff.lammps import environment
 from metalff.paths import atomic_write, cache_dir
 from metalff.sweep import log
+from metalff.sweep.attempt import surroundings
 from metalff.sweep.expand import Job
 from metalff.sweep.job import JobFolder, python_command
 from metalff.sweep.machine import lammps_command, lammps_version, machine
@@ -133,11 +133,7 @@ def _trial(plan: Plan, job: Job, steps: int) -> tuple[float, float]:
         with open(segment / "screen.txt", "wb") as screen:
             done = subprocess.run(
                 command,
-                cwd=segment,
-                stdin=subprocess.DEVNULL,
-                stdout=screen,
-                stderr=subprocess.STDOUT,
-                env={"OMP_NUM_THREADS": "1", **environment()},
+                **surroundings(segment, screen),
                 timeout=LIMIT,
             )
         atom_steps, seconds = log.speed(segment / JobFolder(folder, trial).log) if done.returncode == 0 else (0.0, 0.0)

@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
+from metalff.paths import is_locked
 from metalff.sweep.queue import CANCEL
 from metalff.sweep.record import NAME, read_record
-from metalff.sweep.status import is_locked
 
 POLL = 0.2
 

@@ -17,14 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from metalff.errors import MetalffError
-from metalff.lammps import RESTART_MAGIC, is_whole_restart
-from metalff.paths import atomic_path, atomic_write, lock, make_folder, shared, sync
+from metalff.lammps import is_whole_restart
+from metalff.paths import atomic_path, atomic_write, is_locked, lock, make_folder, shared, sync
 from metalff.sweep import log, runs
 from metalff.sweep.expand import MD, SCRIPTS, Job
-from metalff.sweep.runs import THERMO, Exploded, Lost
 from metalff.sweep.trajectory import write_trajectory
-
-__all__ = ["RESTART_MAGIC", "THERMO", "Exploded", "JobFolder", "Lost", "is_complete"]
 
 LOGS = {"lammps": "log.lammps", "ase": "log.ase", "python": "screen.txt"}
 """Log of a segment, by engine."""
@@ -43,8 +40,6 @@ GOES_ON = ("walltime", "killed", "error")
 
 EXPLODED = re.compile(r"Non-numeric|Fix halt condition for fix-id exploded|not finite|too far|NaN|Pressure.*inf")
 LOST_ATOMS = re.compile(r"Lost atoms|Out of range atoms|atoms are missing")
-
-is_complete = is_whole_restart
 
 
 class JobFolder:
@@ -92,7 +87,7 @@ class JobFolder:
 
     def _is_whole(self, path: Path) -> bool:
         if self.job.engine == "lammps":
-            return is_complete(path)
+            return is_whole_restart(path)
         from metalff.sweep.ase_engine import is_whole
 
         return is_whole(path)
@@ -140,8 +135,6 @@ class JobFolder:
 
     def is_locked(self) -> bool:
         """Whether a worker, or a program that one has left, writes here."""
-        from metalff.sweep.status import is_locked
-
         return is_locked(self.path / LOCK)
 
     def take_lock(self) -> int | None:

@@ -54,10 +54,10 @@ def properties(order: dict, out: Path) -> tuple[dict, list[str]]:
 
 
 def errors(order: dict, out: Path) -> tuple[dict, list[str]]:
-    from metalff.cli.validate import RECORDED, write
     from metalff.potentials import resolve
     from metalff.sweep.reference import reference
     from metalff.validate.compare import compare
+    from metalff.validate.folder import RECORDED, write
     from metalff.validate.tables import document
     from metalff.versions import versions
 

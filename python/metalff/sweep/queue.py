@@ -54,9 +54,7 @@ class Queue:
                 self.record.update(folder, stale=folder.changes(), hash=found["hash"])
                 return
             folder.forget()
-        elif found["status"] == "finished" and found["hash"] != folder.job.hash:
-            pass  # properties: what is measured already is not measured again
-        elif found["status"] == "finished":
+        elif found["status"] == "finished" and found["hash"] == folder.job.hash:  # of properties with more to measure it differs
             if folder.is_whole():
                 folder.clean()
                 self._note_done(folder)

@@ -1,10 +1,9 @@
 """What a folder of results holds now, also while a manager works in it; nothing is written."""
 
-import fcntl
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metalff.paths import is_locked
 from metalff.sweep import log
 from metalff.sweep.job import LOGS
 from metalff.sweep.record import NAME, current, mixed_versions, read_record
@@ -59,21 +58,6 @@ def status(out, verify: bool = False) -> Status:
     if verify:
         notes += _damages(out, jobs)
     return Status(out, record, jobs, at_work, notes)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of a file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def _step(folder: Path) -> int:
