@@ -1,8 +1,6 @@
 """``metalff validate``: errors of potentials against reference energies, forces and stresses."""
 
-import json
 import warnings
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,18 +36,16 @@ def validate(
 
     from metalff.data import read
     from metalff.data.stresses import judge
-    from metalff.potentials import per_element, resolve
+    from metalff.potentials.per_element import for_elements
     from metalff.progress import Bar, Pace
     from metalff.validate.compare import compare
-    from metalff.validate.folder import RECORDED, write, write_uncertainty
+    from metalff.validate.folder import RECORDED, claim, write, write_uncertainty
     from metalff.validate.tables import document
 
     dataset = read(data, keys)
     if sentence := judge(dataset).sentence:
         warnings.warn(sentence, stacklevel=1)
-    chosen = [per_element(spec, dataset.elements) if "{element}" in spec else resolve(spec, dataset.elements) for spec in potentials]
-    if len({potential.name for potential in chosen}) < len(chosen):
-        raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
+    chosen = for_elements(potentials, dataset.elements)
     committee = committee_of(chosen) if uncertainty else None
     claim(out, dataset, chosen, force)
     with Bar() as bar:
@@ -113,21 +109,6 @@ def uncertainty_table(found: dict):
         numbers = [f"{one.rmse:.4f}", f"{one.deviation:.4f}", f"{one.scale:.2f}{interval}", *(f"{100 * one.within[k]:.0f} %" for k in (1, 2))]
         shown.add_row(name, str(one.atoms), *numbers, f"{one.ence:.2f}", f"{one.spearman:.2f}", f"{one.ause:.2f} ({one.random_area:.2f})")
     return shown
-
-
-def claim(out: Path, dataset, potentials, force: bool) -> None:
-    """Refuse a folder that holds something else than the same validation, unless forced."""
-    if force or not out.exists():
-        return
-    if not any(out.iterdir()):
-        return
-    try:
-        found = json.loads((out / "validate.json").read_text("utf-8"))
-        before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
-    if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
-        raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
 
 
 def table(results, dataset):

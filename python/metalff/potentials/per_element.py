@@ -99,3 +99,15 @@ def per_element(template: str, elements) -> PerElement:
         some = "" if not parts else f"; for the others, select them: --data 'SET[element={'|'.join(parts)}]'"
         raise MetalffError(f"{template}: nothing for {' '.join(missing)} ({next(iter(missing.values()))}){some}")
     return PerElement(template, parts)
+
+
+def for_elements(specs, elements) -> list[Potential | PerElement]:
+    """The potentials that are compared on structures of these elements, each as ``resolve`` or, with ``{element}`` in it, ``per_element`` gives it.
+
+    Raises:
+        MetalffError: as these, or two have the same name.
+    """
+    chosen = [per_element(str(spec), elements) if FIELD in str(spec) else resolve(spec, elements) for spec in specs]
+    if len({potential.name for potential in chosen}) < len(chosen):
+        raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
+    return chosen

@@ -159,6 +159,20 @@ def read_results(folders) -> Results:
     return found
 
 
+def read_sweep(folder: Path) -> Sweep:
+    """A sweep alone; raises like ``read_results``."""
+    found = Results()
+    _read_sweep(folder, found)
+    return found.sweeps[0]
+
+
+def read_validation(folder: Path) -> Validation:
+    """A validation alone; raises like ``read_results``."""
+    found = Results()
+    _read_validation(folder, found)
+    return found.validations[0]
+
+
 def _documents(folder: Path) -> list[str]:
     return [name for name in COMMANDS if (folder / name).is_file()]
 

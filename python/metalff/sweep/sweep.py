@@ -2,13 +2,14 @@
 
 import shlex
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from metalff.errors import MetalffError
 from metalff.paths import check_folder
 from metalff.sweep.expand import expand
 from metalff.sweep.job import JobFolder
-from metalff.sweep.plan import Plan, read_plan
+from metalff.sweep.plan import Plan, checked_plan, read_plan
 from metalff.sweep.progress import SweepProgress
 from metalff.sweep.queue import CANCEL, Queue
 from metalff.sweep.record import NAME, Record, mixed_versions, stored_plan
@@ -16,11 +17,14 @@ from metalff.sweep.run import locked, run_jobs, workers_of
 
 
 def plan_of(path, out=None) -> tuple[Plan, Path, Path]:
-    """The plan of a YAML file, or of a folder of results; the folder that its paths are relative to; the folder of results.
+    """The plan of a YAML file, of its content, or of a folder of results; the folder that its paths are relative to; the folder of results.
 
     Raises:
         MetalffError: the plan is not valid, or the folder holds none.
     """
+    if isinstance(path, Mapping):
+        plan = checked_plan(dict(path), "the plan")
+        return plan, Path(), Path(out or plan.out)
     path = Path(path)
     if path.is_dir():
         if out is not None and Path(out).absolute() != path.absolute():
@@ -35,7 +39,8 @@ def run_sweep(path, out=None, workers=None, command=(), retry_failed=False, redo
     """Run, or go on with, the sweep that a YAML file describes, or that a folder of results holds.
 
     Args:
-        path: ``sweep.yaml``; ``out`` and paths of potentials in it are relative to its folder. Or a folder of results.
+        path: ``sweep.yaml``; ``out`` and paths of potentials in it are relative to its folder. Or its content, with paths relative to the current
+            folder. Or a folder of results.
         out: replaces ``out`` of the plan; relative to the current folder.
         workers: replaces ``workers`` of the plan.
         command: the command line, for the record.

