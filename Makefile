@@ -108,7 +108,7 @@ test-all: WHICH := -m "slow or not slow"
 test-all: test
 
 docs: $(VENV)/.metalff
-	$(PIP) install 'mkdocs-material>=9.6,<10'
+	$(PIP) install 'mkdocs-material>=9.6,<10' 'mkdocstrings-python>=2,<3' 'ruff>=0.9'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "== done: open site/index.html"
 
 LABELS := studies/labels

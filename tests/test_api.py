@@ -49,7 +49,7 @@ def test_is_documented_and_annotated(name):
         for parameter in signature.parameters.values():
             assert parameter.annotation is not inspect.Parameter.empty
             assert f"{parameter.name}:" in item.__doc__ or len(signature.parameters) == 1
-        assert "Raises:" in item.__doc__ and "Example:" in item.__doc__
+        assert "Raises:" in item.__doc__ and "Examples:" in item.__doc__
 
 
 def test_annotations_name_what_exists():

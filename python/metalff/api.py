@@ -67,7 +67,7 @@ def potential(name: Spec, elements: Sequence[str] | None = None) -> Potential:
     Raises:
         MetalffError: there is no such potential, or it lacks an element.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> print(*metalff.potential("Cu/poly").lammps_commands(), sep="\\n")  # doctest: +ELLIPSIS
         pair_style mlff
@@ -108,7 +108,7 @@ def measure(
         MetalffError: a potential, element, measurement or setting is unknown, or the folder cannot be used. What fails while it is measured is a
             result with its ``reason``.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> lattice = metalff.measure("Cu/eam", measurements="lattice", out="properties")["results"][0]
         >>> round(lattice["values"]["a"]["value"], 3), lattice["values"]["a"]["unit"]
@@ -144,7 +144,7 @@ def run_sweep(
     Raises:
         MetalffError: the plan is not valid, its folder holds something else or is in use, or the disk is full.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> plan = {"element": "Cu", "potentials": ["Cu/eam"], "temperatures": [300], "steps": {"equilibrate": 100, "sample": 100, "drift": 0}}
         >>> sweep = metalff.run_sweep(plan, out="sweep")
@@ -183,7 +183,7 @@ def run_validation(
     Raises:
         MetalffError: a potential or the data cannot be read, a potential lacks an element or fails on a frame, or the folder holds something else.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> results = metalff.run_validation(["Cu/poly", "Cu/eam"], "zuo2020-Cu:test[temperature=300]", out="validate")
         >>> [f"{result.overall.force_rmse.value:.3f}" for result in results]
@@ -219,7 +219,7 @@ def read_data(spec: Spec) -> Dataset:
     Raises:
         MetalffError: neither a set nor a file, no format that is known, a bad file, or a selection that leaves nothing.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> data = metalff.read_data("zuo2020-Cu:test")
         >>> len(data), data.elements, data.frames[0].forces.shape
@@ -240,7 +240,7 @@ def read_trajectory(path: Spec) -> Trajectory:
     Raises:
         MetalffError: the file is missing, truncated, of another schema, or its arrays are wrong.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> metalff.read_trajectory("sweep/Cu-eam/300K/trajectory.h5").forces.shape
         (2, 108, 3)
@@ -260,7 +260,7 @@ def read_sweep(folder: Spec) -> Sweep:
     Raises:
         MetalffError: there is none, or a file is damaged, of another schema, or not the one that was recorded.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> [(run.potential, run.temperature) for run in metalff.read_sweep("sweep").runs]
         [('Cu-eam', 300.0)]
@@ -280,7 +280,7 @@ def read_validation(folder: Spec) -> Validation:
     Raises:
         MetalffError: there is none, or a file is damaged or of another schema.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> metalff.read_validation("validate").document["dataset"]["frames"]
         3
@@ -296,7 +296,7 @@ def read_properties(folder: Spec) -> dict[str, Any]:
     Raises:
         MetalffError: there is none, it is damaged, or of another version.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> [row["measurement"] for row in metalff.read_properties("properties")["results"]]
         ['lattice']
@@ -315,7 +315,7 @@ def read_artifact(path: Spec) -> Artifact:
     Raises:
         MetalffError: what is wrong with the file.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> manifest = metalff.read_artifact("Cu/mace").manifest
         >>> manifest.family, manifest.elements, manifest.r_max
@@ -341,7 +341,7 @@ def write_report(folders: Spec | Sequence[Spec], out: Spec, title: str = "") -> 
     Raises:
         MetalffError: a folder is none of these or is damaged, or ``out`` is a folder.
 
-    Example:
+    Examples:
         >>> import metalff
         >>> metalff.write_report(["sweep", "validate"], "report.html")
         PosixPath('report.html')
