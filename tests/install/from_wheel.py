@@ -105,8 +105,8 @@ def main() -> None:
             sys.exit("torch is installed: something asks for it")
 
         here.run("python", "-c", FILES)
-        lines = next(text for text in blocks("") if "pair_style  mlff" in text)
-        (folder / "in.five").write_text(lines)
+        (lines,) = blocks("lammps")
+        (folder / "in.five").write_text(lines.replace("lammps_inputs/", "").replace("potentials/mlff/", ""))
         output = here.run("lmp", "-in", "in.five")
         lammps = float(re.search(r"TotEng.*\n\s*0\s+\S+\s+(\S+)", output)[1])
         python = next(text for text in blocks("python") if "MLFFCalculator" in text)

@@ -56,7 +56,7 @@ def validate(
     write(out, results, dataset, content)
     if unsure:
         write_uncertainty(out, unsure, committee, results, dataset)
-    plain_console().print(table(results, dataset))
+    whole(table(results, dataset))
     if len(dataset.elements) > 1:
         plain_console().print(by_element(results))
     if len(labels := results[0].groups) > MOST_GROUPS:
