@@ -83,7 +83,9 @@ def test_blocks(page, folder, capsys):
             (folder / block.file).write_text(block.text, "utf-8")
         elif block.language in RUN:
             done = run(block, folder)
-            assert done.returncode == 0, f"{block.title} ended with status {done.returncode}\n{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            assert done.returncode == 0, (
+                f"{block.title} ended with status {done.returncode}\n{block.text}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -98,7 +100,12 @@ def test_every_block_says_what_it_is(page):
 
 @pytest.mark.parametrize(
     "text, status",
-    [("```bash\nfalse\ntrue\n```\n", 1), ("```python\nraise SystemExit(3)\n```\n", 3), ("```lammps\nunits nothing\n```\n", 1), ("```bash\nmetalff -h\n```\n", 0)],
+    [
+        ("```bash\nfalse\ntrue\n```\n", 1),
+        ("```python\nraise SystemExit(3)\n```\n", 3),
+        ("```lammps\nunits nothing\n```\n", 1),
+        ("```bash\nmetalff -h\n```\n", 0),
+    ],
 )
 def test_what_fails_is_seen(text, status, tmp_path):
     (block,) = blocks_of(text, "page")
