@@ -16,7 +16,15 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("docs/tutorial.md", "README.md", "docs/howto-own-data.md", "docs/howto-property.md", "docs/howto-cluster.md", "docs/howto-family.md", "docs/python-lammps.md")
+PAGES = (
+    "docs/tutorial.md",
+    "README.md",
+    "docs/howto-own-data.md",
+    "docs/howto-property.md",
+    "docs/howto-cluster.md",
+    "docs/howto-family.md",
+    "docs/python-lammps.md",
+)
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w.-]+\.\w+)$|# (in\.\w+)$")
 RUN = ("bash", "python", "lammps")

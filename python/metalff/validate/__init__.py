@@ -1,1 +1,1 @@
-"""Comparison with reference data: metrics and their intervals. Nothing here reads or writes a file."""
+"""Comparison with reference data: metrics and their intervals. Only ``folder`` reads or writes files."""
