@@ -72,8 +72,6 @@ def errors(
             )
     if test_fraction == 1 and bundled:
         raise MetalffError("--test-fraction is for data that are not divided yet; the bundled ones have test frames of their own")
-    if training:
-        ready({name for name in (*families, *universals) if name in trainable})
 
     def note(text: str) -> None:
         notes.append(text)
@@ -95,6 +93,7 @@ def errors(
     for file, trial in trials.items():
         if not Path(file).exists():
             kept.trials.pop(trial.key, None)  # its model was removed
+    ready({trial.family for trial in trials.values() if trial.key not in kept.trials})
     tell_time(kept, models, trials, parts, out, jobs or cores(), plan)
     if plan:
         give({"metals": [part.symbol for part in parts], "models": [model.name for model in models], "trainings": len(trials)})
@@ -104,7 +103,7 @@ def errors(
         file = next(file for file, one in trials.items() if one.key == trial.key)
         return study.run(trial, work, progress, Path(file)) | {"work": study.work_of(trial)}
 
-    _, complete = carry_out(kept, {trial.family for trial in trials.values()}, lambda *_: (list(trials.values()), True), jobs, budget, carry)
+    _, complete = carry_out(kept, set(), lambda *_: (list(trials.values()), True), jobs, budget, carry)
     found, evaluated = evaluations(models, parts, out, jobs or cores(), note)
     if found:
         document = write(kept, data, parts, models, found, notes, out)
@@ -209,14 +208,15 @@ def evaluations(models, parts, out: Path, jobs: int, note) -> tuple[list[tuple],
             about[key] = model, part
             same = {"element": part.symbol, "model": model.name, "family": model.family, "universal": model.universal, "trained_on_these": here}
             tasks[key] = (spec, part, study.file_of(out, model, part.symbol), same)
-    found, pace, complete = {}, Pace(), True
+    found = {key: content for key, task in tasks.items() if (content := study.kept(*task))}
+    todo, before, pace, complete = {key: task for key, task in tasks.items() if key not in found}, len(found), Pace(), True
     with Bar() as bar:
         pace.left(0.0)
 
         def tick(running):
-            bar.update(", ".join(running), len(found), len(tasks), pace.left(len(found) / max(len(tasks), 1)))
+            bar.update(", ".join(running), len(found), len(tasks), pace.left((len(found) - before) / max(len(todo), 1)))
 
-        for key, content, error in side_by_side(study.evaluate, tasks, jobs, tick):
+        for key, content, error in side_by_side(study.evaluate, todo, jobs, tick) if todo else ():
             if error:
                 complete = False
                 note(f"{key}: {error}")

@@ -8,6 +8,7 @@ import json
 import math
 import re
 import time
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -314,8 +315,26 @@ def file_of(out: Path, model: Model, symbol: str) -> Path:
     return out / "evaluations" / f"{re.sub(r'[^A-Za-z0-9.+-]+', '-', model.name)}-{symbol}.json"
 
 
+def _asked(spec: str, part: Part):
+    """The potential, the test frames, and what their evaluation is known by."""
+    potential, test = resolve(spec, [part.symbol]), gathered(part.test)
+    return potential, test, {"schema": SCHEMA, "sha256": potential.sha256, "test": test.sha256}
+
+
+def kept(spec: str, part: Part, file: Path, about: dict) -> dict | None:
+    """An evaluation that is in ``file``, of this very model and these frames; see ``evaluate``."""
+    *_, key = _asked(spec, part)
+    try:
+        found = json.loads(file.read_text("utf-8"))
+        if {k: found[k] for k in key} == key:
+            return found | {"rows": [row | about for row in found["rows"]]}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
 def evaluate(spec: str, part: Part, file: Path, about: dict) -> dict:
-    """Errors of one model on the test frames of one metal: read from ``file``, if they are of the same model and frames, else computed and kept there.
+    """Errors of one model on the test frames of one metal, computed and kept in ``file``.
 
     Args:
         about: keys of every row: ``element``, ``model``, ``family``, ``universal``, ``trained_on_these``.
@@ -325,20 +344,16 @@ def evaluate(spec: str, part: Part, file: Path, about: dict) -> dict:
     Raises:
         MetalffError: see ``validate.compare.predict``.
     """
-    potential, test = resolve(spec, [part.symbol]), gathered(part.test)
-    key = {"schema": SCHEMA, "sha256": potential.sha256, "test": test.sha256}
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        if {k: found[k] for k in key} == key:
-            return found | {"rows": [row | about for row in found["rows"]]}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    potential, test, key = _asked(spec, part)
     start = time.monotonic()
-    result = summarise(predict(potential, test), test)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = summarise(predict(potential, test), test)
+    said = list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning)))
     rows = [row(result.overall, None, "")]
     rows += [row(found, float(t), "") for t, found in result.by_temperature.items()]
     rows += [row(found, None, group) for group, found in result.by_group.items()]
-    content = key | {"potential": potential.record(), "frames": len(test), "seconds": round(time.monotonic() - start, 2)}
+    content = key | {"potential": potential.record(), "frames": len(test), "seconds": round(time.monotonic() - start, 2), "warnings": said}
     content |= {"rows": [about | one for one in rows]}
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as stream:

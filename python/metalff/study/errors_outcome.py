@@ -16,6 +16,9 @@ from metalff.validate.metrics import LEVEL, RESAMPLES
 COLOURS = ("#3b7dd8", "#d1566e", "#2e9e6b", "#e2a33b", "#7d5fc0", "#4fb0c6", "#8a6d3b", "#c05fae", "#5b6b7f", "#1b2430")
 """Of metals, or of models, in turn."""
 
+TOLD = 10
+"""Metals below which correlations with indicators are summed up in one sentence: none of them could be told from chance."""
+
 MOST_LINES = 10
 """Metals whose lines have a colour of their own in the figure of temperatures; of more, colours repeat, and names tell."""
 
@@ -64,8 +67,11 @@ def statements(rows: list[dict], lines: list[fermi.Line]) -> list[str]:
     """
     models = by_model(rows)
     said = [sentence for name, own in models.items() if (sentence := _range(name, own))]
-    said += _agreement(models) + _sizes(models) + _universal(models) + _temperatures(rows) + fermi.statements(lines)
-    return said
+    said += _agreement(models) + _sizes(models) + _universal(models) + _temperatures(rows)
+    told = fermi.statements(lines)
+    if lines and max(line.found.count for line in lines) < TOLD:
+        told = [f"{told[0].replace('errors:', 'Indicators of the Fermi surface:', 1)} Each of them: correlations.csv."]
+    return said + told
 
 
 def _range(name: str, own: dict[str, dict]) -> str:
@@ -248,7 +254,7 @@ def temperatures(rows: list[dict]):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from metalff.report.axes import ends, plain
+    from metalff.report.axes import plain
 
     models = {name: {s: own for s, own in metals.items() if len(own) > 1} for name, metals in at_temperatures(rows).items()}
     models = {name: metals for name, metals in models.items() if metals}
@@ -279,10 +285,7 @@ def temperatures(rows: list[dict]):
         plain(axes.yaxis)
     figure.draw_without_rendering()
     for axes, points in named:
-        for symbol, y, x in points:
-            ends(axes, [(symbol, y)], colours[symbol], x) if len(points) == 1 else None
-        if len(points) > 1:
-            _names(axes, points, colours)
+        _names(axes, points, colours)
     return figure
 
 
