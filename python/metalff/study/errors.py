@@ -47,7 +47,7 @@ FRAMES = 200
 POLY_METALS = 2
 """Metals of which one polynomial is still small enough: its functions grow with a power of their number."""
 
-CALIBRATE = ((6, 2), (12, 2))
+CALIBRATE = ((6, 1), (18, 2))
 """(frames, epochs) of the two short trainings that the time of the others is predicted from."""
 
 
@@ -366,7 +366,12 @@ def row(found, temperature: float | None, group: str) -> dict:
     share, force = found.force_rmse_normalised, found.force_rmse
     line = {"temperature": temperature, "group": group, "frames": found.frames, "atoms": found.atoms, "force_rms": found.force_rms_reference}
     line |= {"force_rmse": force.value, "force_rmse_low": force.low, "force_rmse_high": force.high}
-    line |= {"normalised": share and share.value, "normalised_low": share and share.low, "normalised_high": share and share.high}
+    line |= {
+        "force_mae": found.force_mae.value,
+        "normalised": share and share.value,
+        "normalised_low": share and share.low,
+        "normalised_high": share and share.high,
+    }
     line |= {"energy_rmse_offset": found.energy_rmse_offset.value, "stress_rmse": found.stress_rmse and found.stress_rmse.value}
     return {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in line.items()}
 
@@ -394,11 +399,11 @@ def training_pace(trial: Trial, known: dict, rows: list[dict], work: Path) -> li
             limited = {"max_epochs": epochs} if "max_epochs" in trial.settings else {}
             short = replace(trial, settings=trial.settings | limited, frames=min(frames, len(gathered(trial.train))))
             start = time.monotonic()
-            run(short, work)
-            points.append((work_of(short), time.monotonic() - start))
-        (w0, t0), (w1, t1) = points
-        slope = max(t1 - t0, 0.0) / (w1 - w0) if w1 > w0 else t1 / w1
-        known[trial.family] = [max(t0 - slope * w0, 0.0), max(slope, 1e-9)]
+            seconds = run(short, work)["seconds"]
+            points.append((work_of(short), seconds, time.monotonic() - start - seconds))
+        (w0, s0, _), (w1, s1, around) = points
+        slope = (s1 - s0) / (w1 - w0) if w1 > w0 and s1 > s0 else s1 / w1
+        known[trial.family] = [around + max(s0 - slope * w0, 0.0), slope]
     return known[trial.family]
 
 

@@ -16,6 +16,9 @@ from metalff.validate.metrics import LEVEL, RESAMPLES
 COLOURS = ("#3b7dd8", "#d1566e", "#2e9e6b", "#e2a33b", "#7d5fc0", "#4fb0c6", "#8a6d3b", "#c05fae", "#5b6b7f", "#1b2430")
 """Of metals, or of models, in turn."""
 
+COLUMNS = 4
+"""Models beside each other in the figure of temperatures."""
+
 TOLD = 10
 """Metals below which correlations with indicators are summed up in one sentence: none of them could be told from chance."""
 
@@ -250,7 +253,7 @@ def table(name: str, own: dict[str, dict], kind: str, scale: float, label: str, 
 
 
 def temperatures(rows: list[dict]):
-    """Both errors against temperature over the melting temperature, a column of panels for each model, a line for each metal."""
+    """Both errors against temperature over the melting temperature: for each model two panels, one above the other, with a line for each metal."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -259,12 +262,19 @@ def temperatures(rows: list[dict]):
     models = {name: {s: own for s, own in metals.items() if len(own) > 1} for name, metals in at_temperatures(rows).items()}
     models = {name: metals for name, metals in models.items() if metals}
     colours = {s: COLOURS[k % MOST_LINES] for k, s in enumerate(dict.fromkeys(s for metals in models.values() for s in metals))}
-    figure = Figure(figsize=(0.7 + 2.5 * len(models), 5.6), dpi=150, layout="constrained")
+    columns = min(len(models), COLUMNS)
+    blocks = -(-len(models) // columns)
+    figure = Figure(figsize=(0.7 + 2.7 * columns, 5.4 * blocks), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2, len(models), squeeze=False, sharex=True, sharey="row")
+    panels = figure.subplots(2 * blocks, columns, squeeze=False)
+    for axes in panels[-2:, len(models) - columns * (blocks - 1) :].flat:
+        axes.remove()
     named = []
-    for kind, scale, line in (("normalised", 100, panels[0]), ("force_rmse", 1000, panels[1])):
-        for axes, (name, metals) in zip(line, models.items()):
+    for k, (kind, scale) in enumerate((("normalised", 100), ("force_rmse", 1000))):
+        where = [panels[2 * (n // columns) + k, n % columns] for n in range(len(models))]
+        for axes, (name, metals) in zip(where, models.items()):
+            axes.sharex(panels[0, 0])
+            axes.sharey(panels[k, 0])
             for symbol, own in metals.items():
                 x, y = [relative(r["temperature"], symbol) for r in own], [scale * r[kind] for r in own]
                 axes.plot(x, y, "o-", markersize=3.5, linewidth=1.1, color=colours[symbol])
@@ -279,7 +289,7 @@ def temperatures(rows: list[dict]):
             else:
                 axes.set_xlabel("T / T$_m$", fontsize=8)
             axes.tick_params(labelsize=7)
-    for axes, label in zip(panels[:, 0], ("force RMSE ÷ RMS force (%)", "force RMSE (meV/Å)")):
+    for axes, label in zip(panels[:, 0], ("force RMSE ÷ RMS force (%)", "force RMSE (meV/Å)") * blocks):
         axes.set_ylabel(label, fontsize=8)
     for axes, _ in named:
         plain(axes.yaxis)
