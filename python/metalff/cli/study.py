@@ -98,7 +98,7 @@ def learnability(
     """Make configurations, label them with both potentials, train on each, and compare the errors."""
     from metalff.paths import atomic_write
     from metalff.study import learnability as study
-    from metalff.study import outcome, record
+    from metalff.study import outcome, outcome_figures, record
 
     possible = study.possible()
     chosen = tuple(re.split(r"[,\s]+", elements.strip())) if elements.strip() else tuple(possible)
@@ -126,7 +126,7 @@ def learnability(
         record.write_csv(out / "trainings.csv", record.flat(rows))
         if groups := record.group_lines(rows):
             record.write_csv(out / "groups.csv", groups)
-        for name, figure in outcome.figures(rows).items():
+        for name, figure in outcome_figures.figures(rows).items():
             with atomic_write(out / f"{name}.png", "wb") as stream:
                 figure.savefig(stream, format="png")
         with atomic_write(out / "outcome.md") as stream:
