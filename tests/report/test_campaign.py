@@ -10,7 +10,7 @@ import campaigns
 import chromium
 from html_pages import Reader
 from metalff.errors import MetalffError
-from metalff.report.campaign import METRICS
+from metalff.report.campaign import METRICS, campaign
 from metalff.report.campaign_page import LIMIT, campaign_page
 from metalff.report.page import write_report
 from metalff.report.results import read_results
@@ -39,6 +39,65 @@ def opened(browser, page):
     browser.open(page)
     yield browser
     assert not browser.problems and not browser.requests
+
+
+def test_a_study_of_errors(tmp_path, browser):
+    """Rows of ``metalff study errors``: universal models have their own column, a metal without a number is missing, not zero."""
+    row = {
+        "family": "nep",
+        "universal": False,
+        "group": "",
+        "frames": 9,
+        "atoms": 90,
+        "force_rms": 1.0,
+        "force_rmse_low": 0.1,
+        "force_rmse_high": 0.12,
+    }
+    row |= {"force_mae": 0.08, "energy_rmse_offset": 0.001, "normalised_low": 0.1, "normalised_high": 0.12, "stress_rmse": None}
+    rows = [
+        row | {"element": symbol, "model": "nep", "temperature": t, "force_rmse": 0.11, "normalised": 0.11}
+        for symbol in ("Cu", "Ag")
+        for t in (None, 300.0)
+    ]
+    rows.append(row | {"element": "Cu", "model": "7net-0", "universal": True, "temperature": None, "force_rmse": 0.2, "normalised": 0.2})
+    rows.append(row | {"element": "Cu", "model": "nep", "temperature": None, "group": "surface", "force_rmse": 9.0, "normalised": 9.0})
+    models = [{"model": "7net-0", "element": "Cu", "universal": True, "potential": {"kind": "universal", "sha256": "ab"}}]
+    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": rows, "models": models}))
+    path = write_report([tmp_path], tmp_path / "report.html")
+    browser.open(path)
+    assert browser.evaluate("document.querySelectorAll('#ranking-table tbody tr').length") == 3
+    browser.evaluate(
+        "(() => { const s = document.getElementById('model'); s.value = [...s.options].find((o) => o.text === '7net-0').value; s.dispatchEvent(new Event('change')); })()"
+    )
+    assert browser.evaluate(
+        "[...document.querySelectorAll('#cells a')].map((a) => [a.dataset.element, a.querySelector('.value').textContent].join(' '))"
+    ) == ["Cu 20.0", "Ag –"]
+
+
+def test_a_study_of_errors_in_numbers(tmp_path):
+    """Two temperatures of one class are pooled by atoms; a damaged document is refused."""
+    same = {
+        "element": "Cu",
+        "model": "nep",
+        "family": "nep",
+        "universal": False,
+        "group": "",
+        "force_rms": 1.0,
+        "force_mae": 0.1,
+        "stress_rmse": 0.002,
+    }
+    rows = [
+        same | {"temperature": t, "frames": n, "atoms": 10 * n, "force_rmse": e, "normalised": e, "energy_rmse_offset": e / 100}
+        for t, n, e in ((None, 4, 0.26), (1340.0, 1, 0.1), (1370.0, 3, 0.3))
+    ]
+    other = [row | {"element": "Ag"} for row in rows[:1]]
+    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": rows + other, "models": []}))
+    made = campaign(read_results([tmp_path]))
+    assert made.value("normalised", "nep", "Cu")[0] == 26 and made.value("stress", "nep", "Cu")[0] == 2
+    assert made.value("force_rmse", "nep", "Cu", "Tm")[0] == pytest.approx(((0.01 + 3 * 0.09) / 4) ** 0.5, rel=1e-3)
+    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": [{"element": "Cu"}], "models": []}))
+    with pytest.raises(MetalffError, match="errors.json is damaged; run metalff study errors again"):
+        read_results([tmp_path])
 
 
 def test_is_one_file_below_the_limit(page):

@@ -11,7 +11,7 @@ from metalff import data
 from metalff.cli import build_app
 from metalff.errors import MetalffError
 from metalff.progress import Bar
-from metalff.study import learnability, outcome
+from metalff.study import learnability, outcome, outcome_figures
 from metalff.synth import synth
 
 
@@ -135,7 +135,7 @@ def test_steps_from_eam_to_meam_in_both_errors():
         in said
     )
     assert said.endswith("sharp cutoff 2.00 (2.00–2.00); in all 12.00 (12.00–12.00).")
-    assert "steps-nep" in outcome.figures(rows)
+    assert "steps-nep" in outcome_figures.figures(rows)
     assert not any("step by step" in sentence for sentence in outcome.statements(rows[:4]))
 
 
@@ -183,7 +183,7 @@ def test_doses_are_relative_to_the_potential_itself():
     )
     assert said.startswith("Polynomial, factor of the range Cmin … Cmax of the screening, geometric means of 6 metals (Na Al Ti Cu Nb W): ")
     assert "force RMSE ÷ RMS force ÷ that at 1: 0.25: 4.00 (4.00–4.00)" in said and "lower at 2 than at 0.25: 6 (Na Al Ti Cu Nb W)" in said
-    assert set(outcome.figures(rows)) >= {"width-poly", "dose-poly"}
+    assert set(outcome_figures.figures(rows)) >= {"width-poly", "dose-poly"}
 
 
 def test_frames_of_either_dynamics_apart():
@@ -218,7 +218,7 @@ def test_capacity_levels_off_where_it_does():
         "100 functions 1.0 and 10.0 %, ratio 10.00" in said
         and "the last size times the error of the one before: EAM 0.50 (0.50–0.50), MEAM 1.00 (1.00–1.00)" in said
     )
-    assert set(outcome.figures(rows)) == {"capacity"}
+    assert set(outcome_figures.figures(rows)) == {"capacity"}
 
 
 def test_a_finer_basis_is_a_comparison_of_its_own():
@@ -254,7 +254,7 @@ def test_command_within_a_budget_of_nothing_keeps_what_it_has(made, monkeypatch,
     assert set(labels) == {"eam", "meam", learnability.WIDE} and float(labels["eam"]["force_rmse_on_meam_frames"]) > 0
     assert "Polynomial, 1 metals" in second.output and "NEP with a finer radial basis, 1 metals" in second.output
     monkeypatch.setattr(learnability, "make_all", lambda *_: ({}, False))  # another machine, without the data
-    monkeypatch.setattr(outcome, "figures", lambda rows: {})
+    monkeypatch.setattr(outcome_figures, "figures", lambda rows: {})
     shutil.copy(out / "results.json", tmp_path / "results.json")
     third = metalff(*words[:-1], tmp_path)
     assert isinstance(third.exception, MetalffError) and "not every training has its result" in str(third.exception)

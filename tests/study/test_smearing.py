@@ -75,7 +75,7 @@ def test_what_is_not_finished_is_said(tmp_path):
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["--family", "mace"], "no small model of it"),
+        (["--family", "deepmd"], "no small model of it"),
         (["--elements", "Ti"], "Ti has no labels at several widths"),
         (["--seeds", "x"], "--seeds x"),
     ],

@@ -1,7 +1,5 @@
 """``metalff deploy FAMILY``."""
 
-import importlib
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,9 +30,6 @@ PLAIN = {
 
 FORMERLY = {"--output": "--out"}
 """Earlier name of an option."""
-
-SHARED = ("allegro", "nequip")
-"""Families of ``metalff.deploy.nequip``, which is told which; the others have a module of their own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -151,9 +146,9 @@ def _command(family: str, given: str):
         test: Test = None,
         accept_errors: Accept = False,
     ) -> None:
-        module = importlib.import_module(f"metalff.deploy.{'nequip' if family in SHARED else family}")
-        deploy = partial(module.deploy, family) if family in SHARED else module.deploy
-        _deploy(deploy, source, out, name=name, licence=licence, test=test, accept_errors=accept_errors)
+        from metalff.deploy import of_family
+
+        _deploy(of_family(family), source, out, name=name, licence=licence, test=test, accept_errors=accept_errors)
 
     return command
 

@@ -12,6 +12,7 @@ import typer
 from metalff.cli.command import add, give, group
 from metalff.cli.options import duration, out_folder
 from metalff.cli.options import jobs as jobs_option
+from metalff.cli.study_errors import errors
 from metalff.errors import MetalffError, nearest, need_extra
 
 Jobs = jobs_option("Trainings, of one thread each,")
@@ -28,6 +29,12 @@ def register(app: typer.Typer) -> None:
     add(study, "fermi", fermi, "Indicators of the Fermi surface against force errors, over metals.")
     text = "Tight binding in the part of DFT: does the error follow the filling of the band and its smearing?"
     add(study, "filling", filling, text)
+    add(
+        study,
+        "errors",
+        errors,
+        "Errors of every metal: one model per metal beside one for all, on periodic tables, by temperature, against indicators.",
+    )
     app.add_typer(study, name="study")
 
 
@@ -91,7 +98,7 @@ def learnability(
     """Make configurations, label them with both potentials, train on each, and compare the errors."""
     from metalff.paths import atomic_write
     from metalff.study import learnability as study
-    from metalff.study import outcome, record
+    from metalff.study import outcome, outcome_figures, record
 
     possible = study.possible()
     chosen = tuple(re.split(r"[,\s]+", elements.strip())) if elements.strip() else tuple(possible)
@@ -119,7 +126,7 @@ def learnability(
         record.write_csv(out / "trainings.csv", record.flat(rows))
         if groups := record.group_lines(rows):
             record.write_csv(out / "groups.csv", groups)
-        for name, figure in outcome.figures(rows).items():
+        for name, figure in outcome_figures.figures(rows).items():
             with atomic_write(out / f"{name}.png", "wb") as stream:
                 figure.savefig(stream, format="png")
         with atomic_write(out / "outcome.md") as stream:
@@ -335,18 +342,20 @@ def begun(out: Path, name: str):
     return Record(out, name, ["metalff", *sys.argv[1:]])
 
 
-def carry_out(record, families: set[str], trials, jobs: int | None, budget: float | None):
+def carry_out(record, families: set[str], trials, jobs: int | None, budget: float | None, carry=None):
     """Run trials with a bar, the folder of the record locked.
 
     Args:
         families: of the trainings to come.
         budget: s.
         trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
+        carry: carries out a trial as ``study.trial.run``, which does it when None.
     Returns:
         the trials, and whether all have their results.
     """
     from metalff.progress import Bar
     from metalff.study.run import Study
+    from metalff.study.trial import run
     from metalff.sweep.run import locked
 
     ready(families)
@@ -360,7 +369,7 @@ def carry_out(record, families: set[str], trials, jobs: int | None, budget: floa
     with locked(out, "study"), Bar() as bar:
         asked, whole = trials(bar, go_on)
         record.write()
-        complete = Study(record, jobs or cores(), go_on, bar).run(asked)
+        complete = Study(record, jobs or cores(), go_on, bar, carry or run).run(asked)
         record.know(asked)
         record.write()
     return asked, complete and whole

@@ -13,6 +13,7 @@ from metalff.report.metals import ALL, pooled, temperature_class
 from metalff.report.models import Models
 from metalff.report.results import Results
 from metalff.report.snapshot import snapshot
+from metalff.report.studies import conditions
 from metalff.validate.metrics import STILL
 
 SCHEMA = 2
@@ -135,6 +136,8 @@ class _Builder:
     def build(self) -> Campaign:
         for validation in self.found.validations:
             self._validation(validation)
+        for study in self.found.studies:
+            self._study(study)
         for document in self.found.properties:
             self._properties(document)
         for sweep in self.found.sweeps:
@@ -184,16 +187,7 @@ class _Builder:
                     )
                     continue
                 self._errors(key, symbol, ALL, whole)
-                rows = {}
-                for row in potential["by_condition"]:
-                    if row["element"] == symbol and (name := self._class(symbol, row["temperature"])):
-                        rows.setdefault(name, []).append(row)
-                for name, some in rows.items():
-                    if len(some) == 1:
-                        self._errors(key, symbol, name, some[0])
-                    else:
-                        for metric, value in pooled(some).items():
-                            self._put(metric, name, key, symbol, value)
+                self._by_class(key, symbol, [row for row in potential["by_condition"] if row["element"] == symbol])
                 if where is not None:
                     self._points(validation, frames, where, potential["name"], key, symbol)
             if where is None:
@@ -206,6 +200,31 @@ class _Builder:
                 self.result.metals[symbol]["groups"] = {self.models.add(p, symbol): groups[p["name"]] for p in document["potentials"]}
         self._source("validation", validation.folder, document, f"{document['dataset']['frames']:,} frames", document["dataset"].get("sha256", ""))
         self.result.sources[-1]["data"] = document["dataset"]
+
+    def _study(self, study) -> None:
+        for (_, symbol), (record, rows) in conditions(study.document).items():
+            if symbol not in self.result.metals:
+                continue
+            key = self.models.add(record, symbol)
+            for row in rows:
+                if row["temperature"] is None:
+                    self._errors(key, symbol, ALL, row)
+            self._by_class(key, symbol, rows)
+        frames = sum(row["frames"] for row in study.document["rows"] if row["temperature"] is None and not row["group"])
+        self._source("study of errors", study.folder, study.document, f"{frames:,} evaluations of frames")
+
+    def _by_class(self, key: str, symbol: str, rows: list[dict]) -> None:
+        """Put the errors at each class of temperatures, those of several conditions pooled."""
+        found = {}
+        for row in rows:
+            if name := self._class(symbol, row["temperature"]):
+                found.setdefault(name, []).append(row)
+        for name, some in found.items():
+            if len(some) == 1:
+                self._errors(key, symbol, name, some[0])
+            else:
+                for metric, value in pooled(some).items():
+                    self._put(metric, name, key, symbol, value)
 
     def _errors(self, key: str, symbol: str, name: str, metrics: dict) -> None:
         """Put one ``Metrics`` of a validation into the values."""
@@ -408,7 +427,7 @@ class _Builder:
     # what was run
 
     def _source(self, kind: str, folder, document: dict, size: str, digest: str = "") -> None:
-        command = document.get("command") or []
+        command = document.get("command") or (document.get("commands") or [[]])[-1]
         self.result.sources.append(
             {
                 "kind": kind,

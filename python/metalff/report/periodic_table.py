@@ -38,6 +38,7 @@ def periodic_table(
     fmt: str = "{:.3g}",
     below: dict[str, str] | None = None,
     centre: float | None = None,
+    limits: tuple[float, float] | None = None,
 ):
     """A figure: one coloured cell per element of ``values``, the others outlined.
 
@@ -48,6 +49,7 @@ def periodic_table(
         fmt: of the value in the cell.
         below: a second, small line in the cell, by symbol.
         centre: value in the middle of a scale of two colours; None for one that only grows.
+        limits: ends of the scale, so that several tables can be compared; those of the values when None.
     Raises:
         KeyError: no such element.
     """
@@ -59,7 +61,7 @@ def periodic_table(
 
     values = {symbol: value for symbol, value in values.items() if np.isfinite(value) and (value > 0 or not log)}
     colours = colormaps["RdBu_r" if centre is not None else "YlOrRd"]
-    norm = _norm(list(values.values()), log, centre, LogNorm if log else Normalize)
+    norm = _norm(list(limits or values.values()), log, centre, LogNorm if log else Normalize)
     lanthanides = any(place(symbol)[0] == 7 for symbol in values)
     figure = Figure(figsize=(WIDTH, HEIGHT if lanthanides else HEIGHT - 1.1), dpi=150, layout="constrained")
     axes = figure.subplots()

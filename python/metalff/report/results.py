@@ -1,4 +1,4 @@
-"""Folders of ``metalff sweep``, ``validate``, ``properties`` and ``train``, read and checked."""
+"""Folders of ``metalff sweep``, ``validate``, ``properties``, ``study errors`` and ``train``, read and checked."""
 
 import csv
 import hashlib
@@ -12,13 +12,14 @@ import pandas
 from metalff.errors import MetalffError
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
-SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,)}
+SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
 """What this report reads of each kind of folder."""
 
 COMMANDS = {
     "sweep.json": "metalff sweep",
     "validate.json": "metalff validate",
     "properties.json": "metalff properties",
+    "errors.json": "metalff study errors",
     "training.json": "metalff train",
 }
 """File that a folder is known by → what writes it."""
@@ -109,7 +110,7 @@ class Validation:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """A folder that is one JSON document: of properties."""
+    """A folder that is one JSON document: of properties, or of a study of errors."""
 
     folder: Path
     document: dict
@@ -131,6 +132,7 @@ class Results:
     sweeps: list[Sweep] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     properties: list[Document] = field(default_factory=list)
+    studies: list[Document] = field(default_factory=list)
     trainings: list[Training] = field(default_factory=list)
 
     @property
@@ -138,6 +140,7 @@ class Results:
         found = [symbol for sweep in self.sweeps for symbol in sweep.elements]
         found += [symbol for validation in self.validations for symbol in validation.document["dataset"]["elements"]]
         found += [row["element"] for document in self.properties for row in document.document["results"]]
+        found += [row["element"] for document in self.studies for row in document.document["rows"]]
         return list(dict.fromkeys(found))
 
 
@@ -227,6 +230,14 @@ def _read_properties(folder: Path, found: Results) -> None:
     found.properties.append(Document(folder, document))
 
 
+def _read_study(folder: Path, found: Results) -> None:
+    document = _document(folder / "errors.json", ("rows", "models"))
+    needed = {"element", "model", "temperature", "group", "frames", "atoms", "force_rms", "force_rmse", "energy_rmse_offset"}
+    if not all(isinstance(row, dict) and needed <= set(row) for row in document["rows"]):
+        raise MetalffError(f"{folder / 'errors.json'} is damaged; run metalff study errors again")
+    found.studies.append(Document(folder, document))
+
+
 def _read_training(folder: Path, found: Results) -> None:
     try:
         description = json.loads((folder / "training.json").read_text("utf-8"))
@@ -264,6 +275,7 @@ _READERS = {
     "sweep.json": _read_sweep,
     "validate.json": _read_validation,
     "properties.json": _read_properties,
+    "errors.json": _read_study,
     "training.json": _read_training,
 }
 

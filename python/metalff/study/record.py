@@ -35,6 +35,7 @@ class Record:
         commands = found.get("commands", [])
         self.content = {"schema": SCHEMA, "study": study, "commands": commands + [command] * (command not in commands), "machine": machine()}
         self.content |= {"failed": found.get("failed", {}), "names": found.get("names", {}), "trials": found.get("trials", {})}
+        self.content |= {"pace": found["pace"]} if isinstance(found.get("pace"), dict) else {}
 
     def _found(self, study: str) -> dict:
         if self.path.parent.exists() and not self.path.parent.is_dir():

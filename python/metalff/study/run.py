@@ -17,11 +17,12 @@ class Study:
         record: gets each result as it comes.
         jobs: trainings at a time, each with one thread.
         go_on: no training starts any more when it says False.
-        bar: shows progress; an object with ``update(title, done, total, left)`` and ``line(text)``, such as ``benchmark.progress.Bar``.
+        bar: shows progress; an object with ``update(title, done, total, left)`` and ``line(text)``, such as ``progress.Bar``.
+        carry_out: called as ``trial.run``, whose results it gives.
     """
 
-    def __init__(self, record: Record, jobs: int, go_on, bar):
-        self.record, self.jobs, self.go_on, self.bar = record, jobs, go_on, bar
+    def __init__(self, record: Record, jobs: int, go_on, bar, carry_out=run):
+        self.record, self.jobs, self.go_on, self.bar, self.carry_out = record, jobs, go_on, bar, carry_out
         self.work = record.path.parent / "work"
 
     def run(self, trials: list[Trial]) -> bool:
@@ -50,7 +51,7 @@ class Study:
                     self.bar.line(f"the budget is spent; {done + len(running)} of {total} trainings; the same command goes on")
                 while waiting and len(running) < self.jobs:
                     trial = waiting.pop(0)
-                    running[pool.submit(timed, trial, self.work, stop)] = trial
+                    running[pool.submit(timed, trial, self.work, stop, self.carry_out)] = trial
                 left = spent / finished * (len(waiting) + len(running) / 2) / self.jobs if finished else None
                 self.bar.update("; ".join(t.title for t in running.values())[:120], done, total, left)
                 for future in wait(running, timeout=5.0, return_when=FIRST_COMPLETED).done:
@@ -76,7 +77,7 @@ class Study:
         return complete
 
 
-def timed(trial: Trial, work: Path, stop: threading.Event) -> tuple[dict, float]:
+def timed(trial: Trial, work: Path, stop: threading.Event, carry_out=run) -> tuple[dict, float]:
     """Result of a trial and its seconds, reading included; after ``stop`` the training ends, saved, with its next epoch."""
 
     def progress(message):
@@ -85,4 +86,4 @@ def timed(trial: Trial, work: Path, stop: threading.Event) -> tuple[dict, float]
 
     start = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
-    return run(trial, work, progress), time.monotonic() - start
+    return carry_out(trial, work, progress), time.monotonic() - start

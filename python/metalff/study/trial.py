@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from metalff.data import Dataset, join, read
+from metalff.deploy import of_family
 from metalff.errors import MetalffError
 from metalff.train.configuration import FAMILIES, configuration
 from metalff.train.learnt import beside, group_errors
@@ -124,12 +125,13 @@ def thinned(dataset: Dataset, count: int | None) -> Dataset:
     return replace(dataset, name=f"{dataset.name}[{count} evenly spaced]", frames=tuple(dataset.frames[k] for k in chosen))
 
 
-def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
+def run(trial: Trial, work: Path, progress=lambda message: None, keep: Path | None = None) -> dict:
     """Train and test; an interrupted training goes on. The folder of the training is removed at the end.
 
     Args:
         work: where the folder of the training is.
         progress: called with a ``train.process.Message`` after each epoch.
+        keep: ``.mlff`` file that the model is deployed to; None for none.
     Returns:
         what ``row`` gives.
     Raises:
@@ -145,6 +147,9 @@ def run(trial: Trial, work: Path, progress=lambda message: None) -> dict:
     prepare(trial.family, configuration(trial.family, values), data, out, valid_fraction=VALID_FRACTION, block=1, test=test)
     description = train(out, progress)
     found = row(trial, description, test, out / "test.csv")
+    if keep:
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        of_family(trial.family)(out, keep, accept_errors=True, say=lambda line: None)
     shutil.rmtree(out)
     return found
 
