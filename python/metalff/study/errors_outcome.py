@@ -192,7 +192,8 @@ def markdown(title: str, rows: list[dict], said: list[str], notes: list[str], fi
     """Tables of both errors, the sentences, the figures, and what was left out."""
     models = by_model(rows)
     symbols = list(dict.fromkeys(row["element"] for row in rows))
-    text = [f"# {title}", "", "Made by `metalff study errors`; numbers are those of `errors.csv`. Each metal is tested on frames of its own:", "metals differ in the temperatures and kinds of these, too.", ""]
+    text = [f"# {title}", "", "Made by `metalff study errors`; numbers are those of `errors.csv`. Each metal is tested on frames of"]
+    text += ["its own: metals differ in the temperatures and kinds of these, too.", ""]
     for heading, cell in (
         ("Force RMSE ÷ RMS force, % (95 % interval)", lambda r: _share(r).replace(" %", "")),
         ("Force RMSE, meV/Å", lambda r: f"{1000 * r['force_rmse']:.1f}"),
