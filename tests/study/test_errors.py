@@ -168,6 +168,21 @@ def test_a_model_of_other_frames_is_not_compared():
     assert "different frames: Mo" in sentence
 
 
+def test_intervals_by_temperature_are_of_the_normalised_error():
+    """Copper's overlap, molybdenum's do not, though the force errors of both are ten times as large when hot."""
+
+    def row(symbol, temperature, force_rmse, normalised):
+        return {"element": symbol, "model": "nep", "family": "nep", "universal": False, "trained_on_these": True, "group": "", "frames": 9} | {
+            "temperature": temperature, "force_rms": force_rmse / normalised, "force_rmse": force_rmse, "normalised": normalised,
+            "normalised_low": 0.9 * normalised, "normalised_high": 1.1 * normalised,
+        }  # fmt: skip
+
+    rows = [row("Cu", 300, 0.01, 0.10), row("Cu", 1000, 0.1, 0.11), row("Mo", 300, 0.02, 0.2), row("Mo", 3000, 0.2, 0.1)]
+    (sentence,) = [text for text in outcome.statements(rows, []) if "lowest to highest" in text]
+    assert "the force RMSE grows in 2; the normalised error falls in 1 (Mo); " in sentence
+    assert sentence.endswith("the intervals of the normalised error do not overlap in 1 (Mo).")
+
+
 def test_taken_models_say_what_they_were_trained_on(tmp_path):
     out = tmp_path / "out"
     found = metalff("study", "errors", "--family", "nep,mtp", "--universal", "nep", "--elements", "Mo,W", "--out", out)

@@ -129,8 +129,8 @@ MEASUREMENTS = (
         """Thermal conductivity of the lattice (W/(m K)) of the crystal at 300 K, by Green and Kubo: the integral of the autocorrelation of heat fluxes at constant energy.
 Only for `.mlff` models whose atomic energies depend on their own neighbours (NEP, polynomials, MTP, Allegro, …), whose centroid virial gives the exact heat flux (Z. Fan et al.,
 Phys. Rev. B 92, 094301 (2015)); for EAM, MEAM and SNAP LAMMPS has none that is right, for message passing none that is exact, and both are skipped. It is not the
-conductivity of the metal: electrons carry 90 % and more of the heat, and scatter phonons, which is not here either. The integral ends where the correlation is lost
-in its noise; a few hundred atoms cut off long phonons, so that it is a lower bound by tens of percent. The 95 % interval is that of five blocks.""",
+conductivity of the metal: electrons carry most of the heat, and scatter phonons, which is not here either. The integral ends where the correlation is lost
+in its noise; a few hundred atoms cut off long phonons, so that it is too low, presumably by tens of percent. The 95 % interval is that of five blocks.""",
         needs=("lattice",),
         settings=("seed", "md_atoms", "md_equilibrate", "conductivity_ps"),
     ),

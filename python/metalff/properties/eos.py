@@ -95,7 +95,7 @@ MEASUREMENTS = (
         run,
         2,
         """Energy against volume of fcc, bcc and hcp side by side, bulk modulus (GPa) and its derivative by pressure, energies of the other structures (meV/atom).
-Eleven volumes within 6 % of the relaxed one, c/a of hcp minimised at each, fitted with Birch and Murnaghan's equation of third order. The derivative
+Thirteen volumes within 6 % of the relaxed one, c/a of hcp minimised at each, fitted with Birch and Murnaghan's equation of third order. The derivative
 depends on the span of the fit by some tenths. Many EAM keep fcc and hcp within a few meV of each other by construction, whatever DFT says; without
 magnetism the order of structures of Fe, Co, Mn and Cr is not that of experiment. In DFT close-packed Li is some
 meV lower than bcc, too. The table of metals gives Sn, Ga, In, Mn, Bi, Hg and La a simple

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metalff.data.metals import metal
+from metalff.properties.eos import LOWER
 
 YES, NO, UNKNOWN = "yes", "no", "?"
 
@@ -81,10 +82,18 @@ def _heat(results: dict) -> str:
 LATTICE, ELASTIC, VACANCY, SURFACE, FAULT, EXPANSION, HOLE = 0.02, 0.20, 0.20, 0.25, 0.40, 0.30, 0.65
 
 RULES = (
-    Rule("crystal", f"lattice constants within {100 * LATTICE:.0f} % of experiment, and no other of fcc, bcc, hcp lower in energy", _crystal),
+    Rule(
+        "crystal",
+        f"lattice constants within {100 * LATTICE:.0f} % of experiment, and no other of fcc, bcc, hcp lower in energy by more than {LOWER:.0f} meV/atom",
+        _crystal,
+    ),
     Rule("elasticity", f"mechanically stable, every elastic constant within {100 * ELASTIC:.0f} % of experiment", _elasticity),
     Rule("vacancies", f"formation energy within {100 * VACANCY:.0f} % of experiment", _within("vacancy", ("formation_energy",), VACANCY)),
-    Rule("surfaces", f"the closest-packed face within {100 * SURFACE:.0f} % of experiment or DFT", _within("surfaces", ("111", "110"), SURFACE)),
+    Rule(
+        "surfaces",
+        f"the closest-packed face within {100 * SURFACE:.0f} % of one of the references, experiment or DFT",
+        _within("surfaces", ("111", "110"), SURFACE),
+    ),
     Rule("faults", f"intrinsic stacking fault within {100 * FAULT:.0f} % of experiment", _within("stacking_fault", ("intrinsic",), FAULT)),
     Rule("vibrations", "no imaginary phonon", _phonons),
     Rule("expansion", f"quasi-harmonic expansion at 300 K within {100 * EXPANSION:.0f} %", _within("quasi_harmonic", ("expansion",), EXPANSION)),

@@ -183,7 +183,7 @@ def _temperatures(rows: list[dict]) -> list[str]:
         ]
         said.append(
             f"{name}, lowest to highest temperature of each of {len(ends)} metals: the force RMSE grows in {raw}; the normalised error falls in "
-            f"{len(falling)} ({' '.join(falling) or 'none'}); intervals of the two do not overlap in {len(sure)} ({' '.join(sure) or 'none'})."
+            f"{len(falling)} ({' '.join(falling) or 'none'}); the intervals of the normalised error do not overlap in {len(sure)} ({' '.join(sure) or 'none'})."
         )
     return said
 
@@ -192,7 +192,8 @@ def markdown(title: str, rows: list[dict], said: list[str], notes: list[str], fi
     """Tables of both errors, the sentences, the figures, and what was left out."""
     models = by_model(rows)
     symbols = list(dict.fromkeys(row["element"] for row in rows))
-    text = [f"# {title}", "", "Made by `metalff study errors`; numbers are those of `errors.csv`.", ""]
+    text = [f"# {title}", "", "Made by `metalff study errors`; numbers are those of `errors.csv`. Each metal is tested on frames of"]
+    text += ["its own: metals differ in the temperatures and kinds of these, too.", ""]
     for heading, cell in (
         ("Force RMSE ÷ RMS force, % (95 % interval)", lambda r: _share(r).replace(" %", "")),
         ("Force RMSE, meV/Å", lambda r: f"{1000 * r['force_rmse']:.1f}"),
