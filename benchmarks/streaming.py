@@ -24,7 +24,12 @@ import numpy as np
 FRAMES, ATOMS = 172_000, 108
 """Of Metal-43."""
 
-STAGES = {"reading": ("reference", "reference_of"), "all batches": ("compare", "compare"), "statistics": ("compare", "summarise"), "writing": ("folder", "write")}
+STAGES = {
+    "reading": ("reference", "reference_of"),
+    "all batches": ("compare", "compare"),
+    "statistics": ("compare", "summarise"),
+    "writing": ("folder", "write"),
+}
 """Functions of ``metalff.validate`` that are timed."""
 
 DISTINCT = 10

@@ -35,7 +35,7 @@ def parity_figure(results, forces):
 
 def _density(axes, counts, limit: float) -> None:
     """Components in each cell, darker where there are more, on a logarithmic scale; an empty cell is not drawn."""
-    from matplotlib.colors import LogNorm, LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     colours = LinearSegmentedColormap.from_list("forces", ["#bcd4e6", "#1f5f8b", "#06243a"])
     shown = np.ma.masked_equal(counts, 0)

@@ -56,7 +56,9 @@ class Deviations(Keep):
 
     @property
     def unsure(self) -> Unsure:
-        return Unsure(*(np.concatenate(one) if one else np.zeros((0, 3)) for one in (self._deviations, self._errors)), np.concatenate(self._frames or [[]]))
+        return Unsure(
+            *(np.concatenate(one) if one else np.zeros((0, 3)) for one in (self._deviations, self._errors)), np.concatenate(self._frames or [[]])
+        )
 
 
 def available() -> int:
