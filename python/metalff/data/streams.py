@@ -17,6 +17,9 @@ from metalff.data.selection import divide, reading, select
 from metalff.data.text import text_lines
 from metalff.errors import MetalffError, nearest
 
+SEEN = 10
+"""Frames of a file whose length tells how many it has, about."""
+
 
 @dataclass(eq=False)
 class Stream:
@@ -171,15 +174,19 @@ def _sized(path: Path) -> tuple[int | None, Iterator[str]]:
 
 
 def _together(texts) -> int | None:
-    """Frames of all texts, each (bytes or None, lines), by the length of its first one; None where one does not tell."""
+    """Frames of all texts, each (bytes or None, lines), by the mean length of the first ``SEEN``; None where one does not tell."""
     total = 0.0
     for size, lines in texts:
-        try:
-            count = int(next(lines))
-            first = len(str(count)) + 1 + sum(len(next(lines).encode()) + 1 for _ in range(count + 1))
-        except (MetalffError, ValueError, StopIteration):  # whoever reads it says what is wrong
-            return None
         if size is None:
             return None
-        total += size / first
+        length = frames = 0
+        try:
+            while frames < SEEN and (line := next(lines, "")).strip():
+                length += len(line) + 1 + sum(len(next(lines).encode()) + 1 for _ in range(int(line) + 1))
+                frames += 1
+        except (MetalffError, ValueError, StopIteration):  # whoever reads it says what is wrong
+            pass
+        if not frames:
+            return None
+        total += size * frames / length
     return round(total)
