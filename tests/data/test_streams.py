@@ -115,7 +115,10 @@ def test_frames_that_have_passed_are_forgotten(spec, root, monkeypatch):
 
 REFUSED = {
     "cut short": (lambda folder: cut(folder / "Cu_fcc_1358.extxyz"), "Cu_fcc_1358.extxyz: frame 4 .*truncated"),
-    "another element": (lambda folder: (folder / "Cu_fcc_300.extxyz").rename(folder / "Al_fcc_300.extxyz"), "the name says Al, but the frames contain Cu"),
+    "another element": (
+        lambda folder: (folder / "Cu_fcc_300.extxyz").rename(folder / "Al_fcc_300.extxyz"),
+        "the name says Al, but the frames contain Cu",
+    ),
     "an empty file": (lambda folder: (folder / "Ni_fcc_300.extxyz").write_text(""), "Ni_fcc_300.extxyz: the file holds no frames"),
     "no such temperature": ("[temperature=77]", "has no frame with temperature=77; its temperatures are 300, 1358 K"),
     "no such group": ("[group=fxc]", 'has no frame with group=fxc.*did you mean "fcc"'),

@@ -10,8 +10,8 @@ from metalff.errors import MetalffError
 from metalff.validate.metrics import FrameErrors, frame_errors
 from metalff.validate.reference import UPPER
 
-CELLS = 240
-"""Of a density of forces along each side."""
+CELLS = 241
+"""Of a density of forces along each side; odd: the middle one is around zero."""
 
 
 class Wanted(NamedTuple):
