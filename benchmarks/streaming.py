@@ -5,13 +5,15 @@
 Makes, in a temporary folder, files ``<El>_<lattice>_<T>.extxyz`` of the metals that the potential is for: ten perturbed crystals of each file are labelled
 by the potential, with noise, and repeated. Each size is validated in a process of its own, whose stages are timed and whose memory, with that of its
 children, is looked at five times a second: RSS of the parent; PSS of all, in which a page that processes share counts once; RSS of all.
-Time is fitted by a line; memory by intercept and slope, too. ``--frames 1000`` measures the whole size instead.
+Processor time is that of the parent and its children, the same on a machine where others are at work. Time and memory are fitted by lines.
+``--frames 1000`` measures the whole size instead.
 """
 
 import argparse
 import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -125,6 +127,7 @@ def write(blocks: dict[str, str], frames: int, folder: Path) -> None:
 def measured(data: Path, potential: str, jobs: int, out: Path, frames: int) -> dict:
     """A row of the table: seconds of each stage, peaks of memory in MB."""
     words = ["validate", potential, "--data", str(data), "--out", str(out), "--jobs", str(jobs)]
+    before = spent()
     process = subprocess.Popen([sys.executable, __file__, "--timed", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     peaks = {"parent RSS": 0.0, "all PSS": 0.0, "all RSS": 0.0}
     over = threading.Event()
@@ -138,11 +141,17 @@ def measured(data: Path, potential: str, jobs: int, out: Path, frames: int) -> d
         sys.exit(told)
     times = json.loads(told.splitlines()[-1])
     statistics = times["statistics"]
-    row = {"frames": frames, "jobs": jobs, "total s": times["total"], "reading s": times["reading"]}
+    row = {"frames": frames, "jobs": jobs, "total s": times["total"], "processor s": spent() - before, "reading s": times["reading"]}
     row |= {"reading and evaluating s": times["all batches"] - statistics, "statistics s": statistics, "writing s": times["writing"]}
     return {key: round(value, 1) if isinstance(value, float) else value for key, value in row.items()} | {
         f"{key} MB": round(value) for key, value in peaks.items()
     }
+
+
+def spent() -> float:
+    """Processor time of children that have ended, s."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def timed(words: list[str]) -> None:
@@ -208,8 +217,9 @@ def said(rows: list[dict]) -> None:
     """What lines through the rows give at the size of Metal-43."""
     frames = np.array([row["frames"] for row in rows], float)
     print(f"extrapolated to {FRAMES:,} frames, from {int(frames.max()):,} at most:")
-    slope, start = np.polyfit(frames, [row["total s"] for row in rows], 1)
-    print(f"  time: {start:.1f} s + {1000 * slope:.2f} ms per frame: {(start + slope * FRAMES) / 60:.1f} min")
+    for key, name in (("total s", "time"), ("processor s", "processor time")):
+        slope, start = np.polyfit(frames, [row[key] for row in rows], 1)
+        print(f"  {name}: {start:.1f} s + {1000 * slope:.2f} ms per frame: {(start + slope * FRAMES) / 60:.1f} min")
     for key in ("parent RSS MB", "all PSS MB", "all RSS MB"):
         slope, start = np.polyfit(frames, [row[key] for row in rows], 1)
         print(f"  {key.removesuffix(' MB')}: {start:.0f} MB + {1e6 * slope / 1000:.2f} kB per frame: {start + slope * FRAMES:.0f} MB")
