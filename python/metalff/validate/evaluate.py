@@ -13,6 +13,9 @@ from metalff.validate.reference import UPPER
 CELLS = 241
 """Of a density of forces along each side; odd: the middle one is around zero."""
 
+OUTSIDE = 2**16 - 1
+"""In place of a cell; there are fewer."""
+
 
 class Wanted(NamedTuple):
     """What is asked of a batch of b frames besides errors.
@@ -39,8 +42,7 @@ class Batch(NamedTuple):
         stress: [P,b,6] eV/Å³; NaN for frames whose reference has none.
         forces: of each frame wanted, labels [N,3] and predictions [P,N,3], eV/Å.
         unsure: of each frame wanted, deviations and errors [N,3], eV/Å.
-        density: [P,CELLS,CELLS] force components by prediction and label; empty where none was wanted.
-        outside: [P] components predicted outside of it.
+        cells: [P,n] places of all force components in a density [CELLS,CELLS] by prediction and label, ``OUTSIDE`` beyond; None where none was wanted.
         warnings: sentences.
     """
 
@@ -49,8 +51,7 @@ class Batch(NamedTuple):
     stress: np.ndarray
     forces: list[tuple[np.ndarray, np.ndarray]]
     unsure: list[tuple[np.ndarray, np.ndarray]]
-    density: np.ndarray
-    outside: np.ndarray
+    cells: np.ndarray | None
     warnings: tuple[str, ...] = ()
 
 
@@ -72,15 +73,13 @@ def evaluate(potentials, calculators, frames, wanted: Wanted, step: Callable[[st
         forces.append(force)
         stresses.append([np.full(6, np.nan) if one is None else one[UPPER] for one in stress])
     together = [np.array([force[k] for force in forces]) for k in range(len(frames))]
-    density, outside = _density(frames, forces, wanted.limit)
     return Batch(
         errors,
         np.array(energies),
         np.array(stresses).reshape(len(potentials), len(frames), 6),
         [(frames[k].forces, together[k]) for k in np.flatnonzero(wanted.forces)],
         [_unsure(frames[k], together[k], calculators[0] if wanted.committee else None) for k in np.flatnonzero(wanted.unsure)],
-        density,
-        outside,
+        None if wanted.limit is None else _cells(frames, forces, wanted.limit),
     )
 
 
@@ -108,19 +107,17 @@ def _unsure(frame, predicted, committee):
     return committee.committee_forces(frame.to_atoms()).std(axis=0), predicted[0] - frame.forces
 
 
-def _density(frames, forces, limit):
-    if limit is None:
-        return np.zeros((len(forces), 0, 0), np.int64), np.zeros(len(forces), np.int64)
-    labels = np.concatenate([frame.forces.ravel() for frame in frames])
-    across = np.minimum(((labels + limit) * (CELLS / (2 * limit))).astype(int), CELLS - 1)
-    found = []
-    for force in forces:
+def _cells(frames, forces, limit: float) -> np.ndarray:
+    def place(values):
+        return np.minimum(((values + limit) * (CELLS / (2 * limit))).astype(int), CELLS - 1)
+
+    across = place(np.concatenate([frame.forces.ravel() for frame in frames]))
+    found = np.full((len(forces), len(across)), OUTSIDE, np.uint16)
+    for own, force in zip(found, forces):
         values = np.concatenate([one.ravel() for one in force])
         inside = np.abs(values) <= limit
-        up = np.minimum(((values[inside] + limit) * (CELLS / (2 * limit))).astype(int), CELLS - 1)
-        found.append(np.bincount(up * CELLS + across[inside], minlength=CELLS * CELLS).reshape(CELLS, CELLS))
-    density = np.array(found)
-    return density, len(labels) - density.sum(axis=(1, 2))
+        own[inside] = place(values[inside]) * CELLS + across[inside]
+    return found
 
 
 _opened: tuple = (None, [])

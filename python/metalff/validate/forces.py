@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from metalff.validate.compare import Keep
-from metalff.validate.evaluate import CELLS, Batch, Wanted
+from metalff.validate.evaluate import CELLS, OUTSIDE, Batch, Wanted
 from metalff.validate.reference import Reference
 
 ATOMS = 1_000_000
@@ -74,9 +74,10 @@ class Forces(Keep):
                 self._labels.append(label.ravel())
                 for own, values in zip(self._predictions, predicted):
                     own.append(values.ravel())
-        if batch.density.size:
-            self.density += batch.density
-            self.outside += batch.outside
+        for k, cells in enumerate(() if batch.cells is None else batch.cells):
+            inside = cells[cells != OUTSIDE]
+            self.density[k] += np.bincount(inside, minlength=CELLS**2).reshape(CELLS, CELLS)
+            self.outside[k] += len(cells) - len(inside)
         if self._rows >= ROWS:
             self._write()
 
