@@ -15,7 +15,7 @@ from metalff.data import Dataset, layout
 from metalff.errors import MetalffError
 from metalff.potentials import per_element, resolve
 from metalff.validate import compare as comparing
-from metalff.validate import evaluate, forces, uncertainty
+from metalff.validate import evaluate, forces, uncertainty, unfinished
 from metalff.validate.compare import compare
 from metalff.validate.forces import Forces
 from metalff.validate.metrics import metrics
@@ -193,3 +193,54 @@ def test_uncertainty_that_memory_does_not_hold_is_refused(tmp_path, monkeypatch)
     done = CliRunner().invoke(build_app(), words)
     assert isinstance(done.exception, MetalffError) and "more than half of the 0.0 GB that are free" in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def counted(monkeypatch, ends: float = np.inf):
+    """Calls of ``evaluate`` from now on; one after ``ends`` of them is interrupted."""
+    calls = []
+
+    def count(potentials, calculators, frames, wanted, step):
+        if len(calls) >= ends:
+            raise KeyboardInterrupt
+        calls.append(len(frames))
+        return evaluate.evaluate(potentials, calculators, frames, wanted, step)
+
+    monkeypatch.setattr(comparing, "evaluate", count)
+    return calls
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_validation_that_was_ended_goes_on(few, folder, tmp_path, monkeypatch):
+    """Interrupted twice, and one of its files damaged: what it leaves is what one that was not has."""
+    monkeypatch.setattr(comparing, "BATCH", 400)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    if not few:
+        monkeypatch.setattr(forces, "DRAWN", 100)
+    words = ["validate", "{element}/eam", "{element}/zhou", "--data", str(folder), "--uncertainty", "--jobs", "1", "--out"]
+    whole = counted(monkeypatch)
+    assert CliRunner().invoke(build_app(), [*words, str(tmp_path / "whole")]).exit_code == 0
+    out, done = tmp_path / "out", 0
+    for ends in (5, 4):
+        calls = counted(monkeypatch, ends)
+        assert CliRunner().invoke(build_app(), [*words, str(out)]).exit_code == 130
+        done += len(calls)
+        (kept,) = out.iterdir()
+        assert kept.name.startswith(".unfinished-") and len(list(kept.iterdir())) == done
+    last = sorted(kept.iterdir(), key=lambda path: int(path.stem))[-1]
+    last.write_bytes(last.read_bytes()[:100])
+    calls = counted(monkeypatch)
+    assert CliRunner().invoke(build_app(), [*words, str(out)]).exit_code == 0
+    assert len(calls) == len(whole) - 8 and sorted(p.name for p in out.iterdir()) == sorted(p.name for p in (tmp_path / "whole").iterdir())
+    for path in (tmp_path / "whole").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_another_validation_does_not_go_on_from_it(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "BATCH", 400)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    counted(monkeypatch, 3)
+    words = ["validate", "--data", str(folder), "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(build_app(), [*words, "{element}/eam"]).exit_code == 130
+    calls = counted(monkeypatch)
+    assert CliRunner().invoke(build_app(), [*words, "{element}/zhou"]).exit_code == 0
+    assert sum(calls) == len(data.read(folder)) and not list((tmp_path / "out").glob(".unfinished*"))

@@ -48,6 +48,7 @@ def validate(
     from metalff.validate.forces import Forces
     from metalff.validate.tables import document
     from metalff.validate.uncertainty import Deviations, by_temperature
+    from metalff.validate.unfinished import Unfinished
 
     frames = stream(data, keys)
     with Bar() as bar:
@@ -63,12 +64,14 @@ def validate(
             keep = forces
             if uncertainty:
                 keep = Deviations(reference, committee, forces)
-            results = compare(chosen, frames, evaluating(bar), block, reference, keep, jobs)
+            kept = Unfinished(out, reference, chosen, [uncertainty, committee, forces.every, forces.few])
+            results = compare(chosen, frames, evaluating(bar), block, reference, keep, jobs, kept)
             unsure = by_temperature(keep.unsure, reference) if uncertainty else None
             content = document(results, versions(*RECORDED))
             write(out, results, forces, content)
     if unsure:
         write_uncertainty(out, unsure, committee, results)
+    kept.remove()
     plain_console().print(table(results))
     if len(reference.elements) > 1:
         plain_console().print(by_element(results))
@@ -138,10 +141,12 @@ def uncertainty_table(found: dict):
 
 
 def claim(out: Path, reference, potentials, force: bool) -> None:
-    """Refuse a folder that holds something else than the same validation, unless forced."""
+    """Refuse a folder that holds something else than the same validation, or one that was ended, unless forced."""
+    from metalff.validate.unfinished import NAME
+
     if force or not out.exists():
         return
-    if not any(out.iterdir()):
+    if all(path.name.startswith(NAME) for path in out.iterdir()):
         return
     try:
         found = json.loads((out / "validate.json").read_text("utf-8"))

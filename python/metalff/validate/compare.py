@@ -22,6 +22,7 @@ from metalff.validate.evaluate import Batch, Wanted, evaluate, evaluate_apart
 from metalff.validate.groups import Condition, group_errors, groups_of
 from metalff.validate.metrics import FrameErrors, Metrics, energy_offset, metrics_of
 from metalff.validate.reference import Reference, reference_of
+from metalff.validate.unfinished import Unfinished
 
 BATCH = 2000
 """Atoms of a batch, about; it has at least one frame."""
@@ -78,6 +79,7 @@ def compare(
     reference: Reference | None = None,
     keep: Keep | None = None,
     jobs: int | None = 1,
+    unfinished: Unfinished | None = None,
 ) -> list[Result]:
     """Run every potential over every frame.
 
@@ -89,6 +91,7 @@ def compare(
         reference: of the data, where it is known.
         keep: takes forces of frames.
         jobs: processes; 1: this one; None: this one, and one for each core when more than ``PATIENCE`` is left.
+        unfinished: where what is evaluated is kept, and what an earlier comparison has evaluated is found.
     Raises:
         MetalffError: the dataset is empty or changes under way, or a potential fails on a frame (named in the sentence).
     """
@@ -106,13 +109,22 @@ def compare(
         if progress:
             progress(name, done, total * len(names))
 
-    for frames, batch in _batches(potentials, _parts(data, reference, keep), jobs, total, told):
+    def take(frames: slice, batch: Batch) -> None:
         for columns, errors, energy, stress in zip(collected, batch.errors, batch.energy, batch.stress):
             columns.add(frames, errors, energy, stress)
+        keep.add(frames, batch)
+
+    for frames, batch in unfinished.known() if unfinished else ():
+        take(frames, batch)
+        following = frames.stop
+        told(names[-1], len(names) * (frames.stop - frames.start))
+    for frames, batch in _batches(potentials, _parts(data, reference, keep, following), jobs, total - following, told):
         waiting[frames.start] = frames, batch
         while following in waiting:
             one = waiting.pop(following)
-            keep.add(*one)
+            take(*one)
+            if unfinished:
+                unfinished.add(*one)
             following = one[0].stop
     return [summarise(potential, columns, reference, block) for potential, columns in zip(potentials, collected)]
 
@@ -130,12 +142,14 @@ class _Columns:
         self.energy[frames], self.stress[frames] = energy, stress
 
 
-def _parts(data, reference: Reference, keep: Keep) -> Iterator[tuple[slice, list[Frame], Wanted]]:
-    """Batches of frames; at the end it is sure that they are those of ``reference``."""
+def _parts(data, reference: Reference, keep: Keep, first: int = 0) -> Iterator[tuple[slice, list[Frame], Wanted]]:
+    """Batches of frames from ``first`` on; at the end it is sure that they are those of ``reference``."""
     changed = MetalffError(f"{reference.name} changed while it was read; leave its files alone and start again")
-    digest, start, frames, atoms = Digest(), 0, [], 0
-    for frame in data:
+    digest, start, frames, atoms = Digest(), first, [], 0
+    for number, frame in enumerate(data):
         digest.add(frame)
+        if number < first:
+            continue
         frames.append(frame)
         atoms += len(frame)
         if start + len(frames) > len(reference):
@@ -152,14 +166,14 @@ def _parts(data, reference: Reference, keep: Keep) -> Iterator[tuple[slice, list
 
 
 def _batches(potentials, parts, jobs: int | None, total: int, told) -> Iterator[tuple[slice, Batch]]:
-    """Results as they come; ``told`` is called with a name and the frames that are done more."""
+    """Results of ``total`` frames as they come; ``told`` is called with a name and the frames that are done more."""
     cores = jobs or len(os.sched_getaffinity(0))
     if jobs is None or jobs == 1:
-        calculators, begun = [potential.calculator() for potential in potentials], time.monotonic()
+        calculators, begun, done = [potential.calculator() for potential in potentials], time.monotonic(), 0
         for frames, own, wanted in parts:
             yield frames, evaluate(potentials, calculators, own, wanted, lambda name: told(name, 1))
-            spent = time.monotonic() - begun
-            if jobs is None and cores > 1 and spent * (total / frames.stop - 1) > PATIENCE and not _alone(potentials):
+            spent, done = time.monotonic() - begun, done + frames.stop - frames.start
+            if jobs is None and cores > 1 and spent * (total / done - 1) > PATIENCE and not _alone(potentials):
                 break
         else:
             return
