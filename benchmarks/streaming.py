@@ -1,6 +1,6 @@
 """Time and memory of ``metalff validate`` on sets of the layout of Metal-43, and what they say of one of 172,000 frames × 108 atoms.
 
-    python benchmarks/streaming.py [--frames 10 40 100] [--files 172] [--potential '{element}/eam'] [--jobs N] [--out table.csv]
+    python benchmarks/streaming.py [--frames 10 40 100] [--files 172] [--atoms 108] [--potential '{element}/eam'] [--jobs N] [--out table.csv]
 
 Makes, in a temporary folder, files ``<El>_<lattice>_<T>.extxyz`` of the metals that the potential is for: ten perturbed crystals of each file are labelled
 by the potential, with noise, and repeated. Each size is validated in a process of its own, whose stages are timed and whose memory, with that of its
@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-FRAMES, ATOMS = 172_000, 108
-"""Of Metal-43."""
+FRAMES = 172_000
+"""Of Metal-43, of 108 atoms each."""
 
 STAGES = {
     "reading": ("reference", "reference_of"),
@@ -45,6 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[10, 40, 100], help="of a file, one size after the other")
     parser.add_argument("--files", type=int, default=172)
+    parser.add_argument("--atoms", type=int, default=108, help="of a frame")
     parser.add_argument("--potential", default="{element}/eam")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--folder", help="where the set is made; a temporary folder")
@@ -52,7 +53,7 @@ def main():
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        blocks = labelled(given.potential, given.files)
+        blocks = labelled(given.potential, given.files, given.atoms)
         for frames in given.frames:
             data = Path(folder) / f"{frames}"
             write(blocks, frames, data)
@@ -69,7 +70,7 @@ def main():
         said(rows)
 
 
-def labelled(potential: str, files: int) -> dict[str, str]:
+def labelled(potential: str, files: int, size: int) -> dict[str, str]:
     """Name of each file → text of its structures."""
     from dataclasses import replace
 
@@ -91,7 +92,7 @@ def labelled(potential: str, files: int) -> dict[str, str]:
             symbol = list(chosen)[number % len(chosen)]
             share = 0.3 + 0.3 * (number // len(chosen))
             temperature = round(share * metals()[symbol].melting_temperature)
-            crystal = cell_of(metals()[symbol])
+            crystal = cell_of(metals()[symbol], size)
             frames = []
             for index in range(DISTINCT):
                 atoms = crystal.copy()
@@ -106,11 +107,11 @@ def labelled(potential: str, files: int) -> dict[str, str]:
     return found
 
 
-def cell_of(metal):
-    """A supercell of 108 atoms, without those that it has more."""
+def cell_of(metal, size: int):
+    """A supercell of so many atoms, without those that it has more."""
     cell = metal.unit_cell()
-    repeat = round((ATOMS / len(cell)) ** (1 / 3) + 0.49)
-    return (cell * (repeat, repeat, repeat))[:ATOMS]
+    repeat = round((size / len(cell)) ** (1 / 3) + 0.49)
+    return (cell * (repeat, repeat, repeat))[:size]
 
 
 def write(blocks: dict[str, str], frames: int, folder: Path) -> None:
@@ -121,7 +122,7 @@ def write(blocks: dict[str, str], frames: int, folder: Path) -> None:
         with open(folder / name, "w") as stream:
             for _ in range(whole):
                 stream.write(text)
-            stream.writelines(lines[: rest * (ATOMS + 2)])
+            stream.writelines(lines[: rest * (len(lines) // DISTINCT)])
 
 
 def measured(data: Path, potential: str, jobs: int, out: Path, frames: int) -> dict:
