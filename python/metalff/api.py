@@ -178,7 +178,8 @@ def run_validation(
 
     Returns:
         One ``Result`` per potential, in their order: ``overall``, ``by_temperature``, ``by_group``, ``by_element``, each of ``Metrics`` whose numbers
-        are estimates with a value and a 95 % interval; ``prediction`` has energies [F], forces F × [N,3] and stresses F × [3,3].
+        are estimates with a value and a 95 % interval; ``energy`` [F] eV, ``stress`` [F,6] eV/Å³ and ``errors``, frame by frame. Frames pass by one
+        after the other, so that sets need not fit in memory; forces are kept in ``forces.parquet``.
 
     Raises:
         MetalffError: a potential or the data cannot be read, a potential lacks an element or fails on a frame, or the folder holds something else.
@@ -189,20 +190,24 @@ def run_validation(
         >>> [f"{result.overall.force_rmse.value:.3f}" for result in results]
         ['0.006', '0.041']
     """
-    from metalff.data import Dataset
+    from metalff.data import Dataset, stream
     from metalff.potentials.per_element import for_elements
     from metalff.validate.compare import compare
     from metalff.validate.folder import RECORDED, claim, write
+    from metalff.validate.forces import Forces
+    from metalff.validate.reference import reference_of
     from metalff.validate.tables import document
     from metalff.versions import versions
 
-    dataset = data if isinstance(data, Dataset) else read_data(data)
-    chosen = for_elements([potentials] if isinstance(potentials, (str, PathLike)) else potentials, dataset.elements)
-    if out is not None:
-        claim(Path(out), dataset, chosen, force)
-    results = compare(chosen, dataset, progress, block)
-    if out is not None:
-        write(Path(out), results, dataset, document(results, dataset, versions(*RECORDED)))
+    frames = data if isinstance(data, Dataset) else stream(data)
+    reference = reference_of(frames)
+    chosen = for_elements([potentials] if isinstance(potentials, (str, PathLike)) else potentials, reference.elements)
+    if out is None:
+        return compare(chosen, frames, progress, block, reference)
+    claim(Path(out), reference, chosen, force)
+    with Forces(reference, chosen, out) as forces:
+        results = compare(chosen, frames, progress, block, reference, forces)
+        write(Path(out), results, forces, document(results, versions(*RECORDED)))
     return results
 
 

@@ -18,23 +18,29 @@ GRACE = 5.0
 """Seconds that a process gets to end its own children after SIGTERM."""
 
 
-def side_by_side(function, tasks: dict, jobs: int, tick=lambda running: None, go_on: Callable[[], bool] = lambda: True):
+def side_by_side(function, tasks, jobs: int, tick=lambda running: None, go_on: Callable[[], bool] = lambda: True, ahead: int = 0):
     """Call ``function(*tasks[key])`` for every key, ``jobs`` at a time; gives (key, result, error) as they come, result or error None.
 
     Args:
         function: of a module; a process of its own calls it.
+        tasks: arguments by key, or pairs of both that are made while others run.
+        ahead: tasks that wait for the next free process, where making one takes time.
         tick: called with the keys that run, at least every ``TICK``.
         go_on: False ends it: what runs is finished, nothing else begins.
     Yields:
         errors are ``MetalffError``; any other exception of the function is raised here, after the processes have been ended. So are they when the caller stops.
     """
-    waiting, running = dict(tasks), {}
+    waiting, running, over = iter(tasks.items() if isinstance(tasks, dict) else tasks), {}, False
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin)
     try:
-        while (waiting and go_on()) or running:
-            while waiting and len(running) < jobs and go_on():
-                key = next(iter(waiting))
-                running[pool.submit(_call, function, *waiting.pop(key))] = key
+        while True:
+            while not over and len(running) < jobs + ahead and go_on():
+                if (task := next(waiting, None)) is None:
+                    over = True
+                else:
+                    running[pool.submit(_call, function, *task[1])] = task[0]
+            if not running:
+                return
             tick(list(running.values()))
             for future in wait(running, timeout=TICK, return_when=FIRST_COMPLETED).done:
                 key = running.pop(future)

@@ -9,6 +9,8 @@ import time
 import pytest
 import yaml
 
+from metalff import data
+from metalff.data import layout
 from metalff.lammps import is_whole_restart
 from metalff.pool import side_by_side
 from metalff.signals import TOGETHER
@@ -59,6 +61,21 @@ def test_a_sweep_ends_its_lammps(number, tmp_path):
     assert "To go on from the last restart files: metalff sweep" in said
     assert not lammps_below(tmp_path / "out")
     assert all(any(map(is_whole_restart, log.parent.glob("run.restart.?"))) for log in logs)
+
+
+def test_a_validation_ends_its_processes_and_leaves_nothing(tmp_path):
+    layout.write_file(data.read("zuo2020-Cu:test").frames * 60, tmp_path / "Cu_fcc_300.extxyz")
+    (tmp_path / "here").mkdir()
+    words = ["validate", "Cu/meam", "--data", tmp_path / "Cu_fcc_300.extxyz", "--out", "out", "--jobs", "2"]
+    process = subprocess.Popen([*COMMAND, *words], cwd=tmp_path / "here", stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(lammps_below(tmp_path / "here")) < 4:  # the command, two processes, and what looks after these
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM and "stopping (SIGTERM)" in said and "Traceback" not in said
+    assert not lammps_below(tmp_path / "here") and not list((tmp_path / "here").iterdir())
 
 
 def test_a_computation_that_python_cannot_interrupt():

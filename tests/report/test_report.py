@@ -6,6 +6,8 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -173,6 +175,23 @@ def test_refuses_a_damaged_validation(validation, tmp_path, damage, message):
     damage(out)
     with pytest.raises(MetalffError, match=message):
         write_report([out], tmp_path / "report.html")
+
+
+def test_row_groups_do_not_matter(validation, tmp_path):
+    """Of one potential each, or of several; a potential that has no row is refused."""
+    out = shutil.copytree(validation, tmp_path / "out")
+    table = pyarrow.parquet.read_table(out / "forces.parquet")
+    pyarrow.parquet.write_table(table, out / "forces.parquet", row_group_size=1000)
+    one, other = (read_results([folder]).validations[0] for folder in (validation, out))
+    for name in (potential["name"] for potential in one.document["potentials"]):
+        whole = table.to_pandas()
+        whole = whole[whole.potential == name]
+        for columns, found, same in zip(("reference_f{}", "predicted_f{}"), one.forces(name), other.forces(name)):
+            assert np.array_equal(found, whole[[columns.format(x) for x in "xyz"]]) and np.array_equal(found, same)
+        assert np.array_equal(other.forces(name)[2], whole.frame)
+    pyarrow.parquet.write_table(table.slice(0, 1000), out / "forces.parquet")
+    with pytest.raises(MetalffError, match="forces.parquet does not belong to"):
+        read_results([out])
 
 
 def test_command(validation, tmp_path):

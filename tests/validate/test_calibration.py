@@ -1,14 +1,17 @@
 """Deviations against errors, where the truth is drawn."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from campaigns import Given
+from metalff.data import Dataset, Frame
 from metalff.errors import MetalffError
 from metalff.validate.calibration import Unsure, binned, calibration, ence, miscalibration, sparsification, spearman, within
-from metalff.validate.uncertainty import by_temperature, of_ensemble
+from metalff.validate.compare import compare
+from metalff.validate.reference import reference_of
+from metalff.validate.uncertainty import Deviations, by_temperature
 
 
 def drawn(factor: float, count: int = 6000, seed: int = 2) -> Unsure:
@@ -69,22 +72,23 @@ def test_bad_input_is_one_sentence():
         calibration(few)
     with pytest.raises(MetalffError, match="the members are the same model"):
         calibration(Unsure(np.zeros((40, 3)), np.ones((40, 3)), np.zeros(40, int)))
-    with pytest.raises(MetalffError, match="at least two members"):
-        of_ensemble(SimpleNamespace(frames=()), [None])
 
 
 def test_temperatures_apart_and_still_frames_left_out():
     draw = np.random.default_rng(3)
-    frames, first, second = [], [], []
-    for temperature, width in ((300.0, 0.01), (900.0, 0.1), (0.0, 0.01)):
-        for _ in range(4):
-            forces = draw.normal(0, 1, (32, 3)) if temperature else np.zeros((32, 3))
-            frames.append(SimpleNamespace(forces=forces, temperature=temperature or None, group=""))
-            first.append(forces + draw.normal(0, width, (32, 3)))
-            second.append(forces + draw.normal(0, width, (32, 3)))
-    dataset = SimpleNamespace(frames=frames)
-    unsure = of_ensemble(dataset, [SimpleNamespace(forces=first), SimpleNamespace(forces=second)])
-    found = by_temperature(unsure, dataset)
+    frames, said = [], ({}, {})
+    for temperature, width in ((300.0, 0.01), (900.0, 0.1), (None, 0.01)):
+        for index in range(4):
+            forces, positions = draw.normal(0, 1, (32, 3)) if temperature else np.zeros((32, 3)), draw.normal(0, 9, (32, 3))
+            frame = Frame(np.full(32, 29), positions, 20 * np.eye(3), np.ones(3, bool), 0.0, forces, None, temperature, "", "drawn", index)
+            frames.append(frame)
+            for member in said:
+                member[positions.tobytes()] = 0.0, forces + draw.normal(0, width, (32, 3)), np.zeros((3, 3))
+    dataset = Dataset("drawn", tuple(frames))
+    reference = reference_of(dataset)
+    keep = Deviations(reference, committee=False)
+    compare([Given(member, name, {}) for name, member in zip("ab", said)], dataset, reference=reference, keep=keep)
+    found = by_temperature(keep.unsure, reference)
     assert list(found) == ["all", "300 K", "900 K"] and found["all"].frames == 8
     # of two members the mean is off by as much as each is from it: ratio one
     assert [found[f"{t} K"].rmse for t in (300, 900)] == pytest.approx([0.01 / np.sqrt(2), 0.1 / np.sqrt(2)], rel=0.1)

@@ -10,8 +10,9 @@ from ase.calculators.calculator import Calculator
 from metalff import data
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
-from metalff.validate.compare import compare, trajectories_of
-from metalff.validate.tables import document, force_columns, frame_rows
+from metalff.validate.compare import compare
+from metalff.validate.reference import trajectories_of
+from metalff.validate.tables import document, frame_columns
 
 # eV/Å on the 31 test frames of copper. SNAP, quadratic SNAP: Zuo et al. 2020; EAM and MEAM: measured once.
 FORCE_RMSE = {"Cu/snap": 0.083, "Cu/qsnap": 0.055, "Cu/eam": 0.091, "Cu/meam": 0.198}
@@ -117,20 +118,20 @@ def test_progress_counts_every_frame(copper):
 
 
 def test_document_survives_json(copper, measured):
-    content = document(measured, copper, {"metalff": "x"})
+    content = document(measured, {"metalff": "x"})
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content["schema"] == 1 and content["dataset"]["sha256"] == copper.sha256
     assert [p["name"] for p in content["potentials"]] == list(FORCE_RMSE)
 
 
 def test_tables_hold_what_the_metrics_sum_up(copper, measured):
-    columns = force_columns(measured, copper)
-    chosen = np.array(columns["potential"]) == "Cu/snap"
-    error = np.array([columns[f"predicted_f{x}"] - columns[f"reference_f{x}"] for x in "xyz"])[:, chosen]
-    assert np.sqrt(np.mean(error**2)) == pytest.approx(measured[0].overall.force_rmse.value)
-    rows = [row for row in frame_rows(measured, copper) if row["potential"] == "Cu/eam"]
-    shifted = [(r["energy_predicted"] + r["energy_offset"] - r["energy_reference"]) / r["atoms"] for r in rows]
+    columns = {key: np.array(values) for key, values in frame_columns(measured[2], slice(None)).items()}
+    shifted = (columns["energy_predicted"] + columns["energy_offset"] - columns["energy_reference"]) / columns["atoms"]
     assert np.sqrt(np.mean(np.square(shifted))) == pytest.approx(measured[2].overall.energy_rmse_offset.value)
+    for k, frame in enumerate(copper):
+        assert (columns["index"][k], columns["source"][k], columns["group"][k]) == (frame.index, frame.source, frame.group)
+        assert columns["force_rms_reference"][k] == pytest.approx(np.sqrt(np.mean(frame.forces**2)), rel=1e-14)
+        assert [columns[f"stress_reference_{x}"][k] for x in ("yz", "xx")] == [frame.stress[1, 2], frame.stress[0, 0]]
 
 
 NEGATIVE_CONTROLS = {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from metalff.validate.metrics import bootstrap_indices, energy_offset, estimate, metrics
+from metalff.validate import metrics as of_frames
+from metalff.validate.metrics import bootstrap_indices, bootstrap_sums, energy_offset, estimate, metrics
 
 RNG = np.random.default_rng(1)
 SIZES = (3, 5, 2, 4)
@@ -111,3 +112,16 @@ def test_blocks_widen_the_interval_of_correlated_frames():
         found = estimate(walk, np.ones(200), bootstrap_indices(200, block))
         widths.append(found.high - found.low)
     assert widths[1] > 2 * widths[0]
+
+
+@pytest.mark.parametrize("block", [None, 1, 4, 50])
+@pytest.mark.parametrize("at_once", [10**7, 60])
+def test_sums_of_blocks_are_those_of_the_frames_drawn(block, at_once, monkeypatch):
+    """Of trajectories of several lengths, one of a single frame, whatever is in memory at a time."""
+    rng = np.random.default_rng(5)
+    labels = np.array([0] * 11 + [1] * 2 + [2] + [3] * 20 + [4])[rng.permutation(35)]
+    columns = rng.normal(size=(3, 35))
+    expected = columns[:, bootstrap_indices(labels, block)].sum(axis=2)
+    monkeypatch.setattr(of_frames, "AT_ONCE", at_once)
+    assert bootstrap_sums(columns, labels, block) == pytest.approx(expected, rel=1e-11, abs=1e-12)
+    assert np.array_equal(expected, columns[:, bootstrap_indices(labels, block)].sum(axis=2))

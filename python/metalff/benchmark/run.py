@@ -15,7 +15,7 @@ from metalff.compiled import prepare
 from metalff.errors import MetalffError
 from metalff.potentials import resolve
 from metalff.speed.lammps import cells_of, lattice, measure
-from metalff.validate.compare import predict, summarise
+from metalff.validate.compare import compare
 
 REPEATS = 3
 """Timed runs, of which the fastest counts."""
@@ -66,8 +66,7 @@ class Runner:
         potential = resolve(task.model.spec, task.dataset.elements)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            prediction = predict(potential, task.dataset, lambda done: step(done / len(task.dataset)))
-        result = summarise(prediction, task.dataset)
+            (result,) = compare([potential], task.dataset, lambda name, done, total: step(done / total))
         return {
             "energy_offset": result.energy_offset,
             "overall": asdict(result.overall),

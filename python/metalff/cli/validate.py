@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from metalff.cli.command import add, give, plain_console, whole
-from metalff.cli.options import out_folder, with_keys
+from metalff.cli.options import jobs, out_folder, with_keys
 from metalff.errors import MetalffError
 from metalff.versions import versions
+
+EVERY = 50
+"""Frames read between two looks at the clock."""
 
 MOST_GROUPS = 16
 """Of a set whose errors are printed group by group; those of a larger one are in ``elements.csv`` alone."""
@@ -31,33 +34,42 @@ def validate(
             help="Deviations against errors: of the committee that one .mlff file holds, or of all the potentials as an ensemble (docs/uncertainty.md).",
         ),
     ] = False,
+    jobs: jobs("Processes that evaluate, where that takes long,") = None,
     keys=None,
 ) -> None:
 
-    from metalff.data import read
-    from metalff.data.stresses import judge
+    from metalff.data import stream
     from metalff.potentials.per_element import for_elements
-    from metalff.progress import Bar, Pace
+    from metalff.progress import Bar
     from metalff.validate.compare import compare
     from metalff.validate.folder import RECORDED, claim, write, write_uncertainty
+    from metalff.validate.forces import Forces
     from metalff.validate.tables import document
+    from metalff.validate.uncertainty import Deviations, by_temperature
+    from metalff.validate.unfinished import Unfinished
 
-    dataset = read(data, keys)
-    if sentence := judge(dataset).sentence:
-        warnings.warn(sentence, stacklevel=1)
-    chosen = for_elements(potentials, dataset.elements)
-    committee = committee_of(chosen) if uncertainty else None
-    claim(out, dataset, chosen, force)
+    frames = stream(data, keys)
     with Bar() as bar:
-        pace = Pace()
-        results = compare(chosen, dataset, lambda name, done, total: bar.update(name, done, total, pace.left(done / total)), block)
-        unsure = judged(committee, results, dataset, bar) if uncertainty else None
-    content = document(results, dataset, versions(*RECORDED))
-    write(out, results, dataset, content)
+        reference = read_once(frames, bar)
+        for sentence in filter(None, (*frames.notes, reference.verdict.sentence)):
+            warnings.warn(sentence, stacklevel=1)
+        chosen = for_elements(potentials, reference.elements)
+        committee = committee_of(chosen) if uncertainty else False
+        claim(out, reference, chosen, force)
+        with Forces(reference, chosen, out) as forces:
+            keep = forces
+            if uncertainty:
+                keep = Deviations(reference, committee, forces)
+            kept = Unfinished(out, reference, chosen, [uncertainty, committee, forces.every, forces.few])
+            results = compare(chosen, frames, evaluating(bar), block, reference, keep, jobs, kept)
+            unsure = by_temperature(keep.unsure, reference) if uncertainty else None
+            content = document(results, versions(*RECORDED))
+            write(out, results, forces, content)
     if unsure:
-        write_uncertainty(out, unsure, committee, results, dataset)
-    whole(table(results, dataset))
-    if len(dataset.elements) > 1:
+        write_uncertainty(out, unsure, committee, results)
+    kept.remove()
+    whole(table(results))
+    if len(reference.elements) > 1:
         plain_console().print(by_element(results))
     if len(labels := results[0].groups) > MOST_GROUPS:
         typer.echo(f"errors of {len(labels)} groups: {out / 'elements.csv'}")
@@ -69,30 +81,43 @@ def validate(
     give(content)
 
 
-def committee_of(potentials):
-    """The calculator of a single file with a committee; None for an ensemble of several potentials.
+def read_once(frames, bar):
+    """``validate.reference`` of a set, with progress by the expected number of its frames."""
+    from metalff.progress import Pace
+    from metalff.validate.reference import reference_of
+
+    pace, expected = Pace(), getattr(frames, "expected", None)
+
+    def step(done: int) -> None:
+        if not done % EVERY:
+            left = pace.left(done / expected) if expected and done < expected else None
+            bar.update(f"reading {frames.name}: {done:,} frames", done, max(done, expected or 0) if expected else None, left)
+
+    return reference_of(frames, step)
+
+
+def evaluating(bar):
+    """Tells the frames that are done."""
+    from metalff.progress import Pace
+
+    pace = Pace()
+    return lambda name, done, total: bar.update(name, done, total, pace.left(done / total))
+
+
+def committee_of(potentials) -> bool:
+    """Whether deviations are those of the committee in a single file; False for an ensemble of several potentials.
 
     Raises:
         MetalffError: a single potential that has no committee.
     """
     if len(potentials) > 1:
-        return None
+        return False
     calculator = potentials[0].calculator() if potentials[0].kind == "mlff" else None
     if calculator is None or not calculator.committee:
         raise MetalffError(
             f"{potentials[0].name} holds no committee, so that it has no deviation: give a file trained with --set committee=8, or several potentials"
         )
-    return calculator
-
-
-def judged(committee, results, dataset, bar) -> dict:
-    """Calibrations by group of frames (``uncertainty.by_temperature``)."""
-    from metalff.validate.uncertainty import by_temperature, of_committee, of_ensemble
-
-    predictions = [result.prediction for result in results]
-    if committee is None:
-        return by_temperature(of_ensemble(dataset, predictions), dataset)
-    return by_temperature(of_committee(dataset, predictions[0], committee, lambda done: bar.update("committee", done, len(dataset), None)), dataset)
+    return True
 
 
 def uncertainty_table(found: dict):
@@ -111,11 +136,12 @@ def uncertainty_table(found: dict):
     return shown
 
 
-def table(results, dataset):
+def table(results):
     """A rich table of the overall errors; the interval of the force RMSE is the 95% one."""
     from rich.table import Table
 
-    shown = Table(title=f"{dataset.name}: {len(dataset)} frames")
+    reference = results[0].reference
+    shown = Table(title=f"{reference.name}: {len(reference)} frames")
     shown.add_column("potential", overflow="fold")
     for heading in (
         "force RMSE\neV/Å",
@@ -130,7 +156,7 @@ def table(results, dataset):
         overall = result.overall
         low, high = overall.force_rmse.low, overall.force_rmse.high
         shown.add_row(
-            result.prediction.potential.name,
+            result.potential.name,
             text(overall.force_rmse, 1, 4),
             "–" if low is None else f"{low:.3f}–{high:.3f}",
             text(overall.force_mae, 1, 4),
@@ -150,7 +176,7 @@ def by_element(results):
     shown = Table(box=SIMPLE_HEAD, title="force RMSE ÷ RMS force, %", caption="95% interval in brackets; per phase and temperature: elements.csv")
     shown.add_column("metal")
     for result in results:
-        shown.add_column(result.prediction.potential.name, justify="right", overflow="fold")
+        shown.add_column(result.potential.name, justify="right", overflow="fold")
     for element in results[0].by_element:
         cells = []
         for result in results:
@@ -177,7 +203,7 @@ def by_group(results):
         shown.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         shown.add_section()
-        shown.add_row(result.prediction.potential.name, style="bold")
+        shown.add_row(result.potential.name, style="bold")
         for label, errors in result.groups.items():
             shown.add_row(indented(label, labels), *group_cells(errors))
     return shown

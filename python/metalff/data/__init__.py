@@ -3,21 +3,23 @@
 import warnings
 from pathlib import Path
 
-from metalff.data import store
 from metalff.data.bundled import load, names, splits
 from metalff.data.extxyz import read_extxyz, write_extxyz
-from metalff.data.formats import read_path
+from metalff.data.formats import reader_of
 from metalff.data.frame import Dataset, Frame, hold_out
 from metalff.data.labels import NO_KEYS, Keys
 from metalff.data.mlearn import read_mlearn
-from metalff.data.selection import divide, join, reading, select
-from metalff.errors import MetalffError, nearest
+from metalff.data.selection import join, whole_of
+from metalff.data.streams import Stream, stream
+from metalff.errors import MetalffError
 
 __all__ = [
     "NO_KEYS",
     "Dataset",
     "Frame",
     "Keys",
+    "MetalffError",
+    "Stream",
     "hold_out",
     "join",
     "load",
@@ -26,6 +28,7 @@ __all__ = [
     "read_extxyz",
     "read_mlearn",
     "splits",
+    "stream",
     "write_extxyz",
 ]
 
@@ -42,29 +45,11 @@ def read(spec, keys: Keys = NO_KEYS) -> Dataset:
     Raises:
         MetalffError: neither a set nor a file, no format that is known, a bad file, or a selection that cannot be read or leaves nothing.
     """
-    whole, wanted = (str(spec), {}) if Path(spec).exists() else divide(str(spec))
-    own, elements = reading(wanted, keys)
-    name, _, split = whole.partition(":")
-    if name in store.names():
-        if own != NO_KEYS:
-            raise MetalffError(f"{spec}: keys are named when a set is imported: metalff data import --energy-key …")
-        wanted |= {"split": (split,)} if split else {}
-        # only the files that are asked for are opened; a range of frames counts in the whole set
-        found = store.load(name, **({} if "frames" in wanted else wanted))
-        found = found if len(found) else store.load(name)
-    elif name in names():
-        if own != NO_KEYS:
-            raise MetalffError(f"{spec}: a bundled set has no keys to name; those of a file can be named in brackets: 'FILE[energy_key=…]'")
-        found = load(name, split or None)
-    else:
-        path = Path(whole)
-        if not path.exists():
-            imported = store.names()
-            raise MetalffError(
-                f"{whole} is neither a file nor a bundled set{nearest(name, [*names(), *imported])}; sets: {', '.join(names())}"
-                + (f"; imported: {', '.join(imported)}" if imported else "")
-            )
-        found = read_path(path, own, elements)
-        for note in found.notes:
-            warnings.warn(note, stacklevel=2)
-    return select(found, **wanted) if wanted else found
+    path = Path(whole_of(str(spec)))
+    if path.suffix == ".zip" and path.is_file():
+        reader_of(path)  # refuses it
+    found = stream(spec, keys)
+    found = found if isinstance(found, Dataset) else found.dataset()
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    return found

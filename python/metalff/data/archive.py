@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from metalff.data.layout import EXAMPLE, Name, parse
+from metalff.data.frame import Frame
+from metalff.data.labels import Keys
+from metalff.data.layout import EXAMPLE, Name, each_of_files, parse
 from metalff.data.text import lines_of
 from metalff.errors import MetalffError
 
@@ -122,6 +124,16 @@ def _of_archive(path: Path, salvage: bool) -> list[Member]:
         for inside, start in _headers(path)
         if _wanted(inside)
     ]
+
+
+def each_of(known: list[Member], name: str, keys: Keys, notes: list[str]) -> Iterator[Frame]:
+    """Frames of files in a layout, as ``layout.read_folder`` reads the folder that was packed, without its manifest.
+
+    Args:
+        name: of the archive, for files without a folder in it.
+    """
+    texts = [(member.file, str(member), PurePosixPath(member.inside).parent.name or name, member.lines) for member in known]
+    yield from each_of_files(texts, keys, notes, {})
 
 
 def _file(inside: str) -> str:

@@ -31,12 +31,31 @@ def read_extxyz(path, keys: Keys = NO_KEYS) -> Dataset:
         MetalffError: unreadable, truncated, not finite, no energy, no forces, labels that contradict each other, a cell that is none, or other units
             by the header's own words; names file, frame (from 0) and line.
     """
+    path, notes = Path(path), []
+    frames = tuple(each_of_extxyz(path, keys, notes))
+    return Dataset(name=path.name, frames=frames, notes=tuple(notes))
+
+
+def each_of_extxyz(path, keys: Keys = NO_KEYS, notes: list[str] | None = None) -> Iterator[Frame]:
+    """What ``read_extxyz`` reads, frame by frame; its notes are added to ``notes`` at the end."""
     path = Path(path)
-    labels = Labels(path.name, keys)
-    frames = tuple(frames_of(text_lines(path), str(path), path.name, labels=labels))
-    if not frames:
-        raise MetalffError(f"{path}: the file holds no frames")
-    return Dataset(name=path.name, frames=frames, notes=labels.notes)
+    yield from each_of_lines(text_lines(path), str(path), path.name, keys, notes)
+
+
+def each_of_lines(lines: Iterable[str], name: str, file: str, keys: Keys = NO_KEYS, notes: list[str] | None = None) -> Iterator[Frame]:
+    """Frames of the text of a whole file; ``name`` and ``file``: with and without its folder.
+
+    Raises:
+        MetalffError: as ``read_extxyz``.
+    """
+    labels, empty = Labels(file, keys), True
+    for frame in frames_of(lines, name, file, labels=labels):
+        empty = False
+        yield frame
+    if empty:
+        raise MetalffError(f"{name}: the file holds no frames")
+    if notes is not None:
+        notes += labels.notes
 
 
 def frames_of(

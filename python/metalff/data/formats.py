@@ -28,12 +28,30 @@ def read_path(path, keys: Keys = NO_KEYS, elements: tuple[str, ...] = ()) -> Dat
         MetalffError: no format that is known, or as its reader.
     """
     path = Path(path)
-    reader = _of_folder(path) if path.is_dir() else _of_file(path)
+    reader = reader_of(path)
     if reader is mtp.read_cfg:
         return reader(path, elements, keys)
+    without_elements(elements, path)
+    return reader(path, keys)
+
+
+def reader_of(path: Path):
+    """The function that reads a file or folder.
+
+    Raises:
+        MetalffError: no format that is known.
+    """
+    return _of_folder(path) if path.is_dir() else _of_file(path)
+
+
+def without_elements(elements: tuple[str, ...], path) -> None:
+    """Refuse elements of types for a format that names its elements.
+
+    Raises:
+        MetalffError: some are named.
+    """
     if elements:
         raise MetalffError(f"{path}: elements=… is for .cfg of MLIP, whose types are numbers; this format names its elements")
-    return reader(path, keys)
 
 
 def _mlearn(path: Path, keys: Keys) -> Dataset:

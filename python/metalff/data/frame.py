@@ -89,16 +89,10 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Hash of structures, reference values and weights in order, whatever file they came from."""
-        digest = hashlib.sha256()
+        digest = Digest()
         for frame in self.frames:
-            digest.update(np.asarray(frame.numbers, "<i8").tobytes())
-            digest.update(np.asarray(frame.pbc, "u1").tobytes())
-            stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
-            for array in (frame.positions, frame.cell, frame.energy, frame.forces, stress):
-                digest.update((np.asarray(array, "<f8") + 0.0).tobytes())
-            if frame.weight != 1.0:
-                digest.update(np.float64(frame.weight).tobytes())
-        return digest.hexdigest()
+            digest.add(frame)
+        return digest.sha256
 
     def filter(self, *, element=None, split=None, group=None, temperature=None) -> "Dataset":
         """The frames that contain ``element``, come from ``…:split``, and have this ``group`` and ``temperature``.
@@ -108,25 +102,73 @@ class Dataset:
         Raises:
             MetalffError: nothing is left.
         """
-        asked = {"element": element, "split": split, "group": group, "temperature": temperature}
-        asked = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items() if value is not None}
+        wanted = Filter(element=element, split=split, group=group, temperature=temperature)
+        return replace(self, name=wanted.name_of(self), frames=tuple(wanted.of(self)))
 
-        def has(frame, key, values):
-            if key == "element":
-                return any(value in frame.elements for value in values)
-            if key == "split":
-                return frame.source.rpartition(":")[2] in values
-            return getattr(frame, key) in values
 
-        kept = tuple(frame for frame in self.frames if all(has(frame, *item) for item in asked.items()))
-        words = ",".join(f"{key}={'|'.join(format(v, 'g') if key == 'temperature' else v for v in values)}" for key, values in asked.items())
-        if not kept:
-            hint = nearest(asked["group"][0], {frame.group for frame in self.frames}) if group else ""
-            known = sorted({frame.temperature for frame in self.frames if frame.temperature is not None})
-            if temperature is not None and not hint:
+class Digest:
+    """Hash of frames in order, as ``Dataset.sha256``, one frame after the other."""
+
+    def __init__(self):
+        self._hash = hashlib.sha256()
+
+    def add(self, frame: Frame) -> None:
+        self._hash.update(np.asarray(frame.numbers, "<i8").tobytes())
+        self._hash.update(np.asarray(frame.pbc, "u1").tobytes())
+        stress = np.full((3, 3), np.nan) if frame.stress is None else frame.stress
+        for array in (frame.positions, frame.cell, frame.energy, frame.forces, stress):
+            self._hash.update((np.asarray(array, "<f8") + 0.0).tobytes())
+        if frame.weight != 1.0:
+            self._hash.update(np.float64(frame.weight).tobytes())
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class Filter:
+    """Frames with these elements, splits, groups and temperatures, as ``Dataset.filter``; a tuple holds alternatives."""
+
+    def __init__(self, **asked):
+        self.asked = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items() if value is not None}
+
+    @property
+    def words(self) -> str:
+        return ",".join(f"{key}={'|'.join(format(v, 'g') if key == 'temperature' else v for v in values)}" for key, values in self.asked.items())
+
+    def name_of(self, frames) -> str:
+        """Of a set, with what is asked of it in brackets."""
+        return f"{frames.name}[{self.words}]" if self.asked else frames.name
+
+    def has(self, frame: Frame) -> bool:
+        return all(self._has(frame, *item) for item in self.asked.items())
+
+    def _has(self, frame, key, values) -> bool:
+        if key == "element":
+            return any(value in frame.elements for value in values)
+        if key == "split":
+            return frame.source.rpartition(":")[2] in values
+        return getattr(frame, key) in values
+
+    def of(self, frames):
+        """Those of a set (iterable, with a name), one after the other.
+
+        Raises:
+            MetalffError: at the end, if there was none.
+        """
+        found, groups, temperatures = False, set(), set()
+        for frame in frames:
+            groups.add(frame.group)
+            temperatures.add(frame.temperature)
+            if self.has(frame):
+                found = True
+                yield frame
+        if not found:
+            hint = nearest(self.asked["group"][0], groups) if any(self.asked.get("group", ())) else ""
+            known = sorted(temperatures - {None})
+            if "temperature" in self.asked and not hint:
                 hint = f"; its temperatures are {', '.join(f'{t:g}' for t in known)} K" if known else "; it names no temperatures"
-            raise MetalffError(f"{self.name} has no frame with {words}{hint}")
-        return replace(self, name=f"{self.name}[{words}]" if words else self.name, frames=kept)
+            raise MetalffError(f"{frames.name} has no frame with {self.words}{hint}")
 
 
 def hold_out(dataset: Dataset, fraction: float, seed: int, block: int = 4) -> tuple[Dataset, Dataset]:

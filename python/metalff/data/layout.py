@@ -8,16 +8,18 @@ with frames of all three.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from metalff.data.extxyz import read_extxyz
-from metalff.data.frame import Dataset
+from metalff.data.extxyz import each_of_extxyz, each_of_lines
+from metalff.data.frame import Dataset, Frame
 from metalff.data.labels import NO_KEYS, Keys
 from metalff.data.metals import metals
+from metalff.data.text import text_lines
 from metalff.errors import MetalffError
 from metalff.paths import atomic_write
 
@@ -123,10 +125,25 @@ def read_file(path: Path, phase: str = "", keys: Keys = NO_KEYS) -> Dataset:
     Raises:
         MetalffError: as ``read_extxyz``, or another element than the name says.
     """
-    path = Path(path)
-    name, dataset = parse(path.name), read_extxyz(path, keys)
-    check_element(dataset.elements, name, path)
-    return replace(dataset, frames=tuple(named(dataset, name, f"{path.parent.name}/{path.name}", phase)))
+    path, notes = Path(path), []
+    frames = tuple(each_of_file(text_lines(path), str(path), path.name, path.parent.name, phase, keys, notes))
+    return Dataset(path.name, frames, notes=tuple(notes))
+
+
+def each_of_file(lines, where: str, file: str, folder: str, phase: str, keys: Keys, notes: list[str]) -> Iterator[Frame]:
+    """Frames of the text of one file, as ``named``.
+
+    Args:
+        where: file with its folder or archive, for messages; ``folder``: name of that, for the sources of the frames.
+        notes: where those of the file are added.
+    Raises:
+        MetalffError: as ``read_file``; another element is found out at the end.
+    """
+    name, elements = parse(file), {}
+    for frame in each_of_lines(lines, where, file, keys, notes):
+        elements.setdefault(frame.numbers.tobytes(), frame)
+        yield from named([frame], name, f"{folder}/{file}", phase)
+    check_element(Dataset(file, tuple(elements.values())).elements, name, where)
 
 
 def read_folder(folder, keys: Keys = NO_KEYS) -> Dataset:
@@ -135,22 +152,58 @@ def read_folder(folder, keys: Keys = NO_KEYS) -> Dataset:
     Raises:
         MetalffError: no file in a layout, or a bad one.
     """
+    notes: list[str] = []
+    said, frames = manifest(folder), tuple(each_of_folder(folder, keys, notes))
+    return Dataset(Path(folder).name, frames, said.get("citation", ""), said.get("licence", ""), tuple(notes))
+
+
+def files_of(folder) -> tuple[list[Path], list[Path]]:
+    """Files in a layout, and those that the manifest alone knows: of several elements, or of no known temperature.
+
+    Raises:
+        MetalffError: there are none.
+    """
     folder = Path(folder)
-    found, said = files(folder), manifest(folder)
-    entries = said.get("files", {})
-    # of several elements, or of no known temperature: no name in the layout, but in the manifest
+    found = files(folder)
+    entries = manifest(folder).get("files", {})
     others = [folder / name for name in entries if not parse(name) and Path(name).name == name and (folder / name).is_file()]
     if not found and not others:
         raise MetalffError(f"{folder} holds no file named {EXAMPLE}")
-    sets = {path.name: read_file(path, entries.get(path.name, {}).get("phase", ""), keys) for path in found}
-    parts, notes = {name: list(dataset) for name, dataset in sets.items()}, [note for dataset in sets.values() for note in dataset.notes]
-    twice = twins(parts, parts.get)
-    kept = [frame for name, frames in parts.items() for k, frame in enumerate(frames) if k not in twice.get(name, ())]
+    return found, others
+
+
+def each_of_folder(folder, keys: Keys, notes: list[str]) -> Iterator[Frame]:
+    """What ``read_folder`` reads, frame by frame; notes of each file are added to ``notes``."""
+    folder = Path(folder)
+    found, others = files_of(folder)
+    phases = {name: entry.get("phase", "") for name, entry in manifest(folder).get("files", {}).items()}
+    texts = [(path.name, str(path), folder.name, lambda path=path: text_lines(path)) for path in found]
+    yield from each_of_files(texts, keys, notes, phases)
     for path in others:
-        dataset = read_extxyz(path, keys)
-        kept += [replace(frame, source=f"{folder.name}/{path.name}") for frame in dataset]
-        notes += dataset.notes
-    return Dataset(folder.name, tuple(kept), said.get("citation", ""), said.get("licence", ""), tuple(notes))
+        for frame in each_of_extxyz(path, keys, notes):
+            yield replace(frame, source=f"{folder.name}/{path.name}")
+
+
+def each_of_files(texts, keys: Keys, notes: list[str], phases: dict[str, str]) -> Iterator[Frame]:
+    """Frames of files in a layout, each once: those of TM23's files of all temperatures that are in another one, too, are left out.
+
+    Args:
+        texts: (name, name with its folder or archive, name of that, function that gives the lines) of each, in the order of ``Name.order``: a file of
+            all temperatures comes after the others of its metal.
+        phases: by name.
+    """
+    names = {file: parse(file) for file, *_ in texts}
+    mixed = {name.element for name in names.values() if name.temperature is None}
+    known: set[str] = set()
+    for file, where, folder, lines in texts:
+        name = names[file]
+        for frame in each_of_file(lines(), where, file, folder, phases.get(file, ""), keys, notes):
+            if name.element in mixed:
+                if name.temperature is not None:
+                    known.add(fingerprint(frame))
+                elif fingerprint(frame) in known:
+                    continue
+            yield frame
 
 
 def fingerprint(frame) -> str:

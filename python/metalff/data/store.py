@@ -33,6 +33,9 @@ PHASE_FRAMES = 8
 LARGE = 200.0
 """A force component above this (eV/Å) is said."""
 
+AT_ONCE = 200_000
+"""Atoms of a file that are in memory at a time."""
+
 PUBLISHED = {
     "a151f12d190537d918f5621741bc8a0a": ("Metal-43", "Geng et al., npj Comput. Mater. 12, 102 (2026), doi 10.24435/materialscloud:hm-6z"),
 }
@@ -243,42 +246,77 @@ def read_frames(path: Path, source: str, temperature: float | None, group: str, 
     """
     import h5py
 
+    damaged = MetalffError(f"{path} is missing or damaged; import the set again: metalff data import")
+    without = set(without)
     try:
         with h5py.File(path, "r") as file:
-            found = {key: file[key][()] for key in ("atoms", "numbers", "positions", "forces", "cell", "pbc", "energy", "stress", "index")}
+            found = {key: file[key][()] for key in ("atoms", "cell", "pbc", "energy", "stress", "index")}
             weight = file["weight"][()] if "weight" in file else np.ones(len(found["atoms"]))
+            has_stress = np.isfinite(found["stress"]).all(axis=(1, 2))
+            ends = np.cumsum(found["atoms"])
+            for first, last in _parts(ends):
+                begin = int(ends[first] - found["atoms"][first])
+                rows = {key: file[key][begin : ends[last - 1]] for key in ("numbers", "positions", "forces")}
+                if len(rows["forces"]) < ends[last - 1] - begin:
+                    raise damaged
+                for k in range(first, last):
+                    own = slice(ends[k] - found["atoms"][k] - begin, ends[k] - begin)
+                    if k in without:
+                        continue
+                    yield Frame(
+                        numbers=rows["numbers"][own].astype(int),
+                        positions=rows["positions"][own],
+                        cell=found["cell"][k],
+                        pbc=found["pbc"][k],
+                        energy=float(found["energy"][k]),
+                        forces=rows["forces"][own],
+                        stress=found["stress"][k] if has_stress[k] else None,
+                        temperature=temperature,
+                        group=group,
+                        source=source,
+                        index=int(found["index"][k]),
+                        weight=float(weight[k]),
+                    )
     except (OSError, KeyError):
-        raise MetalffError(f"{path} is missing or damaged; import the set again: metalff data import") from None
-    ends = np.cumsum(found["atoms"])
-    numbers, without = found["numbers"].astype(int), set(without)
-    has_stress = np.isfinite(found["stress"]).all(axis=(1, 2))
-    for k, (start, end) in enumerate(zip(ends - found["atoms"], ends)):
-        if k in without:
-            continue
-        yield Frame(
-            numbers=numbers[start:end],
-            positions=found["positions"][start:end],
-            cell=found["cell"][k],
-            pbc=found["pbc"][k],
-            energy=float(found["energy"][k]),
-            forces=found["forces"][start:end],
-            stress=found["stress"][k] if has_stress[k] else None,
-            temperature=temperature,
-            group=group,
-            source=source,
-            index=int(found["index"][k]),
-            weight=float(weight[k]),
-        )
+        raise damaged from None
 
 
-def stream(name: str, element=None, group=None, temperature=None, split=None) -> Iterator[Frame]:
-    """Frames of an imported set, file by file; only files with one of these elements, groups, temperatures (K) and splits are opened."""
+def _parts(ends) -> Iterator[tuple[int, int]]:
+    """Ranges of frames with at most ``AT_ONCE`` atoms together, or one frame, by the numbers [F] of atoms up to their ends."""
+    first = 0
+    while first < len(ends):
+        before = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + AT_ONCE, side="right")))
+        yield first, last
+        first = last
+
+
+def files(name: str, element=None, group=None, temperature=None, split=None) -> Iterator[tuple[str, dict]]:
+    """Files of an imported set with one of these elements, groups, temperatures (K) and splits, and what the index says of them."""
     asked = {"element": element, "group": group, "temperature": temperature, "split": split}
     asked = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items() if value is not None}
     for file, found in index(name)["files"].items():
         if all(found[key] in values for key, values in asked.items()) and len(found.get("twice", ())) < found["frames"]:
-            source = f"{name}/{file}" + (f":{found['split']}" if found["split"] else "")
-            yield from read_frames(home() / name / found["h5"], source, found["temperature"], found["group"], found.get("twice", ()))
+            yield file, found
+
+
+def stream(name: str, **wanted) -> Iterator[Frame]:
+    """Frames of an imported set, file by file; only those of ``files`` are opened."""
+    for file, found in files(name, **wanted):
+        source = f"{name}/{file}" + (f":{found['split']}" if found["split"] else "")
+        yield from read_frames(home() / name / found["h5"], source, found["temperature"], found["group"], found.get("twice", ()))
+
+
+def complete(name: str) -> dict:
+    """``index`` of a set whose import has ended.
+
+    Raises:
+        MetalffError: it was interrupted.
+    """
+    content = index(name)
+    if not content["complete"]:
+        raise MetalffError(f"the import of {name} is not complete; go on with: metalff data import {content['source']}")
+    return content
 
 
 def load(name: str, **wanted) -> Dataset:
@@ -287,9 +325,7 @@ def load(name: str, **wanted) -> Dataset:
     Raises:
         MetalffError: the import was interrupted, or a file is damaged.
     """
-    content = index(name)
-    if not content["complete"]:
-        raise MetalffError(f"the import of {name} is not complete; go on with: metalff data import {content['source']}")
+    content = complete(name)
     return Dataset(name, tuple(stream(name, **wanted)), content["citation"], content["licence"])
 
 

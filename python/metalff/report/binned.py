@@ -106,6 +106,13 @@ def series(values, most: int = 120) -> dict | None:
     return {"low": float(f"{low:.7g}"), "high": float(f"{high:.7g}"), "data": _packed(scaled.astype("<u2"))}
 
 
+def among(numbers, chosen) -> np.ndarray:
+    """[n] whether numbers [n] are among those that are chosen, rising."""
+    known = np.zeros(1 + max(int(numbers.max(initial=0)), int(chosen[-1]) if len(chosen) else 0), bool)
+    known[chosen] = True
+    return known[numbers]
+
+
 def _packed(array) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 

@@ -67,6 +67,10 @@ DEVIATIONS = {
 """Measurement → keys of the value that is compared with experiment; the first that there is."""
 
 
+COMPARED = ("source", "index", "group", "temperature", "atoms", "force_rmse", "force_rms_reference")
+"""Columns of ``frames.csv`` that a comparison of campaigns needs."""
+
+
 @dataclass
 class Campaign:
     """The document and what it is made of.
@@ -175,7 +179,7 @@ class _Builder:
     def _validation(self, validation) -> None:
         document, frames = validation.document, validation.frames
         elements = document["dataset"]["elements"]
-        where = _element_of_frame(frames, elements)
+        where = validation.element_of(frames)
         for potential in document["potentials"]:
             for symbol, whole in potential.get("by_element", {}).items():
                 if symbol not in self.result.metals:
@@ -248,20 +252,19 @@ class _Builder:
         """Densities of one metal: forces by temperature, energies and stresses of all frames."""
         metal = self.result.metals[symbol]
         mine = frames[(frames.potential == potential).to_numpy() & (where == symbol)]
-        self.result.frames[key, symbol] = mine
+        self.result.frames[key, symbol] = mine[[name for name in COMPARED if name in mine.columns]]
         chosen = set(mine["frame"])
-        reference, predicted = validation.forces[potential]
-        number = validation.frame[potential]
+        reference, predicted, number = validation.forces(potential)
         temperature = dict(zip(mine["frame"], mine["temperature"]))
         classes = {ALL: sorted(chosen)}
         for frame in sorted(chosen):
             if temperature[frame] == temperature[frame]:
                 classes.setdefault(self._class(symbol, float(temperature[frame])), []).append(frame)
         for name, some in classes.items() if len(classes) > 2 else [(ALL, classes[ALL])]:
-            rows = np.isin(number, some)
+            rows = binned.among(number, some)
             if found := binned.parity(reference[rows], predicted[rows]):
                 metal["parity"].setdefault(name, {})[key] = found
-        rows = np.isin(number, list(chosen))
+        rows = binned.among(number, sorted(chosen))
         metal["error"][key] = binned.distribution(predicted[rows] - reference[rows])
         metal["magnitude"][key] = binned.error_by_magnitude(reference[rows], predicted[rows])
         atoms = mine["atoms"].to_numpy()
@@ -453,15 +456,6 @@ class _Builder:
             f"Mixed versions of {package}: " + "; ".join(f"{version} in {', '.join(folders)}" for version, folders in versions.items()) + "."
             for package, versions in mixed.items()
         ]
-
-
-def _element_of_frame(frames, elements):
-    """[rows of frames.csv] symbols; None where they are not known."""
-    if frames is None:
-        return None
-    if "element" in frames.columns:
-        return frames["element"].fillna("").to_numpy(str)
-    return np.full(len(frames), elements[0]) if len(elements) == 1 else None
 
 
 def _curve(given: dict) -> dict | None:

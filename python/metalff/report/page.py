@@ -21,6 +21,9 @@ from metalff.validate.metrics import STILL
 SCHEMA = 1
 """Number of the layout of the embedded ``results.json``."""
 
+DRAWN = 100_000
+"""Atoms whose forces are points of a parity plot; of more, evenly spaced ones."""
+
 RANK = {"mlff": 0, "qsnap": 1, "snap": 2, "eam": 3, "meam": 4}
 """Order of the kinds in tables and plots: the models first."""
 
@@ -148,15 +151,15 @@ def _finding(validation) -> str:
 
 def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
     documents = sorted(validation.document["potentials"], key=lambda p: list(potentials).index(p["name"]))
-    limit = 1.05 * max(np.abs(reference).max() for reference, _ in validation.forces.values())
+    limit = 1.05 * max(np.abs(validation.forces(p["name"])[0]).max() for p in documents)
     return {
         "document": validation.document,
         "rows": [{"potential": p, "is_model": _is_model(p), "overall": p["overall"], **_md_numbers(p, sweeps, numbers)} for p in documents],
         "parity": [
             {
                 "potential": p,
-                "svg": figures.parity(f"Parity of forces, {p['label']}", *validation.forces[p["name"]], colour[p["name"]], limit),
-                "outside": int(np.count_nonzero(np.abs(validation.forces[p["name"]][1]) > limit)),
+                "svg": figures.parity(f"Parity of forces, {p['label']}", *_some(validation.forces(p["name"])), colour[p["name"]], limit),
+                "outside": int(np.count_nonzero(np.abs(validation.forces(p["name"])[1]) > limit)),
             }
             for p in documents
         ],
@@ -180,6 +183,13 @@ def _validation(validation, potentials, colour, sweeps, numbers, base) -> dict:
             [name for name in ("validate.json", "elements.csv", "frames.csv", "forces.parquet") if (validation.folder / name).exists()],
         ),
     }
+
+
+def _some(forces):
+    """Reference and predicted forces of at most ``DRAWN`` atoms, evenly spaced."""
+    reference, predicted, _ = forces
+    every = max(1, -(-len(reference) // DRAWN))
+    return reference[::every], predicted[::every]
 
 
 def _md_numbers(potential, sweeps, numbers) -> dict:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,35 @@ class Sweep:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """A validation's folder; ``forces``: name of the potential → (reference, predicted), both [n,3] eV/Å, of the frames ``frame`` [n]."""
+    """A validation's folder; its tables are read anew each time: those of several large sets are more than memory holds."""
 
     folder: Path
     document: dict
-    forces: dict[str, tuple[np.ndarray, np.ndarray]]
-    frame: dict[str, np.ndarray]
+
+    def element_of(self, frames: pandas.DataFrame | None) -> np.ndarray | None:
+        """[rows of ``frames``] symbols; None where they are not known."""
+        if frames is None:
+            return None
+        if "element" in frames.columns:
+            return frames["element"].fillna("").to_numpy(str)
+        elements = self.document["dataset"]["elements"]
+        return np.full(len(frames), elements[0]) if len(elements) == 1 else None
+
+    def forces(self, potential: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of ``forces.parquet``: reference and predicted [n,3] eV/Å, and numbers of their frames [n].
+
+        Raises:
+            MetalffError: the file is missing or damaged, or knows nothing of the potential.
+        """
+        path = self.folder / "forces.parquet"
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            stamp = 0
+        found = _forces(path, potential, stamp)
+        if not len(found[0]):
+            raise MetalffError(f"{path} does not belong to {self.folder / 'validate.json'}; run metalff validate again")
+        return found
 
     @property
     def frames(self) -> pandas.DataFrame | None:
@@ -209,18 +233,31 @@ def _read_validation(folder: Path, found: Results) -> None:
         names = [potential["name"] for potential in document["potentials"]]
     except (KeyError, TypeError) as error:
         raise MetalffError(f"{path} is damaged; run metalff validate again") from error
+    validation = Validation(folder, document)
+    for name in names:
+        validation.forces(name)
+    found.validations.append(validation)
+
+
+@lru_cache(maxsize=1)
+def _forces(path: Path, potential: str, stamp: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """See ``Validation.forces``; one row group after the other is in memory, and the last answer. ``stamp``: of the file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = [f"{kind}_f{axis}" for kind in ("reference", "predicted") for axis in "xyz"]
+    parts = []
     try:
-        table = pandas.read_parquet(folder / "forces.parquet")
-        forces, frame = {}, {}
-        for name in names:
-            rows = table[table.potential == name]
-            forces[name] = tuple(rows[[f"{kind}_f{axis}" for axis in "xyz"]].to_numpy() for kind in ("reference", "predicted"))
-            frame[name] = rows["frame"].to_numpy()
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise MetalffError(f"{folder / 'forces.parquet'} is missing or damaged; run metalff validate again") from error
-    if not all(len(reference) for reference, _ in forces.values()):
-        raise MetalffError(f"{folder / 'forces.parquet'} does not belong to {path}; run metalff validate again")
-    found.validations.append(Validation(folder, document, forces, frame))
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=["potential"]) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, ["potential", "frame", *columns])
+                own = table.filter(pyarrow.compute.equal(table["potential"].cast(pyarrow.string()), potential))
+                if len(own):
+                    parts.append((np.stack([own[name].to_numpy() for name in columns], axis=1), own["frame"].to_numpy().astype(np.int32)))
+    except (OSError, ValueError, KeyError) as error:  # those of pyarrow are ValueErrors and KeyErrors
+        raise MetalffError(f"{path} is missing or damaged; run metalff validate again") from error
+    values = np.concatenate([values for values, _ in parts]) if parts else np.zeros((0, 6))
+    return values[:, :3], values[:, 3:], np.concatenate([frame for _, frame in parts]) if parts else np.zeros(0, np.int32)
 
 
 def _read_properties(folder: Path, found: Results) -> None:

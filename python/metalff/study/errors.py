@@ -22,7 +22,7 @@ from metalff.potentials import bundled_models, entries, resolve
 from metalff.study import models as small
 from metalff.study.trial import Trial, gathered, run
 from metalff.train.splits import trajectory_of
-from metalff.validate.compare import predict, summarise
+from metalff.validate.compare import compare
 
 SCHEMA = 1
 """Number of the layout of ``errors.json`` and of evaluations."""
@@ -342,13 +342,13 @@ def evaluate(spec: str, part: Part, file: Path, about: dict) -> dict:
         ``potential`` (its record), ``test`` (hash of the frames), ``frames``, ``seconds`` and ``rows``: over all frames (``temperature`` None and ``group``
         empty), at each temperature (K), and of each group. Forces in eV/Å, energies in eV/atom after one offset for the metal, stresses in eV/Å³.
     Raises:
-        MetalffError: see ``validate.compare.predict``.
+        MetalffError: see ``validate.compare.compare``.
     """
     potential, test, key = _asked(spec, part)
     start = time.monotonic()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = summarise(predict(potential, test), test)
+        (result,) = compare([potential], test)
     said = list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, UserWarning)))
     rows = [row(result.overall, None, "")]
     rows += [row(found, float(t), "") for t, found in result.by_temperature.items()]

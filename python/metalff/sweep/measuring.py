@@ -58,6 +58,8 @@ def errors(order: dict, out: Path) -> tuple[dict, list[str]]:
     from metalff.sweep.reference import reference
     from metalff.validate.compare import compare
     from metalff.validate.folder import RECORDED, write
+    from metalff.validate.forces import Forces
+    from metalff.validate.reference import reference_of
     from metalff.validate.tables import document
     from metalff.versions import versions
 
@@ -69,8 +71,10 @@ def errors(order: dict, out: Path) -> tuple[dict, list[str]]:
             say(f"{100 * done / total:.0f}% done: frame {done} of {total}")
         look()
 
-    results = compare([potential], dataset, progress)
-    write(out, results, dataset, document(results, dataset, versions(*RECORDED)))
+    known = reference_of(dataset)
+    with Forces(known, [potential], out) as forces:
+        results = compare([potential], dataset, progress, reference=known, keep=forces)
+        write(out, results, forces, document(results, versions(*RECORDED)))
     overall = results[0].overall
     found = {"force_rmse": (overall.force_rmse, "eV/Å"), "force_rmse_normalised": (overall.force_rmse_normalised, "")}
     values = {name: {"value": one.value, "low": one.low, "high": one.high, "unit": unit} for name, (one, unit) in found.items() if one is not None}

@@ -44,12 +44,15 @@ class Condition(NamedTuple):
 
 
 def condition_of(frame) -> Condition:
-    return Condition("-".join(frame.elements), frame.group, frame.temperature)
+    """Of a frame; a condition is its own."""
+    return frame if isinstance(frame, Condition) else Condition("-".join(frame.elements), frame.group, frame.temperature)
 
 
 def groups_of(frames) -> dict[str, np.ndarray]:
     """Label → numbers of its frames, by name; the temperatures of a group that has several follow it, rising.
 
+    Args:
+        frames: or their conditions.
     Returns:
         empty where the frames know neither group nor temperature, and are of one element.
     """

@@ -22,6 +22,8 @@ import numpy as np
 RESAMPLES = 1000
 SEED = 20200124
 LEVEL = 0.95
+AT_ONCE = 10**7
+"""Random numbers, or frames of resamples, that are in memory at a time."""
 
 STILL = 0.002
 """eV/Å: where the RMS reference force is smaller, symmetry makes the forces vanish but for the noise of their labels (0.0011 in strained crystals of
@@ -87,26 +89,59 @@ def frame_errors(reference_energy, energy, reference_forces, forces, reference_s
     )
 
 
+def _blocks(trajectories, block: int | None, resamples: int, seed: int):
+    """For each trajectory its frames [n], the length of its blocks, and an iterator over their first places [resamples, blocks], some resamples at a time."""
+    labels = np.zeros(trajectories, int) if isinstance(trajectories, int) else np.asarray(trajectories)
+    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    order = np.argsort(labels, kind="stable")
+    members = [own for own in np.split(order, np.cumsum(sizes)[:-1]) if len(own) > 1]
+    lengths = [block or max(1, round(len(own) ** (1 / 3))) for own in members]
+    if len(single := np.flatnonzero(sizes[labels] == 1)):
+        members, lengths = [*members, single], [*lengths, 1]
+    rng = np.random.default_rng(seed)
+    for own, length in zip(members, lengths, strict=True):
+        count = -(-len(own) // length)
+        rows = max(1, AT_ONCE // count)
+        yield own, length, (rng.integers(len(own), size=(min(rows, resamples - first), count)) for first in range(0, resamples, rows))
+
+
 def bootstrap_indices(trajectories, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
-    """Frame numbers [resamples, F] of a circular block bootstrap within trajectories.
+    """Frame numbers [resamples, F] of a circular block bootstrap within trajectories; of many frames ``bootstrap_sums`` needs less memory.
 
     Args:
         trajectories: [F] which trajectory each frame belongs to; or F, for one trajectory.
         block: consecutive frames of a trajectory that stay together.
     """
-    labels = np.zeros(trajectories, int) if isinstance(trajectories, int) else np.asarray(trajectories)
-    _, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    members = [np.flatnonzero(labels == label) for label in np.flatnonzero(sizes > 1)]
-    lengths = [block or max(1, round(len(own) ** (1 / 3))) for own in members]
-    if len(single := np.flatnonzero(sizes[labels] == 1)):
-        members, lengths = [*members, single], [*lengths, 1]
-    rng = np.random.default_rng(seed)
     parts = []
-    for own, length in zip(members, lengths, strict=True):
-        starts = rng.integers(len(own), size=(resamples, -(-len(own) // length)))
+    for own, length, drawn in _blocks(trajectories, block, resamples, seed):
+        starts = np.concatenate(list(drawn))
         chosen = ((starts[:, :, None] + np.arange(length)) % len(own)).reshape(resamples, -1)[:, : len(own)]
         parts.append(own[chosen].astype(np.int32))
     return np.concatenate(parts, axis=1)
+
+
+def bootstrap_sums(columns, trajectories, block: int | None = None, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+    """Sums [K, resamples] of columns [K,F] over the frames that ``bootstrap_indices`` draws; a block is summed once, not each time it is drawn."""
+    columns = np.atleast_2d(np.asarray(columns, float))
+    sums = np.zeros((len(columns), resamples))
+    for own, length, drawn in _blocks(trajectories, block, resamples, seed):
+        count = -(-len(own) // length)
+        values = columns[:, own]
+        last = _windows(values, len(own) - (count - 1) * length)
+        whole = _windows(values, length) if count > 1 else last
+        row = 0
+        for starts in drawn:
+            rows = slice(row, row + len(starts))
+            row += len(starts)
+            for k in range(len(columns)):
+                sums[k, rows] += whole[k][starts[:, :-1]].sum(axis=1) + last[k][starts[:, -1]]
+    return sums
+
+
+def _windows(values, length: int) -> np.ndarray:
+    """[K,n] sums of ``length`` ≤ n consecutive values of [K,n], around the end."""
+    around = np.concatenate([values, values[:, : length - 1]], axis=1)
+    return np.lib.stride_tricks.sliding_window_view(around, length, axis=1).sum(axis=2)
 
 
 def estimate(numerator, denominator, indices=None, *, root: bool = False) -> Estimate:
@@ -117,15 +152,33 @@ def estimate(numerator, denominator, indices=None, *, root: bool = False) -> Est
         indices: [B,F] of ``bootstrap_indices``.
     """
     numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    if indices is None or len(numerator) < 2:
+        return _estimate(numerator, denominator, None, None, root)
+    several = np.array_split(indices, max(1, indices.size // AT_ONCE))  # for memory
+    totals, sums = (np.concatenate([values[part].sum(axis=1) for part in several]) for values in (denominator, numerator))
+    return _estimate(numerator, denominator, sums, totals, root)
+
+
+def _estimate(numerator, denominator, sums, totals, root: bool) -> Estimate:
+    """``estimate`` with the sums [B] over each resample; None without."""
     finish = np.sqrt if root else np.asarray
     value = float(finish(numerator.sum() / denominator.sum()))
-    if indices is None or len(numerator) < 2:
+    if sums is None:
         return Estimate(value)
-    several = np.array_split(indices, max(1, indices.size // 10**7))  # for memory
-    totals, sums = (np.concatenate([values[part].sum(axis=1) for part in several]) for values in (denominator, numerator))
-    samples = finish(sums[totals > 0] / totals[totals > 0])
-    low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(finish(sums[totals > 0] / totals[totals > 0]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
+
+
+def estimates(ratios: dict[str, tuple], trajectories, block: int | None = None) -> dict[str, Estimate]:
+    """``estimate`` of several (numerator [F], denominator [F], root) by name, with the same resamples."""
+    columns = {id(column): np.asarray(column, float) for numerator, denominator, _ in ratios.values() for column in (numerator, denominator)}
+    sums = {}
+    if len(trajectories) > 1:
+        sums = dict(zip(columns, bootstrap_sums(list(columns.values()), trajectories, block)))
+    return {
+        name: _estimate(columns[id(over)], columns[id(under)], sums.get(id(over)), sums.get(id(under)), root)
+        for name, (over, under, root) in ratios.items()
+    }
 
 
 def energy_offset(reference, predicted, counts) -> np.ndarray:
@@ -170,24 +223,30 @@ def metrics_of(errors: FrameErrors, shift, block=None, trajectories=None) -> Met
     """All metrics of frames whose errors are known; other arguments as those of ``metrics``."""
     atoms, ones = errors.atoms, np.ones(len(errors.atoms))
     trajectories = np.zeros(len(atoms), int) if trajectories is None else np.asarray(trajectories)
-    indices = bootstrap_indices(trajectories, block)
     shifted = errors.energy_error + np.asarray(shift, float) / atoms
-    rms = float(np.sqrt(errors.force_square.sum() / (3 * atoms.sum())))
+    components = 3 * atoms
+    rms = float(np.sqrt(errors.force_square.sum() / components.sum()))
+    found = estimates(
+        {
+            "force_rmse": (errors.force_square_error, components, True),
+            "force_mae": (errors.force_absolute_error, components, False),
+            **({"force_rmse_normalised": (errors.force_square_error, errors.force_square, True)} if rms >= STILL else {}),
+            "energy_rmse": (errors.energy_error**2, ones, True),
+            "energy_mae": (np.abs(errors.energy_error), ones, False),
+            "energy_rmse_offset": (shifted**2, ones, True),
+            "energy_mae_offset": (np.abs(shifted), ones, False),
+        },
+        trajectories,
+        block,
+    )
     stressed = np.flatnonzero(np.isfinite(errors.stress_square_error))
-    stress = None
+    stress = {}
     if len(stressed):
-        stress = estimate(errors.stress_square_error[stressed], ones[stressed], bootstrap_indices(trajectories[stressed], block), root=True)
+        stress = estimates({"stress_rmse": (errors.stress_square_error[stressed], ones[stressed], True)}, trajectories[stressed], block)
     return Metrics(
         frames=len(atoms),
         atoms=int(atoms.sum()),
         force_rms_reference=rms,
-        force_rmse=estimate(errors.force_square_error, 3 * atoms, indices, root=True),
-        force_mae=estimate(errors.force_absolute_error, 3 * atoms, indices),
-        force_rmse_normalised=estimate(errors.force_square_error, errors.force_square, indices, root=True) if rms >= STILL else None,
-        energy_rmse=estimate(errors.energy_error**2, ones, indices, root=True),
-        energy_mae=estimate(np.abs(errors.energy_error), ones, indices),
-        energy_rmse_offset=estimate(shifted**2, ones, indices, root=True),
-        energy_mae_offset=estimate(np.abs(shifted), ones, indices),
-        stress_rmse=stress,
+        **{"force_rmse_normalised": None, "stress_rmse": None} | found | stress,
         stress_frames=len(stressed),
     )

@@ -4,24 +4,26 @@ from dataclasses import asdict
 
 import numpy as np
 
-from metalff.validate.groups import Condition, condition_of
-from metalff.validate.metrics import LEVEL, RESAMPLES
+from metalff.validate.groups import Condition
+from metalff.validate.metrics import LEVEL, RESAMPLES, FrameErrors
 
-COMPONENTS = (("xx", 0, 0), ("yy", 1, 1), ("zz", 2, 2), ("yz", 1, 2), ("xz", 0, 2), ("xy", 0, 1))
+COMPONENTS = (("xx", 0), ("yy", 3), ("zz", 5), ("yz", 4), ("xz", 2), ("xy", 1))
+"""Names of the six distinct components of a stress, and their places in ``reference.UPPER``."""
 
 SCHEMA = 1
 """Number of the layout of ``validate.json``."""
 
 
-def document(results, dataset, versions: dict[str, str]) -> dict:
+def document(results, versions: dict[str, str]) -> dict:
     """The content of ``validate.json``; energies in eV or eV/atom, forces in eV/Å, stress in eV/Å³."""
+    dataset = results[0].reference
     return {
         "schema": SCHEMA,
         "dataset": {
             "name": dataset.name,
             "sha256": dataset.sha256,
             "frames": len(dataset),
-            "atoms": sum(map(len, dataset.frames)),
+            "atoms": int(dataset.atoms.sum()),
             "elements": dataset.elements,
             "citation": dataset.citation,
             "licence": dataset.licence,
@@ -30,7 +32,7 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
         "versions": versions,
         "potentials": [
             {
-                **result.prediction.potential.record(),
+                **result.potential.record(),
                 "energy_offset": result.energy_offset,
                 "overall": asdict(result.overall),
                 "groups": result.groups,
@@ -44,47 +46,32 @@ def document(results, dataset, versions: dict[str, str]) -> dict:
     }
 
 
-def frame_rows(results, dataset):
-    """One dict per potential × frame: what ``frames.csv`` holds.
+def frame_columns(result, frames: slice) -> dict:
+    """Columns of ``frames.csv``, a row for each of these frames.
 
     ``energy_offset`` (eV) is what the fitted constants add to ``energy_predicted`` for the metrics after offset.
     """
-    for result in results:
-        prediction = result.prediction
-        for k, frame in enumerate(dataset.frames):
-            error = prediction.forces[k] - frame.forces
-            symbols = frame.to_atoms().get_chemical_symbols()
-            yield {
-                "potential": prediction.potential.name,
-                "frame": k,
-                "source": frame.source,
-                "index": frame.index,
-                "element": condition_of(frame).element,
-                "group": frame.group,
-                "temperature": frame.temperature,
-                "atoms": len(frame),
-                "energy_reference": frame.energy,
-                "energy_predicted": float(prediction.energy[k]),
-                "energy_offset": sum(result.energy_offset[symbol] for symbol in symbols),
-                "force_rmse": float(np.sqrt(np.mean(error**2))),
-                "force_mae": float(np.mean(np.abs(error))),
-                "force_rms_reference": float(np.sqrt(np.mean(frame.forces**2))),
-                "stress_rmse": stress_error(frame.stress, prediction.stress[k]),
-                **{f"stress_reference_{name}": value for name, value in components(frame.stress)},
-                **{f"stress_predicted_{name}": value for name, value in components(prediction.stress[k])},
-            }
-
-
-def components(stress) -> list[tuple[str, float | None]]:
-    """The six distinct components by name, eV/Å³; None where there is no stress."""
-    return [(name, None if stress is None else float(stress[i][j])) for name, i, j in COMPONENTS]
-
-
-def stress_error(reference, predicted) -> float | None:
-    """RMS over the six distinct components, eV/Å³."""
-    if reference is None or predicted is None:
-        return None
-    return float(np.sqrt(np.mean((predicted - reference)[np.triu_indices(3)] ** 2)))
+    reference, errors = result.reference, FrameErrors(*(column[frames] for column in result.errors))
+    conditions, components = reference.conditions[frames], 3 * errors.atoms
+    stresses = {"reference": reference.stress[frames], "predicted": result.stress[frames]}
+    return {
+        "potential": result.potential.name,
+        "frame": np.arange(len(reference))[frames],
+        "source": reference.source[frames],
+        "index": reference.index[frames],
+        "element": [condition.element for condition in conditions],
+        "group": [condition.group for condition in conditions],
+        "temperature": np.array([np.nan if condition.temperature is None else condition.temperature for condition in conditions]),
+        "atoms": errors.atoms,
+        "energy_reference": reference.energy[frames],
+        "energy_predicted": result.energy[frames],
+        "energy_offset": result.shift[frames],
+        "force_rmse": np.sqrt(errors.force_square_error / components),
+        "force_mae": errors.force_absolute_error / components,
+        "force_rms_reference": np.sqrt(errors.force_square / components),
+        "stress_rmse": np.sqrt(errors.stress_square_error),
+        **{f"stress_{side}_{name}": values[:, place] for side, values in stresses.items() for name, place in COMPONENTS},
+    }
 
 
 def element_rows(results):
@@ -95,7 +82,7 @@ def element_rows(results):
         whole = result.overall.force_rmse.value**2 * result.overall.atoms
         for condition, found in rows:
             yield {
-                "potential": result.prediction.potential.name,
+                "potential": result.potential.name,
                 **condition._asdict(),
                 "frames": found.frames,
                 "atoms": found.atoms,
@@ -114,25 +101,3 @@ def spread(name: str, estimate) -> dict:
     """The value and its interval; None where there is none."""
     values = (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
     return dict(zip((name, f"{name}_low", f"{name}_high"), values))
-
-
-ATOMS = 1_000_000
-"""Of a set whose forces are all written; of a larger one, those of evenly spaced frames."""
-
-
-def force_columns(results, dataset) -> dict:
-    """Columns of ``forces.parquet``: one row per potential × frame × atom, forces in eV/Å; of a set above ``ATOMS`` those of ``Dataset.spread``."""
-    chosen = dataset.spread(ATOMS)
-    sizes = np.array([len(dataset.frames[k]) for k in chosen])
-    names = np.array([result.prediction.potential.name for result in results], object)
-    columns = {
-        "potential": np.repeat(names, sizes.sum()),
-        "frame": np.tile(np.repeat(chosen, sizes), len(results)),
-        "atom": np.tile(np.concatenate([np.arange(size) for size in sizes]), len(results)),
-    }
-    reference = np.tile(np.concatenate([dataset.frames[k].forces for k in chosen]), (len(results), 1))
-    predicted = np.concatenate([result.prediction.forces[k] for result in results for k in chosen])
-    for axis, letter in enumerate("xyz"):
-        columns[f"reference_f{letter}"] = reference[:, axis]
-        columns[f"predicted_f{letter}"] = predicted[:, axis]
-    return columns

@@ -6,7 +6,10 @@ import numpy as np
 
 from metalff.errors import MetalffError
 from metalff.validate.calibration import Calibration, Unsure, calibration
+from metalff.validate.compare import Keep
+from metalff.validate.evaluate import Batch, Wanted
 from metalff.validate.metrics import STILL
+from metalff.validate.reference import Reference
 
 MOST = 200_000
 """Atoms of a group that are judged; of more, evenly spaced frames."""
@@ -14,82 +17,92 @@ MOST = 200_000
 ALL = "all"
 
 
-def of_ensemble(dataset, predictions) -> Unsure:
-    """Members are whole models: their mean is the prediction, their standard deviation what it is unsure of.
+BYTES = 48
+"""Of an atom that is kept: its deviations and errors."""
+
+
+class Deviations(Keep):
+    """Takes deviations and errors of the frames that ``by_temperature`` judges, besides what another takes.
 
     Args:
-        predictions: ``compare.Prediction`` of each member on the set.
+        committee: deviations are those of the committee in the file of the only potential, which is the prediction; else those of the potentials among
+            each other, whose mean is the prediction.
     Raises:
-        MetalffError: fewer than two members.
+        MetalffError: there are more of them than memory is free.
     """
-    if len(predictions) < 2:
-        raise MetalffError("an ensemble has at least two members: give more potentials, or one .mlff file that holds a committee (--set committee=8)")
-    deviations, errors = [], []
-    for k, frame in enumerate(dataset.frames):
-        forces = np.array([one.forces[k] for one in predictions])
-        deviations.append(forces.std(axis=0))
-        errors.append(forces.mean(axis=0) - frame.forces)
-    return _joined(deviations, errors)
+
+    def __init__(self, reference: Reference, committee: bool, other: Keep | None = None):
+        self.other, self.committee = other or Keep(), committee
+        self.chosen = np.zeros(len(reference), bool)
+        for frames in selections(reference).values():
+            self.chosen[frames] = True
+        needed, free = BYTES * int(reference.atoms[self.chosen].sum()), available()
+        if needed > free // 2:
+            raise MetalffError(
+                f"--uncertainty would keep {needed / 1e9:.1f} GB of deviations and errors, more than half of the {free / 1e9:.1f} GB that are free; "
+                "give a part of the set, such as --data 'SET[temperature=300]'"
+            )
+        self._deviations, self._errors, self._frames = [], [], []
+
+    def wanted(self, frames: slice) -> Wanted:
+        return self.other.wanted(frames)._replace(unsure=self.chosen[frames], committee=self.committee)
+
+    def add(self, frames: slice, batch: Batch) -> None:
+        self.other.add(frames, batch)
+        for number, (deviation, error) in zip(frames.start + np.flatnonzero(self.chosen[frames]), batch.unsure, strict=True):
+            self._deviations.append(deviation)
+            self._errors.append(error)
+            self._frames.append(np.full(len(error), number))
+
+    @property
+    def unsure(self) -> Unsure:
+        return Unsure(
+            *(np.concatenate(one) if one else np.zeros((0, 3)) for one in (self._deviations, self._errors)), np.concatenate(self._frames or [[]])
+        )
 
 
-def of_committee(dataset, prediction, calculator, step=lambda done: None) -> Unsure:
-    """The model itself is the prediction; the committee that its file holds says what it is unsure of.
-
-    Args:
-        prediction: ``compare.Prediction`` of the model on the set.
-        calculator: ``MLFFCalculator`` of it.
-        step: called with the frames done.
-    """
-    deviations, errors = [], []
-    for k, frame in enumerate(dataset.frames):
-        deviations.append(calculator.committee_forces(frame.to_atoms()).std(axis=0))
-        errors.append(prediction.forces[k] - frame.forces)
-        step(k + 1)
-    return _joined(deviations, errors)
+def available() -> int:
+    """Bytes of memory that are free, by the system."""
+    with open("/proc/meminfo") as stream:
+        return next(1024 * int(line.split()[1]) for line in stream if line.startswith("MemAvailable"))
 
 
-def _joined(deviations, errors) -> Unsure:
-    frame = np.repeat(np.arange(len(errors)), [len(one) for one in errors])
-    return Unsure(np.concatenate(deviations), np.concatenate(errors), frame)
-
-
-def moving(dataset) -> np.ndarray:
+def moving(reference: Reference) -> np.ndarray:
     """[F] whether forces are there to be judged: where symmetry makes them vanish (``STILL``) every model is right and sure."""
-    return np.array([np.sqrt(np.mean(frame.forces**2)) >= STILL for frame in dataset.frames])
+    return np.sqrt(reference.force_square / (3 * reference.atoms)) >= STILL
 
 
-def by_temperature(unsure: Unsure, dataset) -> dict[str, Calibration]:
-    """Of all frames that are ``moving``, of each temperature (such as ``300 K``) and of each group of them; groups with too few atoms are left out.
+def selections(reference: Reference) -> dict[str, np.ndarray]:
+    """Numbers of the frames that are judged: of all that are ``moving``, of each temperature (such as ``300 K``) and of each group of them, evenly spaced
+    ones where they have more atoms than ``MOST``."""
+    judged, conditions = moving(reference), reference.conditions
+    keys = {ALL: judged}
+    temperatures = np.array([np.nan if one.temperature is None else one.temperature for one in conditions])
+    for value in np.unique(temperatures[np.isfinite(temperatures)]):
+        keys[f"{value:g} K"] = judged & (temperatures == value)
+    labels = np.array([one.group or "" for one in conditions])
+    for label in sorted(set(labels.tolist()) - {""}) if len(set(labels.tolist())) > 1 else ():
+        keys[label] = judged & (labels == label)
+    every = {name: max(1, -(-int(reference.atoms[chosen].sum()) // MOST)) for name, chosen in keys.items()}
+    return {name: np.flatnonzero(chosen)[:: every[name]] for name, chosen in keys.items()}
+
+
+def by_temperature(unsure: Unsure, reference: Reference) -> dict[str, Calibration]:
+    """Of each of the ``selections``; those with too few atoms are left out.
 
     Raises:
         MetalffError: there are too few atoms in all, or all deviations are zero.
     """
-    frames, judged = dataset.frames, moving(dataset)
-    keys = {ALL: judged}
-    temperatures = np.array([np.nan if frame.temperature is None else frame.temperature for frame in frames])
-    for value in np.unique(temperatures[np.isfinite(temperatures)]):
-        keys[f"{value:g} K"] = judged & (temperatures == value)
-    labels = [frame.group or "" for frame in frames]
-    for label in sorted(set(labels) - {""}) if len(set(labels)) > 1 else ():
-        keys[label] = judged & np.array([one == label for one in labels])
     found = {}
-    for name, chosen in keys.items():
-        part = unsure.part(_thinned(chosen, unsure.frame))
+    for name, frames in selections(reference).items():
+        some = np.zeros(len(reference), bool)
+        some[frames] = True
         try:
-            found[name] = calibration(part)
+            found[name] = calibration(unsure.part(np.flatnonzero(some[unsure.frame.astype(int)])))
         except MetalffError:
             if name == ALL:
                 raise
     return found
-
-
-def _thinned(chosen, frame) -> np.ndarray:
-    """Places of the atoms of these frames, of evenly spaced ones where they are more than ``MOST``."""
-    atoms = np.bincount(frame, minlength=len(chosen))
-    every = max(1, -(-int(atoms[chosen].sum()) // MOST))
-    some = np.zeros(len(chosen), bool)
-    some[np.flatnonzero(chosen)[::every]] = True
-    return np.flatnonzero(some[frame])
 
 
 def rows(found: dict[str, Calibration]) -> list[dict]:
@@ -105,14 +118,14 @@ def rows(found: dict[str, Calibration]) -> list[dict]:
     return table
 
 
-def document(found: dict[str, Calibration], kind: str, members: list[str], dataset) -> dict:
+def document(found: dict[str, Calibration], kind: str, members: list[str], reference: Reference) -> dict:
     """``uncertainty.json``; ``kind``: committee or ensemble."""
     return {
         "schema": 1,
         "kind": kind,
         "members": members,
-        "dataset": dataset.name,
-        "left_out": int(np.sum(~moving(dataset))),
+        "dataset": reference.name,
+        "left_out": int(np.sum(~moving(reference))),
         "groups": {name: asdict(one) for name, one in found.items()},
     }
 

