@@ -11,7 +11,7 @@ from metalff.data import Dataset
 from metalff.data.metals import metals
 from metalff.errors import MetalffError
 from metalff.validate import distributions, order
-from metalff.validate.compare import trajectories_of
+from metalff.validate.reference import trajectories_of
 from metalff.validate.structure import radial_distribution
 
 STRUCTURES = 200
@@ -59,7 +59,7 @@ class Ensemble:
 
 
 def of_dataset(dataset: Dataset) -> list[Ensemble]:
-    """One ensemble for each trajectory, as ``compare.trajectories_of`` tells them apart: by source, group, temperature and cell.
+    """One ensemble for each trajectory, as ``reference.trajectories_of`` tells them apart: by source, group, temperature and cell.
 
     Raises:
         MetalffError: a frame of several elements, without a temperature, or not periodic; no two frames of one trajectory.
