@@ -253,14 +253,14 @@
     const said = (runs) => runs.map((r) => `${labelOf(r.model)}: ${r.said}`).join("; ");
     const made = [], ramps = of("ramp");
     for (const name of new Set(ramps.map((r) => r.id.split("/").pop()))) {
-      const some = ramps.filter((r) => r.id.endsWith(`/${name}`)), heats = some[0].to > some[0].from;
-      const title = `${heats ? "Heating" : "Cooling"} from ${Math.round(some[0].from)} to ${Math.round(some[0].to)} K`;
+      const some = ramps.filter((r) => r.id.endsWith(`/${name}`)), [first, last] = some[0].T, heats = last > first;
+      const title = `${heats ? "Heating" : "Cooling"}, ${name.replace(/^ramp-/, "").replace("-", " to ").replaceAll("K", " K").replace(/-(.*) Kps$/, ", $1 K/ps")}`;
       const drawn = [["volume", "volume (Å³/atom)"], ["energy", "potential energy (eV/atom)"]].map(([key, axis]) => {
-        const series = some.map((r) => lineOf(r.model, numbers(r.T), numbers(r[key])));
+        const series = some.map((r) => { const y = numbers(r[key]); return lineOf(r.model, evenly(r.T, y.length), y); });
         const bands = some.filter((r) => r.change).map((r) => ({ x: r.change, colour: style(modelNumber[r.model]).colour }));
         const values = series.flatMap((s) => s.x);
         const inside = melts.filter((m) => m.value > Math.min(...values) && m.value < Math.max(...values));
-        return figure(axis.replace(/ \(.*/, "").replace(/^./, (c) => c.toUpperCase()), Plots.lines({ series, bands, uprights: inside, label: `${symbol}: ${axis} over temperature, ${title}`, xLabel: "temperature (K)", yLabel: axis, ...wide }));
+        return figure(axis.replace(/ \(.*/, "").replace(/^./, (c) => c.toUpperCase()), Plots.lines({ series, bands, uprights: inside, label: `${symbol}: ${axis} over temperature, ${title}`, xLabel: "temperature of the thermostat (K)", yLabel: axis, ...wide }));
       });
       made.push(...group(title, drawn, `${said(some)}. Shaded: where the structure changes for good. A perfect crystal overheats and a liquid undercools, the more the faster the ramp: neither is the melting temperature.`, "wide"));
     }

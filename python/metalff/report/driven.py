@@ -1,5 +1,7 @@
 """Runs that are driven, not kept at one temperature: ramps, coexistence and strains as short curves and a few numbers. Pure functions on their results."""
 
+import re
+
 import numpy as np
 
 from metalff.properties.melting import coexistence_temperature, phase_of
@@ -45,7 +47,8 @@ def of_run(run, crystal: str, metal) -> tuple[dict | None, int]:
     """
     thermo, trajectory, kind = run.thermo, run.trajectory, run.record["kind"]
     if kind == "ramp":
-        shown = ramp(thermo, trajectory, crystal)
+        named = re.search(r"ramp-([\d.]+)K-([\d.]+)K", run.id)
+        shown = ramp(thermo, trajectory, crystal, named and (float(named[1]), float(named[2])))
     elif kind == "strain":
         shown = strain(thermo, crystal, metal.elastic if metal and metal.crystal == crystal else {})
     else:
@@ -57,41 +60,42 @@ def of_run(run, crystal: str, metal) -> tuple[dict | None, int]:
     return shown and own | shown, int(atoms * (thermo["step"].iloc[-1] - thermo["step"].iloc[0]))
 
 
-def ramp(thermo, run, crystal: str) -> dict | None:
+def ramp(thermo, run, crystal: str, ends: tuple[float, float] | None = None) -> dict | None:
     """Volume and potential energy per atom over temperature, and where the crystal melted or the liquid froze, told by structure.
 
     Args:
         thermo: rows of ``thermo.csv``: T (K), pe (eV), vol (Å³), stage.
         run: its ``Trajectory``, frames of the same stage.
+        ends: K of the thermostat at the beginning and the end; None takes a straight line through the temperatures.
     Returns:
-        ``T``, ``volume`` (Å³/atom) and ``energy`` (eV/atom) as ``binned.series``; ``from`` and ``to`` (K); ``change``: [K before, K after], or
-        nothing where the phase stays; ``expands``: volume after over before in %. None without rows.
+        ``volume`` (Å³/atom) and ``energy`` (eV/atom) as ``binned.series``, evenly over the thermostat's temperature, which a small cell follows with
+        fluctuations, ``T`` ([K, K], its first and last); ``change``: [K before, K after], or nothing where the phase stays; ``melts``; ``expands``:
+        volume after over before in %, where there is as much of the run on both sides; ``phases`` of the first and last frame. None without rows.
     """
     part, atoms = thermo[thermo.stage == "ramp"], run.positions.shape[1]
     if len(part) < 2:
         return None
-    columns = part[["T", "vol", "pe"]].to_numpy(float) / [1, atoms, atoms]
-    temperature, volume, energy = block_means(columns, min(POINTS, len(part))).T
-    found = {
-        "from": _short(temperature[0]),
-        "to": _short(temperature[-1]),
-        "T": binned.series(temperature),
-        "volume": binned.series(volume),
-        "energy": binned.series(energy),
-    }
+    time = part.time_ps.to_numpy(float)
+    if ends is None:
+        ends = tuple(np.polyval(np.polyfit(time, part["T"], 1), time[[0, -1]]))
+
+    def kelvin(at):
+        return np.interp(at, time[[0, -1]], ends)
+
+    middles, volume, energy = block_means(np.stack([time, part.vol / atoms, part.pe / atoms], axis=1), min(POINTS, len(part))).T
+    found = {"T": [_short(kelvin(middles[0])), _short(kelvin(middles[-1]))], "volume": binned.series(volume), "energy": binned.series(energy)}
     looked = solid_parts(run.positions, run.cell, crystal)
     if looked is None:
         return found
     frames, solid = looked
-    # a ramp is linear in time, and a straight line through it has not the fluctuations of a small cell
-    line = np.polyfit(part.time_ps, part["T"], 1)
+    found["phases"] = ["solid" if solid[k] >= SHARE else "liquid" for k in (0, -1)]
     if between := lasting_change(solid):
         before, after = (run.time_ps[frames[k]] for k in between)
-        found["change"] = [_short(np.polyval(line, before)), _short(np.polyval(line, after))]
-        found["melts"] = bool(solid[0] >= SHARE)
-        sides = [np.linalg.det(run.cell[frames[k]]) for k in between]
-        found["expands"] = _short(100 * (sides[1] / sides[0] - 1))
-    found["phases"] = ["solid" if solid[k] >= SHARE else "liquid" for k in (0, -1)]
+        found |= {"change": [_short(kelvin(before)), _short(kelvin(after))], "melts": bool(solid[0] >= SHARE)}
+        wide = after - before
+        if time[0] <= before - wide and after + wide <= time[-1]:
+            sides = [part.vol[(time >= start) & (time <= start + wide)].mean() for start in (before - wide, after)]
+            found["expands"] = _short(100 * (sides[1] / sides[0] - 1))
     return found
 
 
@@ -120,7 +124,7 @@ def coexistence(thermo, run, crystal: str, values: dict) -> dict | None:
     mean = [known[name] for name in ("value", "low", "high")] if known else coexistence_temperature(part["T"])
     found = {
         "time": [0.0, _short(time[-1] - time[0])],
-        "T": binned.series(block_means(part["T"], min(POINTS, len(part)))),
+        "T": binned.series(block_means(part["T"], min(POINTS // 2, len(part)))),
         "mean": [_short(v) for v in mean],
         "phase": "",
     }
@@ -203,7 +207,9 @@ def sentence(kind: str, shown: dict) -> str:
         if "change" in shown:
             low, high = sorted(shown["change"])
             verb = "melts" if shown["melts"] else "freezes"
-            return f"{verb} between {low:.0f} and {high:.0f} K, volume {shown['expands']:+.1f} %".replace("-", "−")
+            expands = f", volume {shown['expands']:+.1f} %".replace("-", "−") if "expands" in shown else ""
+            first = "superheated when it begins, " if shown["melts"] and shown["T"][1] < shown["T"][0] else ""
+            return f"{first}{verb} between {low:.0f} and {high:.0f} K{expands}"
         return f"{shown['phases'][0]} to the end" if "phases" in shown else ""
     if kind == "strain":
         if "slope" not in shown:

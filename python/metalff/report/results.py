@@ -183,7 +183,9 @@ def _read_sweep(folder: Path, found: Results) -> None:
             elif kind == "errors":
                 _read_validation(folder / name, found)
             elif kind in ("md", *DRIVEN):
-                (runs if kind == "md" else driven).append(Run(name, folder / name, element, job["potential"], job["temperature"], job.get("label", ""), job))
+                (runs if kind == "md" else driven).append(
+                    Run(name, folder / name, element, job["potential"], job["temperature"], job.get("label", ""), job)
+                )
     except (KeyError, TypeError, AttributeError) as error:
         raise MetalffError(f"{folder / 'sweep.json'} is damaged; run the sweep again") from error
     found.sweeps.append(Sweep(folder, record, tuple(runs), tuple(unfinished), tuple(driven)))
