@@ -15,8 +15,8 @@ LISTS = {"extra-index-url": "--index", "find-links": "--find-links", "constraint
 """Settings of pip that are lists of words, and what uv calls each of them."""
 
 INDIFFERENT = {
-    "cache-dir", "cert", "default-timeout", "disable-pip-version-check", "no-color", "no-input", "no-python-version-warning", "progress-bar",
-    "quiet", "retries", "root-user-action", "timeout", "verbose", "no-warn-script-location", "break-system-packages", "require-virtualenv",
+    "cache-dir", "cert", "default-timeout", "disable-pip-version-check", "no-color", "no-input", "no-python-version-warning",
+    "progress-bar", "quiet", "retries", "root-user-action", "timeout", "verbose", "no-warn-script-location", "break-system-packages", "require-virtualenv",
 }  # fmt: skip
 """Settings of pip that change nothing about what is installed into a virtual environment."""
 
@@ -34,7 +34,8 @@ def own_variables() -> dict[str, str]:
 
 def pip_settings() -> dict[str, str]:
     """What pip would take from its files and variables: option → value as text."""
-    listed = subprocess.run([sys.executable, "-I", "-m", "pip", "config", "list"], capture_output=True, text=True, env=own_variables()).stdout
+    command = [sys.executable, "-I", "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, env=own_variables()).stdout
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}  # the later, the stronger
     for line in listed.splitlines():
         name, _, value = line.partition("=")
@@ -45,7 +46,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def uv_command(python: Path, settings: dict[str, str]) -> list[str] | None:
-    """``uv pip install`` for that Python, from the places that pip would look at; None where uv is not there or cannot do as pip is told."""
+    """``uv pip install`` for that Python, from the places that pip would look at; None without uv, or where it cannot do as pip is told."""
     program = uv()
     if not program:
         return None
@@ -68,7 +69,8 @@ def main(python: str, *requirements: str) -> int:
     quick = uv_command(Path(python), pip_settings())
     if quick and subprocess.run([*quick, "--quiet", "--compile-bytecode", *requirements], env=own_variables()).returncode == 0:
         return 0
-    return subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "-q", "install", *requirements], env=own_variables()).returncode
+    slow = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    return subprocess.run([*slow, *requirements], env=own_variables()).returncode
 
 
 if __name__ == "__main__":

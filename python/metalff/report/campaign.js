@@ -249,7 +249,7 @@
   const DIRECTIONS = { xy: "sheared in xy", volume: "all lengths alike" };
   const driven = (metal, symbol) => {
     const of = (kind) => metal.driven.filter((r) => r.kind === kind).sort((a, b) => modelNumber[a.model] - modelNumber[b.model]);
-    const wide = { width: 460, height: 240 }, melts = metal.melts ? [{ value: metal.melts, name: `${Math.round(metal.melts)} K, experiment` }] : [];
+    const wide = innerWidth < 760 ? { width: 340, height: 220 } : { width: 460, height: 240 }, melts = metal.melts ? [{ value: metal.melts, name: `${Math.round(metal.melts)} K, experiment` }] : [];
     const said = (runs) => runs.map((r) => `${labelOf(r.model)}: ${r.said}`).join("; ");
     const made = [], ramps = of("ramp");
     for (const name of new Set(ramps.map((r) => r.id.split("/").pop()))) {

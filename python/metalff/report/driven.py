@@ -1,4 +1,7 @@
-"""Runs that are driven, not kept at one temperature: ramps, coexistence and strains as short curves and a few numbers. Pure functions on their results."""
+"""Runs that are driven, not kept at one temperature: ramps, coexistence and strains as short curves and a few numbers.
+
+Pure functions on their results, but for ``of_run``, which reads them.
+"""
 
 import re
 
@@ -68,9 +71,10 @@ def ramp(thermo, run, crystal: str, ends: tuple[float, float] | None = None) -> 
         run: its ``Trajectory``, frames of the same stage.
         ends: K of the thermostat at the beginning and the end; None takes a straight line through the temperatures.
     Returns:
-        ``volume`` (Å³/atom) and ``energy`` (eV/atom) as ``binned.series``, evenly over the thermostat's temperature, which a small cell follows with
-        fluctuations, ``T`` ([K, K], its first and last); ``change``: [K before, K after], or nothing where the phase stays; ``melts``; ``expands``:
-        volume after over before in %, where there is as much of the run on both sides; ``phases`` of the first and last frame. None without rows.
+        ``volume`` (Å³/atom) and ``energy`` (eV/atom) as ``binned.series``, evenly over the thermostat's temperature, which a small cell
+        follows with fluctuations, ``T`` ([K, K], its first and last); ``change``: [K before, K after], or nothing where the phase stays;
+        ``melts``; ``expands``: volume after over before in %, where there is as much of the run on both sides; ``phases`` of the first and
+        last frame. None without rows.
     """
     part, atoms = thermo[thermo.stage == "ramp"], run.positions.shape[1]
     if len(part) < 2:
@@ -83,7 +87,7 @@ def ramp(thermo, run, crystal: str, ends: tuple[float, float] | None = None) -> 
         return np.interp(at, time[[0, -1]], ends)
 
     middles, volume, energy = block_means(np.stack([time, part.vol / atoms, part.pe / atoms], axis=1), min(POINTS, len(part))).T
-    found = {"T": [_short(kelvin(middles[0])), _short(kelvin(middles[-1]))], "volume": binned.series(volume), "energy": binned.series(energy)}
+    found = {"T": [_short(v) for v in kelvin(middles[[0, -1]])], "volume": binned.series(volume), "energy": binned.series(energy)}
     looked = solid_parts(run.positions, run.cell, crystal)
     if looked is None:
         return found
@@ -114,7 +118,8 @@ def coexistence(thermo, run, crystal: str, values: dict) -> dict | None:
     Args:
         values: what the sweep wrote of this run; made anew where it has nothing.
     Returns:
-        ``time`` (ps, [first, last]), ``T`` and ``solid`` as ``binned.series`` over it, ``mean`` [K, low, high], ``phase`` (both, solid, liquid or '').
+        ``time`` (ps, [first, last]), ``T`` and ``solid`` as ``binned.series`` over it, ``mean`` [K, low, high], ``phase`` (both, solid,
+        liquid or '').
     """
     part = thermo[thermo.stage == "sample"]
     if len(part) < 2 * PARTS:
@@ -142,14 +147,15 @@ def strain(thermo, crystal: str, elastic: dict) -> dict | None:
         thermo: rows with ``lx`` … ``xy`` (Å) and ``pxx`` … ``pxy``, ``press`` (bar).
         elastic: GPa, of experiment; empty where unknown.
     Returns:
-        ``strain`` and ``stress`` (GPa, tension above zero) as ``binned.series``, ``direction``, ``slope`` [GPa, low, high], ``constant``: what the
-        slope is of a crystal along its axes, and ``known``, that in GPa. None where no length changes.
+        ``strain`` and ``stress`` (GPa, tension above zero) as ``binned.series``, ``direction``, ``slope`` [GPa, low, high], ``constant``: what
+        the slope is of a crystal along its axes, and ``known``, that in GPa. None where no length changes.
     """
     part = thermo[thermo.stage == "strain"]
     if len(part) < 2 * PARTS or "lx" not in part.columns:
         return None
     lengths = {name: part[column].to_numpy(float) for name, column in LENGTHS.items()}
-    changes = {name: values / values[0] - 1 for name, values in lengths.items()} | {"xy": (part.xy.to_numpy(float) - part.xy.iloc[0]) / lengths["y"]}
+    changes = {name: values / values[0] - 1 for name, values in lengths.items()}
+    changes["xy"] = (part.xy.to_numpy(float) - part.xy.iloc[0]) / lengths["y"]
     moved = {name for name, values in changes.items() if abs(values[-1]) > 1e-6}
     if not moved:
         return None
@@ -188,7 +194,7 @@ def initial_slope(strain, stress) -> tuple[float, float, float] | None:
 
 
 def constant(direction: str, crystal: str, elastic: dict) -> tuple[str, float | None]:
-    """Name of the slope of stress over strain along the axes of a crystal whose other lengths stay, and its value from elastic constants, or None."""
+    """Name of the slope of stress over strain along the axes of a crystal whose other lengths stay, and its value (GPa), or None."""
     get = elastic.get
     if crystal != "hcp":
         name = {"xy": "C44", "volume": "3B"}.get(direction, "C11")
