@@ -16,7 +16,8 @@ LISTS = {"extra-index-url": "--index", "find-links": "--find-links", "constraint
 
 INDIFFERENT = {
     "cache-dir", "cert", "default-timeout", "disable-pip-version-check", "no-color", "no-input", "no-python-version-warning",
-    "progress-bar", "quiet", "retries", "root-user-action", "timeout", "verbose", "no-warn-script-location", "break-system-packages", "require-virtualenv",
+    "progress-bar", "quiet", "retries", "root-user-action", "timeout", "verbose", "no-warn-script-location", "break-system-packages",
+    "require-virtualenv",
 }  # fmt: skip
 """Settings of pip that change nothing about what is installed into a virtual environment."""
 

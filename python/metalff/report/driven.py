@@ -147,8 +147,8 @@ def strain(thermo, crystal: str, elastic: dict) -> dict | None:
         thermo: rows with ``lx`` … ``xy`` (Å) and ``pxx`` … ``pxy``, ``press`` (bar).
         elastic: GPa, of experiment; empty where unknown.
     Returns:
-        ``strain`` and ``stress`` (GPa, tension above zero) as ``binned.series``, ``direction``, ``slope`` [GPa, low, high], ``constant``: what
-        the slope is of a crystal along its axes, and ``known``, that in GPa. None where no length changes.
+        ``strain`` and ``stress`` (GPa, tension above zero) as ``binned.series``, ``direction``, ``slope`` [GPa, low, high],
+        ``constant``: what the slope is of a crystal along its axes, and ``known``, that in GPa. None where no length changes.
     """
     part = thermo[thermo.stage == "strain"]
     if len(part) < 2 * PARTS or "lx" not in part.columns:
