@@ -68,7 +68,7 @@ test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
 test: export UV_CACHE_DIR := $(CURDIR)/.metalff/uv
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.tested kokkos-lammps
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(WHICH)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(WHICH)
 
 # a LAMMPS with KOKKOS and the plugin for it; says "skipped" where there is no source, and the tests of mlff/kk are skipped then
 kokkos-lammps: $(VENV)/.tested
