@@ -280,7 +280,7 @@
       const slope = known && { x, y: x.map((v) => known * v), name: `experiment, ${constant}`, colour: Plots.SOFT, dash: "1.5 2.5", wide: 1.4 };
       figures.push(figure(`${DIRECTIONS[direction] || `along ${direction}`}, ${temperature} K`, Plots.lines({ series: [...(slope ? [slope] : []), ...series], x, y, level: 0, label: `${symbol}: stress over strain, ${name}`, xLabel: "strain", yLabel: "stress (GPa)", ...wide }), `${said(some)}${known ? `; dotted: experiment, ${constant} = ${Math.round(known)} GPa` : ""}`));
     }
-    made.push(...group("Stress over strain", figures, "One length changes at a time, the others stay. Slopes at no strain, with 95 % intervals; constants of experiment are those at room temperature.", "wide"));
+    made.push(...group("Stress over strain", figures, "Lengths that are not strained stay as they are. Slopes at no strain, with 95 % intervals; constants of experiment are those at room temperature.", "wide"));
     return made;
   };
   const expansion = (metal, symbol) => {
