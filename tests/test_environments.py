@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from metalff import environments
+from metalff import environments, installer
 from metalff.errors import MetalffError
 
 
@@ -40,15 +40,24 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("METALFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setitem(environments.PINS, "toy", ("toy==1.0",))
     return tmp_path / "home"
 
 
-def test_create_use_and_remove(home):
+@pytest.mark.parametrize("program", ["pip", "uv"])
+def test_create_use_and_remove(home, program, monkeypatch):
+    if program == "pip":
+        monkeypatch.setattr(installer, "uv", lambda: None)
+    elif not installer.uv():
+        pytest.skip("uv is not installed")
     steps = []
     made = environments.create("toy", progress=lambda step, line: line or steps.append(step))
     assert made.state == "ready" and made.versions["toy"] == "1.0"
-    assert steps == ["python -m venv", "pip install pip", "pip install toy==1.0"]
+    assert steps == {
+        "pip": ["python -m venv", "pip install pip", "pip install toy==1.0"],
+        "uv": ["python -m venv", "uv pip install toy==1.0"],
+    }[program]  # fmt: skip
 
     script = home / "script.py"
     script.write_text("import toy, sys; print(toy.VERSION, sys.argv[1])")
@@ -137,7 +146,7 @@ def creator():
 def test_killed_creation_is_completed(home):
     with creator() as process:
         for line in process.stdout:
-            if line.startswith("pip install toy"):
+            if "pip install toy" in line:
                 break
         os.killpg(process.pid, signal.SIGKILL)
     assert environments.status("toy").state in ("unfinished", "ready")

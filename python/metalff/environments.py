@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metalff import installer
 from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write, data_dir
 
@@ -156,9 +157,7 @@ def create(family: str, force: bool = False, progress: Progress = lambda step, l
         if family == "gpaw":
             variables["GPAW_CONFIG"] = str(path / "siteconfig.py")
             (path / "siteconfig.py").write_text(GPAW_CONFIG)
-        for requirement in ("pip", *PINS[family]):
-            upgrade = ["--upgrade"] if requirement == "pip" else []
-            _run(path, f"pip install {requirement}", [*pip, "install", *upgrade, requirement], progress, variables)
+        _install(path, environment.python, family, progress, variables)
         if family == "gpaw":
             _make_setups(path, environment.python, progress)
         found = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True).stdout
@@ -167,6 +166,24 @@ def create(family: str, force: bool = False, progress: Progress = lambda step, l
             marker = {"schema": SCHEMA, "family": family, "pins": PINS[family], "versions": versions}
             json.dump(marker, stream, indent=1)
         return status(family)
+
+
+def _install(path: Path, python: Path, family: str, progress: Progress, variables: dict[str, str]) -> None:
+    """All requirements, one by one: by uv where it is installed, else, or from where it fails on, by pip."""
+    requirements = list(PINS[family])
+    # what is compiled here is left to pip, which is what its makers try
+    quick = None if family in LIBRARIES else installer.uv_command(python, installer.pip_settings())
+    try:
+        while quick and requirements:
+            _run(path, f"uv pip install {requirements[0]}", [*quick, requirements[0]], progress)
+            del requirements[0]
+    except MetalffError:
+        pass  # pip says it, if it is of the same opinion
+    if requirements:
+        requirements.insert(0, "pip")
+    for requirement in requirements:
+        upgrade = ["--upgrade"] if requirement == "pip" else []
+        _run(path, f"pip install {requirement}", [str(python), "-I", "-m", "pip", "install", *upgrade, requirement], progress, variables)
 
 
 def remove(family: str) -> bool:
@@ -230,9 +247,7 @@ def _make_setups(path: Path, python: Path, progress: Progress) -> None:
 def _run(path: Path, step: str, arguments: list[str], progress: Progress, more: dict[str, str] | None = None, folder: Path | None = None) -> None:
     """Run one step in ``folder``, with ``more`` variables, its output into the log and line by line to ``progress``."""
     progress(step, "")
-    # variables of the calling Python would let its packages leak into the environment
-    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER")}
-    variables |= more or {}
+    variables = installer.own_variables() | (more or {})
     last = error = ""
     with open(path / LOG, "a") as log:
         log.write(f"$ {step}\n")

@@ -113,6 +113,16 @@ def among(numbers, chosen) -> np.ndarray:
     return known[numbers]
 
 
+def curve(given: dict) -> dict | None:
+    """A curve of a measurement (``x``, ``y``, labels) with its numbers as ``series``; None without numbers."""
+    x, y = given.get("x") or [], given.get("y") or []
+    if len(x) != len(y) or not len(x):
+        return None
+    y = [np.nan if value is None else value for value in y]
+    labels = {name: given.get(name, "") for name in ("x_label", "y_label", "group")}
+    return labels | {"x": series(x), "y": series(y)}
+
+
 def _packed(array) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 

@@ -246,6 +246,43 @@
     panel("nve", "Energy in NVE", { xLabel: "time (ps)", yLabel: "E(t) − E(0) (µeV/atom)", level: 0 }, "A slope means that energy is made or lost; a bounded ripple is the integrator's.");
     return made;
   };
+  const DIRECTIONS = { xy: "sheared in xy", volume: "all lengths alike" };
+  const driven = (metal, symbol) => {
+    const of = (kind) => metal.driven.filter((r) => r.kind === kind).sort((a, b) => modelNumber[a.model] - modelNumber[b.model]);
+    const wide = innerWidth < 760 ? { width: 340, height: 220 } : { width: 460, height: 240 }, melts = metal.melts ? [{ value: metal.melts, name: `${Math.round(metal.melts)} K, experiment` }] : [];
+    const said = (runs) => runs.map((r) => `${labelOf(r.model)}: ${r.said}`).join("; ");
+    const made = [], ramps = of("ramp");
+    for (const name of new Set(ramps.map((r) => r.id.split("/").pop()))) {
+      const some = ramps.filter((r) => r.id.endsWith(`/${name}`)), [first, last] = some[0].T, heats = last > first;
+      const title = `${heats ? "Heating" : "Cooling"}, ${name.replace(/^ramp-/, "").replace("-", " to ").replaceAll("K", " K").replace(/-(.*) Kps$/, ", $1 K/ps")}`;
+      const drawn = [["volume", "volume (Å³/atom)"], ["energy", "potential energy (eV/atom)"]].map(([key, axis]) => {
+        const series = some.map((r) => { const y = numbers(r[key]); return lineOf(r.model, evenly(r.T, y.length), y); });
+        const bands = some.filter((r) => r.change).map((r) => ({ x: r.change, colour: style(modelNumber[r.model]).colour }));
+        const values = series.flatMap((s) => s.x);
+        const inside = melts.filter((m) => m.value > Math.min(...values) && m.value < Math.max(...values));
+        return figure(axis.replace(/ \(.*/, "").replace(/^./, (c) => c.toUpperCase()), Plots.lines({ series, bands, uprights: inside, label: `${symbol}: ${axis} over temperature, ${title}`, xLabel: "temperature of the thermostat (K)", yLabel: axis, ...wide }));
+      });
+      made.push(...group(title, drawn, `${said(some)}. Shaded: where the structure changes for good. A perfect crystal overheats and a liquid undercools, the more the faster the ramp: neither is the melting temperature.`, "wide"));
+    }
+    const both = of("coexistence");
+    if (both.length) {
+      const along = (r, key) => { const y = numbers(r[key]); return lineOf(r.model, evenly(r.time, y.length), y); };
+      made.push(...group("Coexistence of solid and liquid", [
+        figure("Temperature", Plots.lines({ series: both.map((r) => along(r, "T")), rows: melts, y: Plots.range([...both.flatMap((r) => numbers(r.T)), ...melts.map((m) => m.value)]), label: `${symbol}: temperature at coexistence`, xLabel: "time (ps)", yLabel: "temperature (K)", ...wide })),
+        both.some((r) => r.solid) && figure("Part that is solid, by structure", Plots.lines({ series: both.filter((r) => r.solid).map((r) => along(r, "solid")), y: [0, 1], label: `${symbol}: solid part at coexistence`, xLabel: "time (ps)", yLabel: "solid part", ...wide })),
+      ], `${said(both)}. At constant enthalpy; only where both phases stay is the mean of the later part a melting temperature.`, "wide"));
+    }
+    const strains = of("strain"), figures = [];
+    for (const name of new Set(strains.map((r) => r.id.split("/").pop()))) {
+      const some = strains.filter((r) => r.id.endsWith(`/${name}`)), { direction, temperature, known, constant } = some[0];
+      const series = some.map((r) => lineOf(r.model, numbers(r.strain), numbers(r.stress))), values = series.flatMap((s) => s.y);
+      const y = Plots.range([...values, 0]), x = Plots.range(series.flatMap((s) => s.x), { room: 0.015 });
+      const slope = known && { x, y: x.map((v) => known * v), name: `experiment, ${constant}`, colour: Plots.SOFT, dash: "1.5 2.5", wide: 1.4 };
+      figures.push(figure(`${DIRECTIONS[direction] || `along ${direction}`}, ${temperature} K`, Plots.lines({ series: [...(slope ? [slope] : []), ...series], x, y, level: 0, label: `${symbol}: stress over strain, ${name}`, xLabel: "strain", yLabel: "stress (GPa)", ...wide }), `${said(some)}${known ? `; dotted: experiment, ${constant} = ${Math.round(known)} GPa` : ""}`));
+    }
+    made.push(...group("Stress over strain", figures, "Lengths that are not strained stay as they are. Slopes at no strain, with 95 % intervals; constants of experiment are those at room temperature.", "wide"));
+    return made;
+  };
   const expansion = (metal, symbol) => {
     const found = [], runs = metal.runs.filter((r) => r.volume), keys = ofModels(Object.fromEntries(runs.map((r) => [r.model, true])));
     if (keys.length) {
@@ -300,8 +337,8 @@
     if (article.dataset.drawn === controls.temperature.value) return;
     article.dataset.drawn = controls.temperature.value;
     const symbol = article.id, metal = data.metals[symbol], box = article.querySelector(".plots");
-    const seen = data.models.map((m) => m.key).filter((key) => metal.runs.some((r) => r.model === key) || metal.properties.some((p) => p.model === key) || metal.error[key]);
-    const parts = [...parities(metal, symbol), ...errors(metal, symbol), ...properties(metal, symbol), ...dynamics(metal, symbol), ...expansion(metal, symbol), ...training(metal, symbol), ...pictures(metal, symbol)];
+    const seen = data.models.map((m) => m.key).filter((key) => metal.runs.some((r) => r.model === key) || metal.driven.some((r) => r.model === key) || metal.properties.some((p) => p.model === key) || metal.error[key]);
+    const parts = [...parities(metal, symbol), ...errors(metal, symbol), ...properties(metal, symbol), ...dynamics(metal, symbol), ...driven(metal, symbol), ...expansion(metal, symbol), ...training(metal, symbol), ...pictures(metal, symbol)];
     box.replaceChildren(...(parts.length ? [legend(seen), ...parts] : []));
   };
 

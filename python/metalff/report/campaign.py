@@ -1,18 +1,17 @@
 """All results of a campaign as one document: metals × models × temperatures, and what each metal's own page shows."""
 
 import json
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 from ase.data import atomic_names, atomic_numbers
 
 from metalff.data.metals import metals
-from metalff.report import analysis, binned
+from metalff.report import analysis, binned, driven
 from metalff.report.metals import ALL, pooled, temperature_class
 from metalff.report.models import Models
 from metalff.report.results import Results
-from metalff.report.snapshot import snapshot
+from metalff.report.snapshot import picture_of, snapshot
 from metalff.report.studies import conditions
 from metalff.validate.metrics import STILL
 
@@ -131,6 +130,7 @@ class _Builder:
                 "error": {},
                 "magnitude": {},
                 "runs": [],
+                "driven": [],
                 "properties": [],
                 "expansion": {},
                 "training": [],
@@ -285,7 +285,7 @@ class _Builder:
             if symbol not in self.result.metals:
                 continue
             key = self.models.add(records.get(row["model"], {"name": row["model"], "label": row["model"], "kind": ""}), symbol)
-            curves = {name: curve for name, given in (row.get("curves") or {}).items() if (curve := _curve(given))}
+            curves = {name: curve for name, given in (row.get("curves") or {}).items() if (curve := binned.curve(given))}
             kept = {
                 name: row.get(name) for name in ("measurement", "status", "reason", "values", "notes", "warnings", "reference", "grade", "seconds")
             }
@@ -356,6 +356,9 @@ class _Builder:
             if len({t for t, _ in points}) > 1:
                 coefficient = analysis.thermal_expansion(*zip(*points))
                 self.result.metals[symbol]["expansion"][key] = float(f"{1e6 * coefficient:.4g}")
+        for run in sweep.driven:
+            wall += run.record.get("wall_s") or 0.0
+            atom_steps += self._driven(run, self.models.add(record_of(run.potential), run.element), sweep.record["plan"].get("lattice"))
         for job in sweep.unfinished:
             key = self.models.add(record_of(job.potential), job.element)
             if job.status == "failed":
@@ -373,6 +376,24 @@ class _Builder:
         engines = {run.record["lammps"] for run in sweep.runs if run.record.get("lammps")}
         if len(engines) > 1:
             self.result.notes.append(f"{sweep.folder} mixes versions of LAMMPS: {', '.join(sorted(engines))}.")
+
+    def _driven(self, run, key: str, lattice: str | None) -> int:
+        """A ramp, a strain or a coexistence goes to its metal, a coexistence of both phases into the values; returns atom-steps."""
+        tried = self.attempts.setdefault((key, run.element), [0, 0])
+        tried[0] += 1
+        if run.record.get("unstable"):
+            tried[1] += 1
+            self._failure(run.element, key, run.temperature, run.id, "not stable", run.record["unstable"], "")
+            return 0
+        if run.element not in self.result.metals:
+            return 0
+        metal = metals().get(run.element)
+        shown, atom_steps = driven.of_run(run, lattice or (metal.crystal if metal else ""), metal)
+        if shown:
+            self.result.metals[run.element]["driven"].append({"model": key} | shown)
+            if shown.get("phase") == "both" and metal:
+                self._put("melting", ALL, key, run.element, 100 * abs(shown["mean"][0] / metal.melting_temperature - 1))
+        return atom_steps
 
     def _run(self, run, key: str, name: str):
         """What the page shows of a run, and its numbers."""
@@ -406,7 +427,7 @@ class _Builder:
     def _failure(self, symbol: str, key: str, temperature, job: str, what: str, sentence: str, last_frame) -> None:
         entry = {"element": symbol, "model": key, "temperature": temperature, "job": job, "status": what, "sentence": sentence}
         if last_frame:
-            entry |= {"last_frame": str(last_frame), "picture": _picture(last_frame, symbol)}
+            entry |= {"last_frame": str(last_frame), "picture": picture_of(last_frame, symbol)}
         self.result.failures.append(entry)
         if symbol in self.result.metals:
             self.result.metals[symbol]["failures"].append(entry)
@@ -456,29 +477,6 @@ class _Builder:
             f"Mixed versions of {package}: " + "; ".join(f"{version} in {', '.join(folders)}" for version, folders in versions.items()) + "."
             for package, versions in mixed.items()
         ]
-
-
-def _curve(given: dict) -> dict | None:
-    x, y = given.get("x") or [], given.get("y") or []
-    if len(x) != len(y) or not len(x):
-        return None
-    y = [np.nan if value is None else value for value in y]
-    labels = {name: given.get(name, "") for name in ("x_label", "y_label", "group")}
-    return labels | {"x": binned.series(x), "y": binned.series(y)}
-
-
-def _picture(path, symbol: str) -> dict | None:
-    """Of the last good frame of a failed run; None where the file cannot be read."""
-    from ase.io import read
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            atoms = read(path)
-    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError):
-        return None
-    metal = metals().get(symbol)
-    return snapshot(atoms.positions[None], np.array(atoms.cell)[None], metal.crystal if metal and atoms.cell.rank == 3 else "")
 
 
 def _short(value):

@@ -20,6 +20,7 @@ THINNED = {
     "pictures of last frames": lambda metal: [run.pop("picture") for run in metal["runs"] if run.get("picture")],
     "mean squared displacements": lambda metal: [run.pop("msd", None) for run in metal["runs"]],
     "energies over time in NVE": lambda metal: [run.pop("nve", None) for run in metal["runs"]],
+    "ramps, coexistence and strains": lambda metal: metal["driven"].clear(),
     "parity of forces at each temperature": lambda metal: [metal["parity"].pop(name) for name in list(metal["parity"]) if name != ALL],
     "curves of properties": lambda metal: [row["curves"].clear() for row in metal["properties"]],
 }
@@ -106,7 +107,7 @@ def _render(result: Campaign, title: str, notes=()) -> str:
             ranked=ranked,
             ranking=_ranking(result, ranked),
             has_speed="speed" in result.values and bool({"normalised", "force_rmse"} & set(result.values)),
-            has_runs=any(metal["runs"] for metal in result.metals.values()),
+            has_runs=any(metal["runs"] or metal["driven"] for metal in result.metals.values()),
             failures=result.failures,
             sources=result.sources,
             cost=_cost(result),
@@ -220,7 +221,7 @@ def _summary(result: Campaign, ranked) -> dict:
     rows = []
     for model in result.models:
         worst = max(((v[0], symbol) for symbol in result.elements if lead and (v := result.value(lead, model.key, symbol))), default=None)
-        runs = sum(run["model"] == model.key for metal in result.metals.values() for run in metal["runs"])
+        runs = sum(run["model"] == model.key for metal in result.metals.values() for run in (*metal["runs"], *metal["driven"]))
         failed = sum(
             item["model"] == model.key and item["status"] not in ("waiting", "running", "cancelled", "skipped") and item["temperature"] is not None
             for item in result.failures
@@ -271,7 +272,7 @@ def _metal(result: Campaign, symbol: str) -> dict:
     waiting = [item["job"] for item in metal["failures"] if item["status"] in ("waiting", "running")]
     return {
         "symbol": symbol,
-        **{name: metal[name] for name in ("name", "crystal", "melts", "failures", "runs")},
+        **{name: metal[name] for name in ("name", "crystal", "melts", "failures", "runs", "driven")},
         "before": result.elements[index - 1] if index else "",
         "after": result.elements[index + 1] if index + 1 < len(result.elements) else "",
         "waiting": waiting,

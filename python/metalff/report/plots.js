@@ -99,20 +99,37 @@ const Plots = (() => {
   };
   const mark = (shape, x, y, r, attributes) => el("path", { d: MARKS[shape](r), transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, ...attributes });
 
-  // Lines: series are {x, y, colour, dash, marker, name}; `reference` (a number of a series) adds a panel of differences from it below.
-  const lines = ({ series, level, zero = false, reference, ...options }) => {
+  // Lines: series are {x, y, colour, dash, marker, name}; `bands` {x: [from, to], colour} lie behind them; `uprights` and `rows` are values of x and
+  // of y with a name, {value, name}; `reference` (a number of a series) adds a panel of differences from it below.
+  const lines = ({ series, level, zero = false, reference, bands = [], uprights = [], rows = [], ...options }) => {
     const gap = 52, more = reference === undefined || series.length < 2 ? 0 : gap + 12;
     const x = options.x || range(series.flatMap((s) => s.x), { log: options.xLog, room: 0.015 });
     const y = options.y || range([...series.flatMap((s) => s.y), ...(level === undefined ? [] : [level])], { log: options.yLog, zero });
     const made = frame({ ...options, x, y, below: more });
     const { root, X, Y, inner } = made, clip = [inner.y, inner.y + inner.h];
     if (level !== undefined) root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: Y(level), y2: Y(level), stroke: SOFT, "stroke-width": 0.8 }));
+    for (const b of bands) {
+      const [from, to] = b.x.map(X).sort((p, q) => p - q);
+      root.append(el("rect", { x: from, y: inner.y, width: Math.max(1, to - from), height: inner.h, fill: b.colour, "fill-opacity": 0.16 }));
+    }
+    const named = { "font-size": 10.5, fill: SOFT, stroke: "#fff", "stroke-width": 3, "paint-order": "stroke" }, thin = { stroke: SOFT, "stroke-width": 1, "stroke-dasharray": "4 3" };
+    const last = []; // above the curves
+    for (const v of uprights) {
+      const right = X(v.value) > inner.x + inner.w / 2;
+      root.append(el("line", { x1: X(v.value), x2: X(v.value), y1: inner.y, y2: inner.y + inner.h, ...thin }));
+      last.push(el("text", { x: X(v.value) + (right ? -4 : 4), y: inner.y + inner.h - 5, "text-anchor": right ? "end" : "start", ...named }, v.name));
+    }
+    for (const v of rows) {
+      root.append(el("line", { x1: inner.x, x2: inner.x + inner.w, y1: Y(v.value), y2: Y(v.value), ...thin }));
+      last.push(el("text", { x: inner.x + inner.w - 4, y: Y(v.value) < inner.y + 16 ? Y(v.value) + 12 : Y(v.value) - 4, "text-anchor": "end", ...named }, v.name));
+    }
     const stroke = (s) => ({ fill: "none", stroke: s.colour, "stroke-width": s.wide || 1.6, "stroke-dasharray": s.dash || undefined, "stroke-linejoin": "round" });
     for (const s of [...series].reverse()) {
       root.append(el("path", { d: path(s.x, s.y, X, Y, clip), ...stroke(s) }, el("title", {}, s.name || "")));
       if (s.x.length < 14 && s.marker) s.x.forEach((v, k) => isFinite(s.y[k]) && root.append(mark(s.marker, X(v), Y(s.y[k]), 3.4, { fill: s.colour, stroke: "#fff", "stroke-width": 0.6 })));
       if (s.low) s.x.forEach((v, k) => isFinite(s.low[k]) && root.append(el("line", { x1: X(v), x2: X(v), y1: Y(s.low[k]), y2: Y(s.high[k]), stroke: s.colour, "stroke-width": 1.2 })));
     }
+    root.append(...last);
     if (more) {
       const base = series[reference], differences = series.map((s) => s.x.map((v, k) => s.y[k] - at(base, v)));
       const [low, high] = range(differences.flat()), reach = Math.max(Math.abs(low), Math.abs(high)) || 1;

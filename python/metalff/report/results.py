@@ -25,6 +25,9 @@ COMMANDS = {
 }
 """File that a folder is known by → what writes it."""
 
+DRIVEN = ("ramp", "strain", "coexistence")
+"""Kinds of runs that are not kept at one temperature."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -81,16 +84,17 @@ class Unfinished:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep's folder: its record, finished runs and jobs without results."""
+    """A sweep's folder: its record, finished runs at one temperature, jobs without results, and finished ramps, strains and coexistences (``driven``)."""
 
     folder: Path
     record: dict
     runs: tuple[Run, ...]
     unfinished: tuple[Unfinished, ...]
+    driven: tuple[Run, ...] = ()
 
     @property
     def elements(self) -> list[str]:
-        return list(dict.fromkeys(item.element for item in (*self.runs, *self.unfinished)))
+        return list(dict.fromkeys(item.element for item in (*self.runs, *self.driven, *self.unfinished)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +210,7 @@ def _documents(folder: Path) -> list[str]:
 
 def _read_sweep(folder: Path, found: Results) -> None:
     record = _document(folder / "sweep.json", ("plan", "potentials", "jobs", "hash"))
-    runs, unfinished = [], []
+    runs, unfinished, driven = [], [], []
     try:
         for name, job in record["jobs"].items():
             element = job.get("element") or record["plan"]["element"]
@@ -219,11 +223,13 @@ def _read_sweep(folder: Path, found: Results) -> None:
                 _read_properties(folder / name, found)
             elif kind == "errors":
                 _read_validation(folder / name, found)
-            elif kind == "md":
-                runs.append(Run(name, folder / name, element, job["potential"], job["temperature"], job.get("label", ""), job))
+            elif kind in ("md", *DRIVEN):
+                (runs if kind == "md" else driven).append(
+                    Run(name, folder / name, element, job["potential"], job["temperature"], job.get("label", ""), job)
+                )
     except (KeyError, TypeError, AttributeError) as error:
         raise MetalffError(f"{folder / 'sweep.json'} is damaged; run the sweep again") from error
-    found.sweeps.append(Sweep(folder, record, tuple(runs), tuple(unfinished)))
+    found.sweeps.append(Sweep(folder, record, tuple(runs), tuple(unfinished), tuple(driven)))
 
 
 def _read_validation(folder: Path, found: Results) -> None:

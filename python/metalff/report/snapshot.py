@@ -1,9 +1,11 @@
 """The last frame of a run as a small picture: atoms seen along z, those that are solid-like told apart from those that are not."""
 
 import base64
+import warnings
 
 import numpy as np
 
+from metalff.data.metals import metals
 from metalff.validate import order
 
 MOST = 500
@@ -47,3 +49,17 @@ def snapshot(positions, cell, crystal: str) -> dict | None:
         "solid": round(part, 3),
         "phase": order.phase([part]),
     }
+
+
+def picture_of(path, symbol: str) -> dict | None:
+    """Of the last good frame of a failed run; None where the file cannot be read."""
+    from ase.io import read
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            atoms = read(path)
+    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError):
+        return None
+    metal = metals().get(symbol)
+    return snapshot(atoms.positions[None], np.array(atoms.cell)[None], metal.crystal if metal and atoms.cell.rank == 3 else "")
