@@ -279,8 +279,8 @@ def read_validation(folder: Spec) -> Validation:
     """The folder of a validation.
 
     Returns:
-        ``document`` (``validate.json``), ``frames`` (a pandas table, one line per frame and potential), and ``forces``: name of the potential →
-        (reference, predicted), both [n,3] eV/Å, of the frames ``frame`` [n].
+        ``document`` (``validate.json``), ``frames`` (a pandas table, one line per frame and potential), and ``forces(name)``: of a potential the
+        reference and the prediction, both [n,3] eV/Å, and the numbers of their frames [n].
 
     Raises:
         MetalffError: there is none, or a file is damaged or of another schema.

@@ -384,7 +384,7 @@ def work_of(trial: Trial, frames: int | None = None) -> float:
 
 
 def training_pace(trial: Trial, known: dict, rows: list[dict], work: Path) -> list[float]:
-    """[fixed s, s per unit of ``work_of``] of a family: of its trainings so far, or of two short ones, which take their time.
+    """[fixed s, s per unit of ``work_of``] of a family: of its trainings so far, or of two short ones, deployed, which take their time.
 
     Args:
         known: of earlier calls, by family; extended.
@@ -392,14 +392,14 @@ def training_pace(trial: Trial, known: dict, rows: list[dict], work: Path) -> li
     """
     own = [r for r in rows if r["family"] == trial.family and r.get("work")]
     if own:
-        known[trial.family] = [0.0, sum(r["seconds"] for r in own) / sum(r["work"] for r in own)]
+        known[trial.family] = [known.get(trial.family, [0.0])[0], sum(r["seconds"] for r in own) / sum(r["work"] for r in own)]
     elif trial.family not in known:
         points = []
         for frames, epochs in CALIBRATE:
             limited = {"max_epochs": epochs} if "max_epochs" in trial.settings else {}
             short = replace(trial, settings=trial.settings | limited, frames=min(frames, len(gathered(trial.train))))
             start = time.monotonic()
-            seconds = run(short, work)["seconds"]
+            seconds = run(short, work, keep=work / f"{short.key}.mlff")["seconds"]
             points.append((work_of(short), seconds, time.monotonic() - start - seconds))
         (w0, s0, _), (w1, s1, around) = points
         slope = (s1 - s0) / (w1 - w0) if w1 > w0 and s1 > s0 else s1 / w1
