@@ -14,7 +14,11 @@ from pathlib import Path
 import h5py  # noqa: F401  before the forks
 import numpy as np
 import pandas
+import pyarrow.parquet  # noqa: F401
 
+import metalff
+import metalff.properties.run  # noqa: F401
+import metalff.validate.parity  # noqa: F401
 from metalff.data import store
 from metalff.errors import MetalffError
 from metalff.sweep.expand import jobs
@@ -85,6 +89,47 @@ class Import:
         return "" if len(frames) == 2 and np.isfinite(frames[0].forces).all() else "the set is not whole"
 
 
+class Validation:
+    """A potential is evaluated on a set, and the folder is written."""
+
+    def prepare(self, folder: Path, source: Path) -> None:
+        folder.mkdir()
+
+    def work(self, folder: Path) -> None:
+        metalff.run_validation("Cu/poly", sys.argv[5], out=folder / "out")
+
+    def wrong(self, folder: Path) -> str:
+        """What is there is whole, or is not called a validation."""
+        if not (folder / "out" / "validate.json").exists():
+            return ""
+        return self.whole(folder)
+
+    def whole(self, folder: Path) -> str:
+        read = metalff.read_validation(folder / "out")
+        reference, predicted, _ = read.forces("Cu/poly")
+        rmse = float(np.sqrt(np.mean((reference - predicted) ** 2)))
+        said = read.document["potentials"][0]["overall"]["force_rmse"]["value"]
+        whole = len(read.frames) == len(list((folder / "out" / "frames.csv").open())) - 1 == read.document["dataset"]["frames"]
+        return "" if whole and abs(rmse - said) < 1e-9 else "the validation is not whole"
+
+
+class Properties:
+    """A property is measured and kept."""
+
+    def prepare(self, folder: Path, source: Path) -> None:
+        folder.mkdir()
+
+    def work(self, folder: Path) -> None:
+        metalff.measure("Cu/poly", measurements="lattice", out=folder / "out")
+
+    def wrong(self, folder: Path) -> str:
+        return self.whole(folder) if (folder / "out" / "properties.json").exists() else ""
+
+    def whole(self, folder: Path) -> str:
+        (row,) = metalff.read_properties(folder / "out")["results"]
+        return "" if row["status"] == "done" and abs(row["values"]["a"]["value"] - 3.63) < 0.02 else "the property is not whole"
+
+
 class Lock:
     """A sweep takes its folder."""
 
@@ -118,7 +163,7 @@ def child(scenario, folder: Path, mode: int, call: int, say: int) -> None:
 
 
 def main(name: str, mode: int, stride: int, root: Path) -> None:
-    scenario = {"job": Job, "import": Import, "lock": Lock}[name]()
+    scenario = {"job": Job, "import": Import, "validation": Validation, "properties": Properties, "lock": Lock}[name]()
     said_to, problems, call = root / "said", [], 0
     say = os.open(said_to, os.O_WRONLY | os.O_CREAT, 0o644)
     while True:

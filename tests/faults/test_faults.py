@@ -109,6 +109,16 @@ def test_an_import(fault, stride, preloaded, published, tmp_path):
     assert all(line.startswith("[Errno 28] No space left on device: ") for line in found["said"]), found
 
 
+@pytest.mark.parametrize("fault", [KILL, FULL])
+@pytest.mark.parametrize("name", ["validation", "properties"])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_validations_and_properties(name, fault, stride, preloaded, published, tmp_path):
+    """The same command goes on after any of it, and what has its name is whole."""
+    found = disturbed(preloaded, name, fault, stride, tmp_path, published)
+    assert not found["problems"] and found["calls"] > 10, found
+    assert all("No space left on device" in line for line in found["said"]), found
+
+
 def test_a_file_system_without_locks(preloaded, tmp_path):
     found = disturbed(preloaded, "lock", NO_LOCKS, 1, tmp_path)
     assert found["said"] and "gives no locks (No locks available)" in found["said"][0]

