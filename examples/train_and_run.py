@@ -47,7 +47,7 @@ print(f"{manifest.family} of {manifest.elements}, cutoff {manifest.r_max} Å, tr
 # %%
 for result in metalff.run_validation(["Cu.mlff", "Cu/eam"], test):
     rmse, part = result.overall.force_rmse, result.overall.force_rmse_normalised
-    name = result.prediction.potential.name
+    name = result.potential.name
     print(f"{name:8s} force RMSE {rmse.value:.4f} ({rmse.low:.4f} to {rmse.high:.4f}) eV/Å, {100 * part.value:.1f} % of the RMS force")
 
 # %% [markdown]

@@ -24,6 +24,7 @@ PAGES = (
     "docs/howto-cluster.md",
     "docs/howto-family.md",
     "docs/python-lammps.md",
+    "docs/api.md",
 )
 FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# ([\w.-]+\.\w+)$|# (in\.\w+)$")
