@@ -132,6 +132,8 @@ def listed(found):
 
 RESULTS = {
     "inspect": (("inspect", "{model}"), lambda found: found["elements"] == ["Cu"] and found["schema"] >= 2),
+    "inspect a name": (("inspect", "Cu/poly"), lambda found: (found["family"], found["elements"]) == ("poly", ["Cu"])),
+    "check a name": (("check", "Cu/poly"), lambda found: found["passed"] is True and found["file"].endswith("Cu-poly.mlff")),
     "check": (("check", "{model}"), lambda found: found["passed"] is True and found["forces"] < found["tolerance"]),
     "potentials list": (("potentials", "list"), lambda found: listed(found) == list(names())),
     "potentials show": (("potentials", "show", "Cu/eam"), lambda found: found["lammps"][0] == "pair_style eam/alloy"),

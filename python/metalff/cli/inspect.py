@@ -15,11 +15,13 @@ def register(app: typer.Typer) -> None:
     add(app, "inspect", inspect, "Tell what an .mlff file is; checks the hash of every payload on the way. --json: its manifest.")
 
 
-def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file.")]) -> None:
+def inspect(file: Annotated[Path, typer.Argument(help="An .mlff file, or the name of a bundled model such as Cu/poly.")]) -> None:
     from metalff.artifact import open_artifact
+    from metalff.engines import model_file
     from metalff.train.learnt import unlearnt_sentence
     from metalff.validate.groups import PART, in_words, lines, parts_of
 
+    file = model_file(file) if not file.exists() else file
     opened = open_artifact(file)
     manifest = opened.manifest
     give(manifest.model_dump(mode="json", by_alias=True))
