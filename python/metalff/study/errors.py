@@ -1,7 +1,7 @@
 """Errors metal by metal: models trained or taken, each judged on the same frames that none was trained on; one model per metal beside one for all.
 
-What is computed is kept as it comes: a training as ``models/<name>.mlff`` and its line in ``results.json``, an evaluation as a file in ``evaluations/``. One
-metal is in memory at a time. Pictures and tables are made of these files alone (``errors_outcome``).
+What is computed is kept as it comes: a training as ``models/<name>.mlff`` and its line in ``results.json``, an evaluation as a file in ``evaluations/``.
+Frames are read metal by metal. Pictures and tables are made of these files alone (``errors_outcome``).
 """
 
 import json
