@@ -213,6 +213,7 @@ def run_validation(
     claim(Path(out), reference, chosen, force)
     with Forces(reference, chosen, out) as forces:
         results = compare(chosen, frames, progress, block, reference, forces)
+        claim(Path(out), reference, chosen, force)  # another may have written there meanwhile
         write(Path(out), results, forces, document(results, versions(*RECORDED)))
     return results
 

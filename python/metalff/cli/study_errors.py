@@ -71,6 +71,8 @@ def errors(
             raise MetalffError(
                 f"--set {name}.…: {name} is not trained here; it is for {', '.join(t for t in trainable if t in families) or 'no family'}"
             )
+    if test_fraction == 1 and training and (asked := [name for name in (*families, *universals) if name in trainable]):
+        raise MetalffError(f"--test-fraction 1 leaves nothing to train {asked[0]} on; take models: --take, or give a smaller one")
     if test_fraction == 1 and bundled:
         raise MetalffError("--test-fraction is for data that are not divided yet; the bundled ones have test frames of their own")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from metalff.artifact import open_artifact
 from metalff.data import Dataset, layout, read, store, write_extxyz
 from metalff.data.metals import metal, metals
+from metalff.data.selection import divide
 from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 from metalff.potentials import bundled_models, entries, resolve
@@ -146,6 +147,7 @@ def _no_metal(data):
 
 def _stamp(name: str) -> str:
     """What tells whether a source has changed: names, sizes and times of its files; of an imported set, what its index says."""
+    name = name if Path(name).exists() else divide(name)[0]
     path = Path(name)
     if path.is_dir():
         files = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
