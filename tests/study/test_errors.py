@@ -144,14 +144,14 @@ def test_rows_and_table_agree(studied):
     assert all(row["normalised"] == pytest.approx(row["force_rmse"] / row["force_rms"], rel=1e-4) for row in rows)
 
 
-def test_a_changed_model_is_evaluated_anew(studied, tmp_path):
+def test_a_model_that_was_exchanged_is_trained_anew(studied, tmp_path):
     """An evaluation is that of the very file: other contents, other errors."""
     out, command, *_ = studied
     shutil.copytree(out, tmp_path / "copy")
     shutil.copy(out / "models" / "CuNi-nep.mlff", tmp_path / "copy" / "models" / "Cu-nep.mlff")
     assert metalff(*command[:-1], tmp_path / "copy").exit_code == 0
     by, before = ({(r["model"], r["element"]): r["force_rmse"] for r in outcome.whole(rows_of(folder))} for folder in (tmp_path / "copy", out))
-    assert by["nep", "Cu"] == by["nep, universal", "Cu"] != before["nep", "Cu"]
+    assert by["nep", "Cu"] == pytest.approx(before["nep", "Cu"], rel=1e-3) != pytest.approx(by["nep, universal", "Cu"], rel=1e-3)
     assert by["nep", "Ni"] == before["nep", "Ni"]
 
 
@@ -265,7 +265,7 @@ def test_a_source_that_changes_is_divided_anew(metal43, tmp_path):
 def test_a_damaged_evaluation_is_none(tmp_path):
     (part,), file, about = bundled_parts(["Cu"]), tmp_path / "eam-Cu.json", {"element": "Cu", "model": "eam"}
     found = evaluate("Cu/eam", part, file, about)
-    assert kept("Cu/eam", part, file, about) == found
+    assert kept("Cu/eam", part, file, about) == found and kept("Cu/meam", part, file, about) is None
     damaged = [
         found | {"rows": []},
         found | {"rows": [{}]},
