@@ -3,7 +3,7 @@
 # make test-pythons what runs without torch, on the oldest and the newest Python found here (PYTHONS=…), each in an environment of its own
 # make wheels       dist/metalff-*.whl, one for every Python, and dist/metalff_potentials-*.whl with the larger potentials; then installed where
 #                   there is no compiler, and the examples run
-# make test-kokkos  only what needs a LAMMPS with KOKKOS, which is built once into the cache; make test runs it, too
+# make test-kokkos  what needs a LAMMPS with KOKKOS, which is built once into the cache and takes ten minutes; make test skips it
 # make test-sanitize  damaged files, a fuzz of 1,500 and some hundred steps of MD, with the engine and the plugin under ASan and UBSan
 # make docs     the documentation as a site, site/index.html; warnings are errors
 # make labels       DFT labels of studies/labels, in the background at the lowest priority; goes on where it stopped
@@ -67,7 +67,7 @@ test: export METALFF_HOME := $(CURDIR)/.metalff
 test: export METALFF_CACHE := $(CURDIR)/.metalff/cache
 test: export UV_CACHE_DIR := $(CURDIR)/.metalff/uv
 test: export OMP_NUM_THREADS := 1
-test: $(VENV)/.tested kokkos-lammps
+test: $(VENV)/.tested
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(WHICH)
 
 # a LAMMPS with KOKKOS and the plugin for it; says "skipped" where there is no source, and the tests of mlff/kk are skipped then

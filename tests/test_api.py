@@ -118,6 +118,15 @@ def test_a_validation_is_what_is_read(tmp_path):
     assert np.sqrt(np.mean((predicted - reference) ** 2)) == pytest.approx(result.overall.force_rmse.value, rel=1e-9)
 
 
+def test_elements_and_potentials_in_any_form():
+    assert metalff.potential("Cu/eam", iter(["Cu"])).elements == metalff.potential("Cu/eam", "Cu").elements == ("Cu",)
+    given, named = (metalff.run_validation(spec, CU)[0].overall.force_rmse.value for spec in (metalff.potential("Cu/eam"), "Cu/eam"))
+    assert given == named
+
+
+CU = "zuo2020-Cu:test[temperature=300]"
+
+
 @pytest.mark.parametrize(
     "act, sentence",
     [
@@ -125,6 +134,12 @@ def test_a_validation_is_what_is_read(tmp_path):
         (lambda here: metalff.measure("Cu/eam", measurements="elastc"), 'did you mean "elastic"'),
         (lambda here: metalff.run_sweep(TINY | {"temperature": 3}), 'the plan: unknown key temperature (did you mean "temperatures"?)'),
         (lambda here: metalff.run_validation(["Cu/eam", "Cu/eam"], "zuo2020-Cu:test"), "same name"),
+        (lambda here: metalff.run_validation([], CU, out=here), "give a potential"),
+        (lambda here: metalff.run_validation(metalff.potential("Ni/eam"), CU), "Ni/eam has no parameters for Cu"),
+        (lambda here: metalff.run_validation("Cu/eam", [], out=here), "data: give what read_data takes or gives, not list"),
+        (lambda here: metalff.run_validation("Cu/eam", CU, block=-1), "block = -1"),
+        (lambda here: metalff.run_validation("Cu/eam", CU, out=__file__), "is not a folder"),
+        (lambda here: metalff.write_report([], here / "page.html"), "nothing to report on"),
         (lambda here: metalff.read_data("zuo2020-Cx"), "neither a file nor a bundled set"),
         (lambda here: metalff.read_trajectory(here / "none.h5"), "there is no"),
         (lambda here: metalff.read_sweep(here), "sweep.json is missing"),

@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'metalff.api' has no attribute {name!r}")
 
 
-def potential(name: Spec, elements: Sequence[str] | None = None) -> Potential:
+def potential(name: Spec, elements: str | Sequence[str] | None = None) -> Potential:
     """A force field by its name or file, for LAMMPS and ASE alike.
 
     Args:
@@ -75,12 +75,12 @@ def potential(name: Spec, elements: Sequence[str] | None = None) -> Potential:
     """
     from metalff.potentials import resolve
 
-    return resolve(name, elements)
+    return resolve(name, [elements] if isinstance(elements, str) else elements)
 
 
 def measure(
     potentials: Spec | Potential | Sequence[Spec | Potential],
-    elements: Sequence[str] | None = None,
+    elements: str | Sequence[str] | None = None,
     measurements: str | Sequence[str] | None = None,
     out: Spec | None = None,
     settings: Mapping[str, float] | None = None,
@@ -116,7 +116,7 @@ def measure(
     """
     from metalff.properties import measure as measure_all
 
-    return measure_all(potentials, elements, measurements, out, settings, progress, jobs, retry)
+    return measure_all(potentials, [elements] if isinstance(elements, str) else elements, measurements, out, settings, progress, jobs, retry)
 
 
 def run_sweep(
@@ -159,7 +159,7 @@ def run_sweep(
 
 
 def run_validation(
-    potentials: Spec | Sequence[Spec],
+    potentials: Spec | Potential | Sequence[Spec | Potential],
     data: Spec | Dataset,
     out: Spec | None = None,
     block: int | None = None,
@@ -169,7 +169,7 @@ def run_validation(
     """Errors of potentials against reference energies, forces and stresses, as ``metalff validate`` has them.
 
     Args:
-        potentials: names, ``.mlff`` files, or templates such as ``{element}/eam``, one potential for each metal.
+        potentials: names, ``.mlff`` files, templates such as ``{element}/eam``, one potential for each metal, or ``Potential`` objects.
         data: as ``read_data`` takes it, or what it gave.
         out: folder for ``validate.json``, ``elements.csv``, ``frames.csv``, ``forces.parquet`` and ``parity.png``; nothing is written when None.
         block: consecutive frames that the bootstrap keeps together; chosen by the correlation when None.
@@ -191,7 +191,9 @@ def run_validation(
         ['0.006', '0.041']
     """
     from metalff.data import Dataset, stream
+    from metalff.paths import check_folder
     from metalff.potentials.per_element import for_elements
+    from metalff.potentials.potential import Potential
     from metalff.validate.compare import compare
     from metalff.validate.folder import RECORDED, claim, write
     from metalff.validate.forces import Forces
@@ -199,14 +201,19 @@ def run_validation(
     from metalff.validate.tables import document
     from metalff.versions import versions
 
+    if not isinstance(data, (str, PathLike, Dataset)):
+        raise MetalffError(f"data: give what read_data takes or gives, not {type(data).__name__}")
+    if out is not None:
+        check_folder(Path(out))
     frames = data if isinstance(data, Dataset) else stream(data)
     reference = reference_of(frames)
-    chosen = for_elements([potentials] if isinstance(potentials, (str, PathLike)) else potentials, reference.elements)
+    chosen = for_elements([potentials] if isinstance(potentials, (str, PathLike, Potential)) else potentials, reference.elements)
     if out is None:
         return compare(chosen, frames, progress, block, reference)
     claim(Path(out), reference, chosen, force)
     with Forces(reference, chosen, out) as forces:
         results = compare(chosen, frames, progress, block, reference, forces)
+        claim(Path(out), reference, chosen, force)  # another may have written there meanwhile
         write(Path(out), results, forces, document(results, versions(*RECORDED)))
     return results
 

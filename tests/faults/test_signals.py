@@ -127,3 +127,21 @@ def test_processes_of_a_pool_end_their_children(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         list(side_by_side(sleeper, {"a": (str(tmp_path),), "b": (str(tmp_path),)}, 2, interrupt))
     assert not lammps_below(tmp_path)
+
+
+def test_processes_of_a_pool_end_with_the_one_that_is_killed(tmp_path):
+    """SIGKILL, as of a system whose memory is full, leaves the one that began them no time to tell them."""
+    script = (
+        "import time; from metalff.pool import side_by_side\nif __name__ == '__main__': list(side_by_side(time.sleep, {1: (1000,), 2: (1000,)}, 2))"
+    )
+    (tmp_path / "pool.py").write_text(script)
+    process = subprocess.Popen([sys.executable, "pool.py"], cwd=tmp_path)
+    while len(lammps_below(tmp_path)) < 4:  # with that which counts the resources of both
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while lammps_below(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not lammps_below(tmp_path)

@@ -95,9 +95,16 @@ def test_a_study_of_errors_in_numbers(tmp_path):
     made = campaign(read_results([tmp_path]))
     assert made.value("normalised", "nep", "Cu")[0] == 26 and made.value("stress", "nep", "Cu")[0] == 2
     assert made.value("force_rmse", "nep", "Cu", "Tm")[0] == pytest.approx(((0.01 + 3 * 0.09) / 4) ** 0.5, rel=1e-3)
-    (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": [{"element": "Cu"}], "models": []}))
-    with pytest.raises(MetalffError, match="errors.json is damaged; run metalff study errors again"):
-        read_results([tmp_path])
+    infinite = rows[:1] + [rows[1] | {"force_rmse": float("1e999")}]
+    for damaged in ([], [{"element": "Cu"}], infinite, [rows[0] | {"temperature": "300"}], [rows[0] | {"frames": -1}], "rows"):
+        written = json.dumps({"schema": 1, "rows": damaged, "models": []}).replace("Infinity", "1e999")
+        (tmp_path / "errors.json").write_text(written)
+        with pytest.raises(MetalffError, match="errors.json is damaged; run metalff study errors again"):
+            read_results([tmp_path])
+    for models in ([3], [{"model": "nep", "element": "Cu", "potential": 3}], "models"):
+        (tmp_path / "errors.json").write_text(json.dumps({"schema": 1, "rows": rows, "models": models}))
+        with pytest.raises(MetalffError, match="errors.json is damaged"):
+            read_results([tmp_path])
 
 
 def test_is_one_file_below_the_limit(page):

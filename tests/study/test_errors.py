@@ -10,11 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from metalff.cli import build_app
+from metalff.cli.study import alone
+from metalff.cli.study_errors import made_by
 from metalff.data import layout, read, read_extxyz
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
 from metalff.study import errors_outcome as outcome
-from metalff.study.errors import divided, parts
+from metalff.study.errors import bundled_parts, divided, evaluate, kept, parts
 
 SMALL = [
     "--set",
@@ -142,14 +144,15 @@ def test_rows_and_table_agree(studied):
     assert all(row["normalised"] == pytest.approx(row["force_rmse"] / row["force_rms"], rel=1e-4) for row in rows)
 
 
-def test_a_changed_model_is_evaluated_anew(studied, tmp_path):
-    """An evaluation is that of the very file: other contents, other errors."""
+def test_a_model_that_was_exchanged_is_trained_anew(studied, tmp_path):
+    """What is told of a training is of its own model, whatever lies under its name."""
     out, command, *_ = studied
     shutil.copytree(out, tmp_path / "copy")
     shutil.copy(out / "models" / "CuNi-nep.mlff", tmp_path / "copy" / "models" / "Cu-nep.mlff")
     assert metalff(*command[:-1], tmp_path / "copy").exit_code == 0
     by, before = ({(r["model"], r["element"]): r["force_rmse"] for r in outcome.whole(rows_of(folder))} for folder in (tmp_path / "copy", out))
-    assert by["nep", "Cu"] == by["nep, universal", "Cu"] != before["nep", "Cu"]
+    assert by["nep", "Cu"] == pytest.approx(before["nep", "Cu"], rel=1e-3)
+    assert by["nep", "Cu"] != pytest.approx(by["nep, universal", "Cu"], rel=1e-3)
     assert by["nep", "Ni"] == before["nep", "Ni"]
 
 
@@ -234,3 +237,52 @@ def test_relative_temperatures():
     from metalff.study.errors import relative
 
     assert math.isnan(relative(None, "Cu")) and relative(1357.77, "Cu") == pytest.approx(1, abs=2e-3)
+
+
+def test_a_model_of_another_training_under_the_same_name_is_not_taken_for_it(studied, tmp_path):
+    out, *_ = studied
+    rows, file = json.loads((out / "results.json").read_text())["trials"].values(), out / "models/Cu-nep.mlff"
+    assert [made_by(row, file) for row in rows if row["labels"]["metal"] == "Cu"] == [True]
+    row = next(row for row in rows if row["labels"]["metal"] == "Cu")
+    assert not made_by(row, out / "models/Ni-nep.mlff") and not made_by(None, file) and not made_by(row, tmp_path / "none.mlff")
+    cut = tmp_path / "cut.mlff"
+    cut.write_bytes(file.read_bytes()[:3000])
+    assert not made_by(row, cut)
+
+
+def test_a_source_that_changes_is_divided_anew(metal43, tmp_path):
+    folder, said = shutil.copytree(metal43, tmp_path / "metals"), []
+    before = parts(str(folder), ["Cu"], tmp_path / "out", 0.1, 10, said.append)[0]
+    whole = read(before.test[0]).sha256
+    (tmp_path / "out/data/Cu-test.extxyz").write_text("1\n")
+    assert read(parts(str(folder), ["Cu"], tmp_path / "out", 0.1, 10, said.append)[0].test[0]).sha256 == whole
+    assert not said
+    for file in folder.glob("Cu*"):
+        layout.write_file(list(read_extxyz(file))[:-1], file)
+    assert read(parts(str(folder), ["Cu"], tmp_path / "out", 0.1, 10, said.append)[0].test[0]).sha256 != whole
+    assert "changed" in said[0]
+
+
+def test_a_damaged_evaluation_is_none(tmp_path):
+    (part,), file, about = bundled_parts(["Cu"]), tmp_path / "eam-Cu.json", {"element": "Cu", "model": "eam"}
+    found = evaluate("Cu/eam", part, file, about)
+    assert kept("Cu/eam", part, file, about) == found and kept("Cu/meam", part, file, about) is None
+    damaged = [
+        found | {"rows": []},
+        found | {"rows": [{}]},
+        found | {"rows": [row | {"force_rmse": math.inf} for row in found["rows"]]},
+        found | {"rows": found["rows"][1:]},
+        {key: value for key, value in found.items() if key != "potential"},
+        [found],
+    ]
+    for content in damaged:
+        file.write_text(json.dumps(content))
+        assert kept("Cu/eam", part, file, about) is None
+
+
+def test_two_at_a_time_in_one_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("metalff.sweep.run.LINGER", 0.0)
+    with alone(tmp_path / "out"):
+        found = metalff("study", "errors", "--elements", "Cu", "--family", "eam", "--plan", "--out", tmp_path / "out")
+        assert found.exit_code == 1 and "at work" in str(found.exception)
+    assert not (tmp_path / "out").exists()

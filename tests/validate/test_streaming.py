@@ -14,6 +14,7 @@ from metalff.cli import build_app
 from metalff.data import Dataset, layout
 from metalff.errors import MetalffError
 from metalff.potentials import per_element, resolve
+from metalff.potentials.per_element import for_elements
 from metalff.validate import compare as comparing
 from metalff.validate import evaluate, forces, uncertainty, unfinished
 from metalff.validate.compare import compare
@@ -244,3 +245,30 @@ def test_another_validation_does_not_go_on_from_it(folder, tmp_path, monkeypatch
     calls = counted(monkeypatch)
     assert CliRunner().invoke(build_app(), [*words, "{element}/zhou"]).exit_code == 0
     assert sum(calls) == len(data.read(folder)) and not list((tmp_path / "out").glob(".unfinished*"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda arrays: arrays | {"energy": np.float64(3)},
+        lambda arrays: arrays | {"energy": np.nan * arrays["energy"]},
+        lambda arrays: arrays | {"errors": arrays["errors"][:, :3]},
+        lambda arrays: arrays | {"errors": arrays["errors"][:, :, :1]},
+        lambda arrays: arrays | {"frames": arrays["frames"] + 1},
+        lambda arrays: arrays | {"errors": np.concatenate([arrays["errors"]] * 2)},
+    ],
+)
+def test_what_was_kept_of_other_frames_is_not_taken(edit, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "BATCH", 400)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    whole = data.read(folder)
+    reference, chosen = reference_of(whole), for_elements(["{element}/eam"], whole.elements)
+    kept = unfinished.Unfinished(tmp_path, reference, chosen, [])
+    (result,) = compare(chosen, whole, reference=reference, unfinished=kept)
+    second = sorted(kept.folder.iterdir(), key=lambda path: int(path.stem))[1]
+    with np.load(second) as file:
+        arrays = edit(dict(file))
+    np.savez(second, **arrays)
+    assert len(list(kept.known())) == 1
+    (again,) = compare(chosen, whole, reference=reference, unfinished=unfinished.Unfinished(tmp_path, reference, chosen, []))
+    assert again.overall == result.overall

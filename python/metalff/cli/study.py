@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -342,7 +343,27 @@ def begun(out: Path, name: str):
     return Record(out, name, ["metalff", *sys.argv[1:]])
 
 
-def carry_out(record, families: set[str], trials, jobs: int | None, budget: float | None, carry=None):
+@contextmanager
+def alone(out: Path):
+    """Within the block no other study is at work in ``out``, which is made; where nothing is written there, it goes again.
+
+    Raises:
+        MetalffError: another is at work there.
+    """
+    from metalff.sweep.run import locked
+
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out, "study"):
+            yield
+    finally:
+        if made and [path.name for path in out.iterdir()] == [".lock"]:
+            (out / ".lock").unlink()
+            out.rmdir()
+
+
+def carry_out(record, families: set[str], trials, jobs: int | None, budget: float | None, carry=None, held: bool = False):
     """Run trials with a bar, the folder of the record locked.
 
     Args:
@@ -350,13 +371,13 @@ def carry_out(record, families: set[str], trials, jobs: int | None, budget: floa
         budget: s.
         trials: called with the bar and a function that says whether there is time left; gives the trials, and whether these are all.
         carry: carries out a trial as ``study.trial.run``, which does it when None.
+        held: the caller is in a block of ``alone``.
     Returns:
         the trials, and whether all have their results.
     """
     from metalff.progress import Bar
     from metalff.study.run import Study
     from metalff.study.trial import run
-    from metalff.sweep.run import locked
 
     ready(families)
     end = time.monotonic() + budget if budget else float("inf")
@@ -364,9 +385,7 @@ def carry_out(record, families: set[str], trials, jobs: int | None, budget: floa
     def go_on() -> bool:
         return time.monotonic() < end
 
-    out = record.path.parent
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "study"), Bar() as bar:
+    with nullcontext() if held else alone(record.path.parent), Bar() as bar:
         asked, whole = trials(bar, go_on)
         record.write()
         complete = Study(record, jobs or cores(), go_on, bar, carry or run).run(asked)

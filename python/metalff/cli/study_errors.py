@@ -51,7 +51,8 @@ def errors(
     budget: duration("--budget", "No training starts later than this wall time; the same command goes on.") = None,
 ) -> None:
     """Train or take models of every metal, judge them on frames that none was trained on, and draw errors on the periodic table."""
-    from metalff.cli.study import begun, carry_out, cores, finish, ready
+    from metalff.artifact import open_artifact
+    from metalff.cli.study import alone, begun, carry_out, cores, finish, ready
     from metalff.study import errors as study
     from metalff.study.models import settings
     from metalff.train.configuration import FAMILIES
@@ -70,6 +71,8 @@ def errors(
             raise MetalffError(
                 f"--set {name}.…: {name} is not trained here; it is for {', '.join(t for t in trainable if t in families) or 'no family'}"
             )
+    if test_fraction == 1 and training and (asked := [name for name in (*families, *universals) if name in trainable]):
+        raise MetalffError(f"--test-fraction 1 leaves nothing to train {asked[0]} on; take models: --take, or give a smaller one")
     if test_fraction == 1 and bundled:
         raise MetalffError("--test-fraction is for data that are not divided yet; the bundled ones have test frames of their own")
 
@@ -78,42 +81,56 @@ def errors(
         typer.echo(f"note: {text}", err=True)
 
     symbols = [word for word in re.split(r"[,\s]+", elements) if word] or None
-    kept = begun(out, "errors")
-    parts = study.parts(data, symbols, out, test_fraction, frames if bundled or frames else study.FRAMES, note)
-    models = []
-    for names, several in ((families, False), (universals, True)):
-        for name in names:
-            if training and name in trainable:
-                models.append(study.trained(name, parts, out, seed, said.get(name, {}), several, frames if bundled else None))
-            else:
-                models.append(study.taken(name, parts, several, note))
-    if len({model.name for model in models}) < len(models):
-        raise MetalffError("two of the models have the same name; give each once")
-    trials = {file: trial for model in models for file, trial in model.trials.items()}
-    for file, trial in trials.items():
-        if not Path(file).exists():
-            kept.trials.pop(trial.key, None)  # its model was removed
-    ready({trial.family for trial in trials.values() if trial.key not in kept.trials})
-    tell_time(kept, models, trials, parts, out, jobs or cores(), plan)
-    if plan:
-        give({"metals": [part.symbol for part in parts], "models": [model.name for model in models], "trainings": len(trials)})
-        return
+    with alone(out):
+        kept = begun(out, "errors")
+        parts = study.parts(data, symbols, out, test_fraction, frames if bundled or frames else study.FRAMES, note)
+        models = []
+        for names, several in ((families, False), (universals, True)):
+            for name in names:
+                if training and name in trainable:
+                    models.append(study.trained(name, parts, out, seed, said.get(name, {}), several, frames if bundled else None))
+                else:
+                    models.append(study.taken(name, parts, several, note))
+        if len({model.name for model in models}) < len(models):
+            raise MetalffError("two of the models have the same name; give each once")
+        trials = {file: trial for model in models for file, trial in model.trials.items()}
+        for file, trial in trials.items():
+            if not made_by(kept.trials.get(trial.key), Path(file)):
+                kept.trials.pop(trial.key, None)
+        ready({trial.family for trial in trials.values() if trial.key not in kept.trials})
+        tell_time(kept, models, trials, parts, out, jobs or cores(), plan)
+        if plan:
+            give({"metals": [part.symbol for part in parts], "models": [model.name for model in models], "trainings": len(trials)})
+            return
 
-    def carry(trial, work, progress):
-        file = next(file for file, one in trials.items() if one.key == trial.key)
-        return study.run(trial, work, progress, Path(file)) | {"work": study.work_of(trial)}
+        def carry(trial, work, progress):
+            file = next(file for file, one in trials.items() if one.key == trial.key)
+            found = study.run(trial, work, progress, Path(file))
+            return found | {"work": study.work_of(trial), "model": open_artifact(file, whole=False).sha256}
 
-    _, complete = carry_out(kept, set(), lambda *_: (list(trials.values()), True), jobs, budget, carry)
-    found, evaluated = evaluations(models, parts, out, jobs or cores(), note)
-    if found:
-        document = write(kept, data, parts, models, found, notes, out)
-        for sentence in document["statements"]:
-            typer.echo(sentence)
-        typer.echo(f"results: {out / 'errors.json'}; errors.csv, outcome.md and figures beside it; a page: metalff report {out} -o errors.html")
-        give({"rows": document["rows"], "statements": document["statements"], "results": out / "errors.json", "complete": complete and evaluated})
-    if not evaluated:
-        raise MetalffError("not every evaluation has its result (see above); the same command goes on")
-    finish(complete)
+        _, complete = carry_out(kept, set(), lambda *_: (list(trials.values()), True), jobs, budget, carry, held=True)
+        found, evaluated = evaluations(kept, models, parts, out, jobs or cores(), note)
+        if found:
+            document = write(kept, data, parts, models, found, notes, out)
+            for sentence in document["statements"]:
+                typer.echo(sentence)
+            typer.echo(f"results: {out / 'errors.json'}; errors.csv, outcome.md and figures beside it; a page: metalff report {out} -o errors.html")
+            give({"rows": document["rows"], "statements": document["statements"], "results": out / "errors.json", "complete": complete and evaluated})
+        if not evaluated:
+            raise MetalffError("not every evaluation has its result (see above); the same command goes on")
+        finish(complete)
+
+
+def made_by(row: dict | None, file: Path) -> bool:
+    """Whether a model is that of this training: it may have been removed, or be of one with other settings, for both have one name."""
+    from metalff.artifact import open_artifact
+
+    if row is None or "model" not in row:
+        return False
+    try:
+        return open_artifact(file).sha256 == row["model"]
+    except (MetalffError, OSError):
+        return False
 
 
 def words(said: list[str] | None) -> list[str]:
@@ -191,7 +208,7 @@ def tell_time(kept, models, trials, parts, out: Path, jobs: int, measure: bool) 
         kept.write()
 
 
-def evaluations(models, parts, out: Path, jobs: int, note) -> tuple[list[tuple], bool]:
+def evaluations(kept, models, parts, out: Path, jobs: int, note) -> tuple[list[tuple], bool]:
     """Every model on every metal that it has, side by side; gives (model, part, content of the evaluation), and whether all are there."""
     from metalff.pool import side_by_side
     from metalff.progress import Bar, Pace
@@ -201,7 +218,7 @@ def evaluations(models, parts, out: Path, jobs: int, note) -> tuple[list[tuple],
     for model in models:
         for part in parts:
             spec = model.specs.get(part.symbol)
-            if spec is None or (model.trials and not Path(spec).exists()):
+            if spec is None or (model.trials and model.trials[spec].key not in kept.trials):
                 continue
             here = True if model.trials else study.trained_on(spec, part)
             key = f"{model.name} on {part.symbol}"

@@ -64,6 +64,7 @@ def validate(
             results = compare(chosen, frames, evaluating(bar), block, reference, keep, jobs, kept)
             unsure = by_temperature(keep.unsure, reference) if uncertainty else None
             content = document(results, versions(*RECORDED))
+            claim(out, reference, chosen, force)  # another may have written there meanwhile
             write(out, results, forces, content)
     if unsure:
         write_uncertainty(out, unsure, committee, results)

@@ -104,10 +104,22 @@ def per_element(template: str, elements) -> PerElement:
 def for_elements(specs, elements) -> list[Potential | PerElement]:
     """The potentials that are compared on structures of these elements, each as ``resolve`` or, with ``{element}`` in it, ``per_element`` gives it.
 
+    Args:
+        specs: names, files or templates; a ``Potential`` is taken as it is.
     Raises:
-        MetalffError: as these, or two have the same name.
+        MetalffError: as these, there is none, one of a ``Potential`` lacks an element, or two have the same name.
     """
-    chosen = [per_element(str(spec), elements) if FIELD in str(spec) else resolve(spec, elements) for spec in specs]
+    chosen = [_chosen(spec, elements) for spec in specs]
+    if not chosen:
+        raise MetalffError("give a potential, such as Cu/eam or a .mlff file")
     if len({potential.name for potential in chosen}) < len(chosen):
         raise MetalffError("two of the potentials have the same name; give each once, and files under different names")
     return chosen
+
+
+def _chosen(spec, elements) -> Potential | PerElement:
+    if isinstance(spec, Potential):
+        if missing := [symbol for symbol in elements if symbol not in spec.elements]:
+            raise MetalffError(f"{spec.name} has no parameters for {' '.join(missing)}; it is for {' '.join(spec.elements)}")
+        return spec
+    return per_element(str(spec), elements) if FIELD in str(spec) else resolve(spec, elements)

@@ -146,7 +146,7 @@ def resolve(spec, elements=None) -> Potential:
 
     A potential that fails its check (``checks``) is given with a warning that says so.
     """
-    spec = str(spec)
+    spec, elements = str(spec), elements if elements is None else list(elements)
     if changed := CHANGED.fullmatch(spec):
         potential = resolve(changed["name"], elements)
         _check_changes(spec, changed["changes"])

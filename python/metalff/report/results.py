@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 
 from metalff.errors import MetalffError
+from metalff.report.studies import is_whole
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
 SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
@@ -176,10 +177,12 @@ def read_results(folders) -> Results:
     """What is in these folders, or else in the folders just below them; a sweep brings along the validations and properties that were its jobs.
 
     Raises:
-        MetalffError: a folder is none of these, or a file is damaged, of another schema, or not the one that was recorded.
+        MetalffError: there is none, a folder is none of these, or a file is damaged, of another schema, or not the one that was recorded.
     """
-    found = Results()
-    for folder in map(Path, folders):
+    found, folders = Results(), [Path(folder) for folder in folders]
+    if not folders:
+        raise MetalffError(f"there is nothing to report on; give folders of {', '.join(COMMANDS.values())}")
+    for folder in folders:
         below = [folder] if _documents(folder) else sorted(path for path in folder.glob("*") if path.is_dir() and _documents(path))
         if not below:
             said = "is not there" if not folder.exists() else f"holds none of {', '.join(COMMANDS)}"
@@ -275,8 +278,7 @@ def _read_properties(folder: Path, found: Results) -> None:
 
 def _read_study(folder: Path, found: Results) -> None:
     document = _document(folder / "errors.json", ("rows", "models"))
-    needed = {"element", "model", "temperature", "group", "frames", "atoms", "force_rms", "force_rmse", "energy_rmse_offset"}
-    if not all(isinstance(row, dict) and needed <= set(row) for row in document["rows"]):
+    if not is_whole(document):
         raise MetalffError(f"{folder / 'errors.json'} is damaged; run metalff study errors again")
     found.studies.append(Document(folder, document))
 

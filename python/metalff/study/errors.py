@@ -4,6 +4,7 @@ What is computed is kept as it comes: a training as ``models/<name>.mlff`` and i
 Frames are read metal by metal. Pictures and tables are made of these files alone (``errors_outcome``).
 """
 
+import hashlib
 import json
 import math
 import re
@@ -16,9 +17,11 @@ from pathlib import Path
 from metalff.artifact import open_artifact
 from metalff.data import Dataset, layout, read, store, write_extxyz
 from metalff.data.metals import metal, metals
+from metalff.data.selection import divide
 from metalff.errors import MetalffError, nearest
 from metalff.paths import atomic_write
 from metalff.potentials import bundled_models, entries, resolve
+from metalff.report.studies import is_row
 from metalff.study import models as small
 from metalff.study.trial import Trial, gathered, run
 from metalff.train.splits import trajectory_of
@@ -100,7 +103,8 @@ def _chosen(symbols, known, where: str) -> list[str]:
 
 
 def parts(data: str, symbols: list[str] | None, out: Path, fraction: float, frames: int | None, say=lambda text: None) -> list[Part]:
-    """Training and test frames of each metal of a set, as files in ``out/data``; what is there of the same request is kept.
+    """Training and test frames of each metal of a set, as files in ``out/data``; what is there of the same request and the same
+    files is kept; of a source that has changed all is divided anew.
 
     Frames that the set calls ``train`` and ``test`` stay that (TM23). Else the last part of every trajectory is tested on, for consecutive frames are alike;
     trajectories of fewer than ``1 / fraction`` frames count as one.
@@ -122,15 +126,15 @@ def parts(data: str, symbols: list[str] | None, out: Path, fraction: float, fram
         if name is None:
             raise MetalffError("Metal-43 is not imported; run: metalff data import Metal-43-Dataset.zip (docs/data.md), or give --data FOLDER")
     request = {"schema": SCHEMA, "data": data, "fraction": fraction, "frames": frames}
-    folder = out / "data"
-    known = _begun(folder / "parts.json", request, out)
+    folder, source = out / "data", _stamp(name)
+    known = _begun(folder / "parts.json", request, out, source, say)
     sources = _sources(name)
     found = []
     for symbol in _chosen(symbols, [s for s in sources if s in metals()] or _no_metal(data), data):
-        if symbol not in known:
+        if not _is_there(known.get(symbol), symbol, folder):
             known[symbol] = _write_part(sources[symbol](), symbol, folder, fraction, frames, say)
             with atomic_write(folder / "parts.json") as stream:
-                json.dump(request | {"metals": known}, stream, indent=1)
+                json.dump(request | {"source": source, "metals": known}, stream, indent=1)
         own = known[symbol]
         train = (str(folder / f"{symbol}-train.extxyz"),) if own["train"] else ()
         found.append(Part(symbol, train, (str(folder / f"{symbol}-test.extxyz"),), own["name"]))
@@ -141,12 +145,39 @@ def _no_metal(data):
     raise MetalffError(f"{data} has no frames of a metal that is known here; metals are {' '.join(metals())}")
 
 
-def _begun(file: Path, request: dict, out: Path) -> dict:
-    """Metals that are written already."""
+def _stamp(name: str) -> str:
+    """What tells whether a source has changed: names, sizes and times of its files; of an imported set, what its index says."""
+    name = name if Path(name).exists() else divide(name)[0]
+    path = Path(name)
+    if path.is_dir():
+        files = [(str(file.relative_to(path)), file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
+        said = [(own, status.st_size, status.st_mtime_ns) for own, status in files]
+    elif path.exists():
+        said = [(path.stat().st_size, path.stat().st_mtime_ns)]
+    else:
+        said = store.index(name)["files"] if name in store.names() else []
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _is_there(own, symbol: str, folder: Path) -> bool:
+    """Whether the files of a metal are those that were written."""
+    try:
+        return all(_sha256(folder / f"{symbol}-{which}.extxyz") == sha256 for which, sha256 in own["files"].items()) and "test" in own["files"]
+    except (OSError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _begun(file: Path, request: dict, out: Path, source: str, say) -> dict:
+    """Metals that are written already, of the source as it is."""
     try:
         found = json.loads(file.read_text("utf-8"))
         before = {key: found[key] for key in request}
-        known = {symbol: own for symbol, own in found["metals"].items() if (file.parent / f"{symbol}-test.extxyz").exists()}
+        known = {symbol: dict(own) for symbol, own in found["metals"].items() if {"train", "test", "name"} <= set(own)}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -154,6 +185,9 @@ def _begun(file: Path, request: dict, out: Path) -> dict:
     if before != request:
         other = next(key for key in request if before[key] != request[key])
         raise MetalffError(f"{out} holds the study of other data (other {other}: {before[other]}); choose another --out")
+    if found.get("source", source) != source:
+        say(f"{request['data']} has changed since {out} was begun; its frames are divided anew")
+        return {}
     return known
 
 
@@ -197,7 +231,9 @@ def _write_part(dataset: Dataset, symbol: str, folder: Path, fraction: float, fr
     if train:
         write_extxyz(train, folder / f"{symbol}-train.extxyz")
     write_extxyz(test, folder / f"{symbol}-test.extxyz")
-    return {"train": len(train), "test": len(test), "name": dataset.name, "sha256": replace(dataset, frames=tuple(own)).sha256}
+    files = {which: _sha256(folder / f"{symbol}-{which}.extxyz") for which in ("train", "test")[0 if train else 1 :]}
+    about = {"train": len(train), "test": len(test), "name": dataset.name, "sha256": replace(dataset, frames=tuple(own)).sha256}
+    return about | {"files": files}
 
 
 def divided(frames: list, fraction: float) -> tuple[list, list]:
@@ -326,11 +362,19 @@ def kept(spec: str, part: Part, file: Path, about: dict) -> dict | None:
     *_, key = _asked(spec, part)
     try:
         found = json.loads(file.read_text("utf-8"))
-        if {k: found[k] for k in key} == key:
+        if {k: found[k] for k in key} == key and _is_evaluation(found):
             return found | {"rows": [row | about for row in found["rows"]]}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
+
+
+def _is_evaluation(found: dict) -> bool:
+    """Whether what ``evaluate`` gave is whole; its first row is over all frames."""
+    rows = found["rows"]
+    if not (isinstance(found["potential"], dict) and isinstance(found["seconds"], (int, float)) and rows and all(map(is_row, rows))):
+        return False
+    return (rows[0]["temperature"], rows[0]["group"], rows[0]["frames"]) == (None, "", found["frames"])
 
 
 def evaluate(spec: str, part: Part, file: Path, about: dict) -> dict:

