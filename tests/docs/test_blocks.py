@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("reader")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * ("howto" in page)) for page in PAGES])
 def test_blocks(page, folder, capsys):
     if page == "README.md":
         for name in ("lammps_inputs", "potentials"):

@@ -111,11 +111,11 @@ def test_an_import(fault, stride, preloaded, published, tmp_path):
 
 @pytest.mark.parametrize("fault", [KILL, FULL])
 @pytest.mark.parametrize("name", ["validation", "properties"])
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [23, pytest.param(1, marks=pytest.mark.slow)])
 def test_validations_and_properties(name, fault, stride, preloaded, published, tmp_path):
     """The same command goes on after any of it, and what has its name is whole."""
     found = disturbed(preloaded, name, fault, stride, tmp_path, published)
-    assert not found["problems"] and found["calls"] > 10, found
+    assert not found["problems"] and found["calls"] > 5, found
     assert all("No space left on device" in line for line in found["said"]), found
 
 

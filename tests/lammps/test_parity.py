@@ -89,7 +89,7 @@ MODELS = {
     "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
     "Allegro": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
     "DeePMD": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
-    "SevenNet": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
+    "SevenNet": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni"), slow=True),  # a NequIP to the engine
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
 
