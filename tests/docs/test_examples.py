@@ -41,6 +41,7 @@ def test_phonons_and_elasticity(tmp_path):
     assert not list(tmp_path.iterdir())  # it says that it writes nothing
 
 
+@pytest.mark.slow  # the tutorial, whose blocks are run, does the same
 def test_sweep_to_report(tmp_path):
     said = run("sweep_to_report", tmp_path)
     cold, hot = (float(re.search(rf"Cu-poly +{kelvin} K: .* peak of (\S+) at", said)[1]) for kelvin in (150, 679))

@@ -248,7 +248,9 @@ def test_ase_agrees(model, name, calculator, reference):
 @pytest.mark.parametrize(
     "model, way",
     [
-        case(model, way, slow=way == "4 ranks wide" or (way == "4 ranks" and model not in ON_FOUR_RANKS))
+        case(
+            model, way, slow=way == "4 ranks wide" or (way, model) == ("2 ranks wide", "NequIP") or (way == "4 ranks" and model not in ON_FOUR_RANKS)
+        )
         for model, m in MODELS.items()
         for way in m.ways
     ],
