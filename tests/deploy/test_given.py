@@ -124,7 +124,7 @@ ALLOWED = {
     ("deploy/deepmd_layers.py", "torch.jit.load"): "a program of TorchScript; the user was told",
     ("validate/evaluate.py", "pickle.loads"): "potentials that the process which began this one has pickled",
 }
-"""Calls in workers, which run in the environments of families, and in processes of a pool; none reads a file that is not the user's own pickle."""
+"""Calls in workers, which run in the environments of families, and between processes of a pool."""
 
 
 def test_nothing_else_unpickles():
