@@ -1,6 +1,7 @@
 """The closed form of Zhou, Johnson and Wadley: as tabulated by others, smooth, right for alloys."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,3 +84,14 @@ def test_metals_that_it_lacks(spec, sentence):
         resolve(spec)
     with pytest.raises(MetalffError, match="Cu/zhou has no parameters for Ni"):
         resolve("Cu/zhou", ["Ni"])
+
+
+def test_it_is_known_by_its_parameters_on_every_processor(monkeypatch):
+    """Not by the digits of its file, whose last one differs between processors."""
+    copper, nickel = zhou.identity(["Cu"]), zhou.identity(["Ni"])
+    assert copper != nickel and resolve("Cu/zhou").sha256 == copper and zhou.identity(["Cu", "Ni"]) != zhou.identity(["Ni", "Cu"])
+    monkeypatch.setattr(zhou, "numbers", lambda values: [f"{v:.12e}" for v in values])
+    assert resolve("Cu/zhou").sha256 == copper
+    changed = zhou.parameters() | {"Cu": replace(zhou.parameters()["Cu"], alpha=7.0)}
+    monkeypatch.setattr(zhou, "parameters", lambda: changed)
+    assert zhou.identity(["Cu"]) != copper and zhou.identity(["Ni"]) == nickel

@@ -9,8 +9,10 @@ Electron density, pair potential and embedding energy of a metal, with parameter
 and between two metals  φ_ab = ½ (f_b/f_a φ_aa + f_a/f_b φ_bb)  (Johnson, Phys. Rev. B 39, 12554 (1989)).
 """
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -23,7 +25,7 @@ from metalff.data.metals import metal
 from metalff.errors import MetalffError, nearest
 from metalff.lammps import as_word
 from metalff.paths import atomic_write, cache_dir
-from metalff.potentials.potential import Potential, sha256_of
+from metalff.potentials.potential import Potential
 
 LABEL = "EAM closed form (Zhou 2004)"
 CITATION = "X. W. Zhou, R. A. Johnson, H. N. G. Wadley, Phys. Rev. B 69, 144113 (2004)"
@@ -144,6 +146,17 @@ def setfl(elements) -> str:
     return "\n".join(lines) + "\n"
 
 
+FORM = 1
+"""Of the formulas and of the file; to be raised where either changes."""
+
+
+def identity(elements) -> str:
+    """Hash of the formulas, the tables' grid and the parameters of these metals, not of the file: its last digits are those of the processor's
+    exponentials, and one with AVX-512 has others."""
+    content = [FORM, CUTOFF, SHORTEST, POINTS, {symbol: asdict(parameters()[symbol]) for symbol in elements}]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def numbers(values) -> list[str]:
     return [" ".join(f"{v:.15e}" for v in values[k : k + LINE]) for k in range(0, len(values), LINE)]
 
@@ -174,7 +187,7 @@ def potential(name: str, available, elements) -> Potential:
         label=LABEL,
         elements=tuple(elements),
         files=(path,),
-        sha256=sha256_of(path),
+        sha256=identity(available),
         pair_style="eam/alloy",
         pair_coeff=(f"* * {as_word(path)} {' '.join(elements)}",),
         citation=CITATION,
