@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from metalff.lammps import potentials_dir
-from metalff.paths import shared
+from metalff.paths import lock, shared
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# ranks that wait for one another give way: there are more of them than cores
+os.environ |= {"MPIR_CVAR_CH4_PROGRESS_THROTTLE": "1", "MPIR_CVAR_CH4_PROGRESS_THROTTLE_NO_PROGRESS_COUNT": "50"}
 # a shell's background jobs ignore Ctrl-C, and so would the processes that tests start and interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -23,6 +25,25 @@ report/test_campaign.py sweep/test_campaign.py faults/test_faults.py deploy/test
 faults/test_signals.py lammps/test_robust.py lammps/test_guards.py
 """.split()
 """Files that begin first where several processes share the suite, so that none of them is what all others wait for at its end."""
+
+
+APART = {"tests/lammps/test_parity.py": ("MACE", "NequIP", "Allegro", "DeePMD", "SevenNet", "Stillinger-Weber", "NEP", "polynomial")}
+"""Files that are too long for one process: each test goes with those that have the same word in their names, the rest together."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of ``--dist loadfile``, with the parts of a file in ``APART`` as files of their own."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByPart(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return next((f"{file} {word}" for word in APART.get(file, ()) if word in nodeid), file)
+
+    return ByPart(config, log)
 
 
 def pytest_collection_modifyitems(items):
@@ -41,11 +62,32 @@ def eam_commands() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def oracle(tmp_path_factory) -> Path:
+def once(tmp_path_factory):
+    """``once(name, make)``: the path that ``make(folder)`` gives, called by one of the processes that share the suite."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def given(name, make) -> Path:
+        folder = root / "once" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as stream:
+            lock(stream.fileno(), folder, wait=True)
+            made = folder / ".made"
+            if not made.exists():
+                made.write_text(str(make(folder)))
+            return Path(made.read_text())
+
+    return given
+
+
+@pytest.fixture(scope="session")
+def oracle(once) -> Path:
     """EAM as an artefact: the same numbers as pair_style eam/alloy through the path of a machine-learned model."""
     pytest.importorskip("torch", reason="the oracle is a torch program")
     from metalff.deploy import eam
 
-    path = tmp_path_factory.mktemp("oracle") / "Cu-eam.mlff"
-    eam.deploy(potentials_dir() / EAM_FILE, path, say=lambda line: None)
-    return path
+    def made(folder):
+        eam.deploy(potentials_dir() / EAM_FILE, folder / "Cu-eam.mlff", say=lambda line: None)
+        return folder / "Cu-eam.mlff"
+
+    return once("oracle", made)

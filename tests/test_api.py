@@ -140,6 +140,8 @@ CU = "zuo2020-Cu:test[temperature=300]"
         (lambda here: metalff.run_validation("Cu/eam", CU, block=-1), "block = -1"),
         (lambda here: metalff.run_validation("Cu/eam", CU, out=__file__), "is not a folder"),
         (lambda here: metalff.write_report([], here / "page.html"), "nothing to report on"),
+        (lambda here: metalff.read_data(3), "3 names no frames"),
+        (lambda here: metalff.read_data(" "), "the name of the frames is empty"),
         (lambda here: metalff.read_data("zuo2020-Cx"), "neither a file nor a bundled set"),
         (lambda here: metalff.read_trajectory(here / "none.h5"), "there is no"),
         (lambda here: metalff.read_sweep(here), "sweep.json is missing"),

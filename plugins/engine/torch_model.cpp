@@ -128,10 +128,11 @@ template <typename T> class TorchModel : public Model {
     }
     const double edges = double(graph.first[graph.n_owned]) / graph.n_owned;
     if (bytes_per_edge_ < 0.0) {
+      const int centres = int(std::min(size, 1024.0));
+      probe(graph, 1);    // what is touched once, the code of torch above all, is not of a chunk
       trim_heap();
       const double before = resident_bytes();
       if (!forget_peak()) return {};
-      const int centres = std::min(graph.n_owned, 256);
       probe(graph, centres);
       bytes_per_edge_ = std::max(0.0, peak_bytes() - before) / std::max(1.0, centres * edges);
     }

@@ -26,6 +26,9 @@ from metalff.errors import MetalffError
 from metalff.paths import cache_dir, private_folder, sync, umask
 from metalff.selftest import TOLERANCE, replay
 
+KEPT = "torch"
+"""Folder of the cache for what torch keeps."""
+
 COMPILED = 0.05
 """Seconds of a processor per node of a program's graph, roughly."""
 
@@ -116,29 +119,44 @@ def _compile(artifact: Artifact, payload: str, device: str, work: Path, say) -> 
     minutes = math.ceil(forecast(artifact, payload) / workers / 60)
     say(f"metalff: first use of {artifact.path.name} on this machine: compiling {payload}, about {minutes} min ...")
     started = time.monotonic()
+    kept = cache_dir() / KEPT
+    private_folder(kept)
+    if kept.stat().st_uid != os.getuid() or kept.stat().st_mode & 0o022:  # of a cache that others fill
+        kept = work / "inductor"
+    context = multiprocessing.get_context("spawn")
     with _Heartbeat(say, started):
-        if len(names) == 1:
-            _compile_program(artifact, payload, names[0], device, work)
-        else:
-            with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-                jobs = [pool.submit(_compile_program, artifact, payload, name, device, work) for name in names]
-                for job in jobs:
-                    job.result()
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            jobs = [pool.submit(_compile_program, artifact, payload, name, device, work, str(kept)) for name in names]
+            for job in jobs:
+                job.result()
         shutil.rmtree(work / "inductor")
     say(f"metalff: compiled in {time.monotonic() - started:.0f} s, kept in {cache_dir() / 'compiled'}")
 
 
-def _compile_program(artifact: Artifact, payload: str, name: str, device: str, work: Path) -> None:
-    """Leaves ``{name}.so`` in ``work``."""
+def _keep_in(folder: str) -> None:
+    """Of this process, what torch keeps for later compilations: precompiled headers (300 MB), and which instructions compiler and processor have.
+
+    Its own place is one in /tmp that others can make first; and it would find the instructions out anew for each program, in a quarter of a minute.
+    """
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = folder
+    import torch._inductor.codecache  # takes the place of the headers from tempfile
+    from torch._inductor.cpu_vec_isa import valid_vec_isa_list
+
+    tempfile.tempdir = None
+    valid_vec_isa_list()
+
+
+def _compile_program(artifact: Artifact, payload: str, name: str, device: str, work: Path, kept: str) -> None:
+    """Leaves ``{name}.so`` in ``work``; in a process of its own, for ``_keep_in``."""
     import torch
-    import torch._inductor
-    from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
 
     options = {
         # one thread per MPI rank: serial kernels, no OpenMP regions
         "cpp.threads": 1,
         # the compiler may fuse a*b+c; the self-test bounds what that changes
         "cpp.enable_floating_point_contract_flag": "fast",
+        # their hash is taken by openssl
+        "aot_inductor.precompile_headers": shutil.which("openssl") is not None,
     }
     package = work / f"{name}.pt2"
     cache = work / "inductor" / name
@@ -148,6 +166,10 @@ def _compile_program(artifact: Artifact, payload: str, name: str, device: str, w
         # as in the export: the compiler infers types anew, and an integer times a float constant takes the default
         precision = artifact.manifest.payloads[payload].precision
         torch.set_default_dtype(torch.float64 if precision == "double" else torch.float32)
+        _keep_in(kept)
+        import torch._inductor
+        from torch._inductor.runtime.cache_dir_utils import temporary_cache_dir
+
         # what a killed process leaves there, nobody reads
         with warnings.catch_warnings(), temporary_cache_dir(str(cache)):
             warnings.simplefilter("ignore")

@@ -16,6 +16,9 @@ TOGETHER = 0.5
 PATIENCE = 2.0
 """Seconds after a second signal until a computation in a library, which cannot be interrupted, is cut off."""
 
+AGAIN = 0.05
+"""Seconds until a signal that Python has lost is raised again."""
+
 
 class Ending:
     """What came; ``number`` is the first signal, or None."""
@@ -24,6 +27,7 @@ class Ending:
         self.number: int | None = None
         self.since = 0.0
         self.taken = 0
+        self.again: threading.Timer | None = None
 
     @property
     def status(self) -> int:
@@ -37,6 +41,17 @@ class Ending:
             self.number, self.since = number, time.monotonic()
         self.taken += 1
         raise KeyboardInterrupt
+
+    def _lost(self, unraisable) -> bool:
+        """Whether Python has swallowed what ``_take`` raised, for it was within a destructor or a callback; then it comes again, a little later."""
+        if not (self.taken and issubclass(unraisable.exc_type, KeyboardInterrupt)):
+            return False
+        self.taken -= 1
+        # a real signal, for it must also wake what waits
+        self.again = threading.Timer(AGAIN, signal.pthread_kill, (threading.main_thread().ident, self.number))
+        self.again.daemon = True
+        self.again.start()
+        return True
 
     def _watch(self, reader: int) -> None:
         """In a thread of its own, which goes on while the main one is in a library: Python calls ``_take`` only after that."""
@@ -63,12 +78,17 @@ def ending():
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             before[number] = signal.signal(number, found._take)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: None if found._lost(unraisable) else hook(unraisable)
     awake = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=found._watch, args=(reader,), daemon=True).start()
     try:
         yield found
     finally:
         signal.set_wakeup_fd(awake)
+        sys.unraisablehook = hook
+        if found.again:
+            found.again.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(writer)

@@ -102,6 +102,8 @@ def test_a_killed_compile_leaves_nothing(filled):
     assert entry.name not in litter
     assert sorted(path.name for path in entry.iterdir()) == ["last.so", "ready"]
     assert [path.name for path in compiled.iterdir() if path.is_file()] == [f"{entry.name}.lock"]
+    kept = directory / "cache" / "torch"
+    assert list(kept.glob("**/*.gch")) or not shutil.which("openssl"), "what torch keeps is not in /tmp"
 
 
 @pytest.mark.parametrize("program", ["lammps", "python"])
@@ -143,7 +145,7 @@ def test_unknown_device(oracle, tmp_path, monkeypatch):
         MLFFCalculator(oracle, device="cuda:99")
 
 
-def test_failing_self_test(oracle, tmp_path, monkeypatch):
+def test_failing_self_test(oracle, filled, tmp_path, monkeypatch):
     """A file that is sound but whose numbers this machine does not give: it is not used, nothing is kept."""
     opened = artifact.open_artifact(oracle)
     wrong = opened.selftest()
@@ -154,6 +156,8 @@ def test_failing_self_test(oracle, tmp_path, monkeypatch):
     artifact.write(model, opened.manifest, contents)
 
     monkeypatch.setenv("METALFF_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "torch").symlink_to(filled[0] / "cache" / "torch")
     completed = lammps(tmp_path, INPUT.format(model=model).splitlines())
     assert completed.returncode != 0
     said = completed.stdout + completed.stderr

@@ -102,6 +102,28 @@ def test_a_computation_that_python_cannot_interrupt():
     assert process.wait() == 128 + signal.SIGTERM and process.stdout.read() == ""
 
 
+@pytest.mark.parametrize("where", ["__del__", "callback"])
+def test_an_interruption_that_python_swallows_comes_again(where):
+    """What is raised in a destructor or in a callback of a weak reference, Python reports and forgets."""
+    script = (
+        "import sys, time, weakref; from metalff.signals import ending\n"
+        "class Slow:\n"
+        " def __del__(self): wait('__del__')\n"
+        "def wait(where):\n"
+        " if where == sys.argv[1]: print('in', flush=True); time.sleep(30)\n"
+        "with ending() as found:\n"
+        " try:\n"
+        "  slow = Slow(); kept = weakref.ref(slow, lambda _: wait('callback')); del slow\n"
+        "  time.sleep(30)\n"
+        " except KeyboardInterrupt: print('ended', found.status)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "in\n"
+    process.send_signal(signal.SIGTERM)
+    out, said = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "ended 143\n") and "Traceback" not in said and said.count("stopping") == 1
+
+
 def test_a_signal_that_was_ignored_stays_ignored():
     """As `nohup` and a shell's background jobs have it."""
     script = "import os, signal; from metalff.signals import ending\nwith ending():\n os.kill(os.getpid(), signal.SIGHUP); print('alive')"

@@ -14,13 +14,15 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 @pytest.fixture(scope="session")
-def second(tmp_path_factory):
+def second(once):
     """Another EAM as an artefact: copper is its second element, and its cutoff is longer than that of ``oracle``."""
     from metalff.deploy import eam
 
-    path = tmp_path_factory.mktemp("second") / "CuNi-eam.mlff"
-    eam.deploy(potentials_dir() / "CuNi.eam.alloy", path, say=lambda line: None)
-    return path
+    def made(folder):
+        eam.deploy(potentials_dir() / "CuNi.eam.alloy", folder / "CuNi-eam.mlff", say=lambda line: None)
+        return folder / "CuNi-eam.mlff"
+
+    return once("second", made)
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +37,15 @@ def angular(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def local_mace(tmp_path_factory):
+def local_mace(once):
     """A strictly local learned model: one layer of MACE with random weights, for nickel and copper."""
-    return random_mace(1, tmp_path_factory.mktemp("local"))
+    return once("mace-1", lambda folder: random_mace(1, folder))
 
 
 @pytest.fixture(scope="session")
-def two_layer_mace(tmp_path_factory):
+def two_layer_mace(once):
     """A small MACE that passes messages, with random weights, for nickel and copper."""
-    return random_mace(2, tmp_path_factory.mktemp("small"))
+    return once("mace-2", lambda folder: random_mace(2, folder))
 
 
 def random_mace(layers, folder):
@@ -58,15 +60,17 @@ def random_mace(layers, folder):
 
 
 @pytest.fixture(scope="session")
-def nep(tmp_path_factory):
+def nep(once):
     """A neuroevolution potential with random parameters, for nickel and copper."""
     from metalff.deploy import nep
 
-    create("nep")
-    folder = tmp_path_factory.mktemp("nep")
-    text = write_nep(folder / "nep.txt", elements=("Ni", "Cu"), l_max="4 2 1", zbl="1.0 2.0")
-    nep.deploy(text, folder / "CuNi-nep.mlff", say=lambda line: None)
-    return folder / "CuNi-nep.mlff"
+    def made(folder):
+        create("nep")
+        text = write_nep(folder / "nep.txt", elements=("Ni", "Cu"), l_max="4 2 1", zbl="1.0 2.0")
+        nep.deploy(text, folder / "CuNi-nep.mlff", say=lambda line: None)
+        return folder / "CuNi-nep.mlff"
+
+    return once("nep", made)
 
 
 @pytest.fixture(scope="session")

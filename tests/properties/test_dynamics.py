@@ -242,7 +242,9 @@ def test_symfc_finds_the_springs_that_forces_came_from():
     made = lattice(one, one.cell)
     u = np.random.default_rng(1).normal(0, 0.05, (12, len(made.supercell), 3))
     u -= u.mean(axis=1, keepdims=True)
+    limit = sys.getrecursionlimit()
     fit(made, u, harmonic_forces(truth, u))
+    assert sys.getrecursionlimit() == limit, "a file nested deeply would end the process"
     made.run_mesh(20.0)
     truth.run_mesh(20.0)
     assert made.mesh.frequencies == pytest.approx(truth.mesh.frequencies, abs=0.02)

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -72,6 +73,14 @@ def test_the_end_of_every_trajectory_is_tested_on(metal43, tmp_path):
         whole = layout.read_file(metal43 / f"Cu_fcc_{temperature}.extxyz")
         last = [frame.energy for frame in whole][-round(0.1 * len(whole)) :]
         assert [frame.energy for frame in test if frame.temperature == temperature] == pytest.approx(last, abs=1e-9)
+
+
+def test_an_archive_is_divided_like_its_folder(metal43, tmp_path):
+    packed = shutil.make_archive(tmp_path / "metals", "zip", metal43.parent, metal43.name)
+    of_archive, of_folder = (parts(str(source), ["Ni"], tmp_path / str(number), 0.1, 12) for number, source in enumerate((packed, metal43)))
+    for theirs, ours in zip(of_archive, of_folder, strict=True):
+        for one, other in ((theirs.train, ours.train), (theirs.test, ours.test)):
+            assert Path(*one).read_text() == Path(*other).read_text() and len(read(*one)) >= 4
 
 
 def test_given_splits_and_short_trajectories():

@@ -9,7 +9,7 @@ from metalff.data.formats import reader_of
 from metalff.data.frame import Dataset, Frame, hold_out
 from metalff.data.labels import NO_KEYS, Keys
 from metalff.data.mlearn import read_mlearn
-from metalff.data.selection import join, whole_of
+from metalff.data.selection import join, named, whole_of
 from metalff.data.streams import Stream, stream
 from metalff.errors import MetalffError
 
@@ -45,7 +45,7 @@ def read(spec, keys: Keys = NO_KEYS) -> Dataset:
     Raises:
         MetalffError: neither a set nor a file, no format that is known, a bad file, or a selection that cannot be read or leaves nothing.
     """
-    path = Path(whole_of(str(spec)))
+    path = Path(whole_of(named(spec)))
     if path.suffix == ".zip" and path.is_file():
         reader_of(path)  # refuses it
     found = stream(spec, keys)

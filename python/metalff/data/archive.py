@@ -116,8 +116,8 @@ def _of_archive(path: Path, salvage: bool) -> list[Member]:
             raise MetalffError(f"{path} is no zip archive and no folder of a set; a file needs no import: give it as it is (--data {path})")
     if not salvage:
         raise MetalffError(
-            f"{path} is damaged or cut short at {path.stat().st_size:,} bytes: the table of contents at its end is missing; fetch it again, or say "
-            "--skip-bad for what is whole in it"
+            f"{path} is damaged or cut short at {path.stat().st_size:,} bytes: the table of contents at its end is missing; fetch it again, or import "
+            f"what is whole in it: metalff data import {path} --skip-bad"
         )
     return [
         Member(path, inside, _file(inside), parse(_file(inside)), None, f"cut-{path.stat().st_size}", start)

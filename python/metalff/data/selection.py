@@ -1,5 +1,6 @@
 """Parts of a set, ``zuo2020-Mo:train[temperature=300|1000,group=aimd]``, and sets joined to one."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,19 @@ from metalff.errors import MetalffError, nearest
 KEYS = ("element", "group", "temperature", "split", "frames")
 READING = ("energy_key", "forces_key", "stress_key", "virial_key", "stress_factor", "elements")
 """What brackets say of how a file is read, rather than of what is kept."""
+
+
+def named(spec) -> str:
+    """What names a set or a file, as text.
+
+    Raises:
+        MetalffError: it is neither text nor a path, or it is empty, which a path would take for the current folder.
+    """
+    if not isinstance(spec, str | os.PathLike):
+        raise MetalffError(f"{spec!r} names no frames; give the name of a set (metalff data list), a file or a folder")
+    if not (text := os.fspath(spec)).strip():
+        raise MetalffError("the name of the frames is empty; give that of a set (metalff data list), a file or a folder")
+    return text
 
 
 def divide(spec: str) -> tuple[str, dict]:

@@ -13,7 +13,7 @@ from metalff.data.bundled import load, names
 from metalff.data.extxyz import each_of_extxyz, read_extxyz
 from metalff.data.frame import Dataset, Filter, Frame
 from metalff.data.labels import NO_KEYS, Keys
-from metalff.data.selection import divide, reading, select
+from metalff.data.selection import divide, named, reading, select
 from metalff.data.text import text_lines
 from metalff.errors import MetalffError, nearest
 
@@ -63,7 +63,8 @@ def stream(spec, keys: Keys = NO_KEYS) -> Stream | Dataset:
     Raises:
         MetalffError: as ``data.read``; what is wrong with a file, or a selection that leaves nothing, is found out by iterating.
     """
-    whole, wanted = (str(spec), {}) if Path(spec).exists() else divide(str(spec))
+    spec = named(spec)
+    whole, wanted = (spec, {}) if Path(spec).exists() else divide(spec)
     own, elements = reading(wanted, keys)
     name, _, split = whole.partition(":")
     found: Stream | Dataset

@@ -1,6 +1,7 @@
 """Phonons at a temperature, fitted to the forces of molecular dynamics by symfc."""
 
 import importlib.util
+import sys
 
 import numpy as np
 
@@ -40,7 +41,12 @@ def fit(made, displacements, forces) -> None:
     if importlib.util.find_spec("symfc") is None:
         raise MetalffError("phonons at a temperature are fitted by symfc, which is not installed; run: pip install symfc")
     made.dataset = {"displacements": np.ascontiguousarray(displacements), "forces": np.ascontiguousarray(forces)}
-    made.produce_force_constants(fc_calculator="symfc")
+    limit = sys.getrecursionlimit()
+    try:
+        made.produce_force_constants(fc_calculator="symfc")
+    finally:
+        # symfc raises it to 100000 as it is imported; a file nested that deep would then end the process, not be refused
+        sys.setrecursionlimit(limit)
 
 
 def away(positions, rest, lengths) -> np.ndarray:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metalff.artifact import open_artifact
-from metalff.data import Dataset, layout, read, store, write_extxyz
+from metalff.data import NO_KEYS, Dataset, Stream, archive, layout, read, store, stream, write_extxyz
 from metalff.data.metals import metal, metals
 from metalff.data.selection import divide
 from metalff.errors import MetalffError, nearest
@@ -208,8 +208,20 @@ def _sources(name: str) -> dict:
     if name in store.names():
         symbols = sorted({entry["element"] for entry in store.index(name)["files"].values() if entry.get("frames")})
         return {symbol: (lambda symbol=symbol: store.load(name, element=(symbol,))) for symbol in symbols}
-    whole = read(name)
+    if path.is_file() and path.suffix == ".zip":
+        packed = archive.members(path)
+        if all(member.name.temperature is not None for member in packed):
+            return {symbol: (lambda symbol=symbol: _packed(path, symbol, packed)) for symbol in sorted({member.name.element for member in packed})}
+        whole = stream(name).dataset()
+    else:
+        whole = read(name)
     return {symbol: (lambda symbol=symbol: whole.filter(element=symbol)) for symbol in whole.elements}
+
+
+def _packed(path: Path, symbol: str, members: list[archive.Member]) -> Dataset:
+    """The frames of a metal in an archive."""
+    own = [member for member in members if member.name.element == symbol]
+    return Stream(path.stem, lambda notes: archive.each_of(own, path.stem, NO_KEYS, notes)).dataset()
 
 
 def _several(path: Path, files: list[Path]) -> bool:
