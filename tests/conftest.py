@@ -18,11 +18,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 EAM_FILE = "Cu_mishin1.eam.alloy"
 
 LONGEST = """
-lammps/test_parity.py train/test_mace_training.py study/test_learnability.py train/test_deepmd_training.py
-train/test_nep_training.py train/test_sevennet_training.py potentials/test_universal.py deploy/test_torch_module.py
-engine/test_compiled_cache.py properties/test_measurements.py properties/test_dynamics.py install/test_without_torch.py
-report/test_campaign.py sweep/test_campaign.py faults/test_faults.py deploy/test_deepmd.py deploy/test_sevennet.py
-faults/test_signals.py lammps/test_robust.py lammps/test_guards.py
+lammps/test_parity.py train/test_mace_training.py engine/test_compiled_cache.py lammps/test_robust.py dft/test_queue.py
+lammps/test_monte_carlo.py report/test_campaign.py lammps/test_types.py train/test_nep_training.py deploy/test_sevennet.py
+lammps/test_exclusion.py lammps/test_guards.py lammps/test_restart.py sweep/test_campaign.py train/test_deepmd_training.py
+potentials/test_universal.py docs/test_blocks.py lammps/test_ensemble.py study/test_learnability.py test_environments.py
+engine/test_nep.py study/test_errors.py
 """.split()
 """Files that begin first where several processes share the suite, so that none of them is what all others wait for at its end."""
 

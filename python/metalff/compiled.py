@@ -139,7 +139,7 @@ def _keep_in(folder: str) -> None:
     Its own place is one in /tmp that others can make first; and it would find the instructions out anew for each program, in a quarter of a minute.
     """
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.tempdir = folder
-    import torch._inductor.codecache  # takes the place of the headers from tempfile
+    import torch._inductor.codecache  # noqa: F401 takes the place of the headers from tempfile
     from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
     tempfile.tempdir = None
