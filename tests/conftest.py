@@ -43,6 +43,12 @@ def pytest_xdist_make_scheduler(config, log):
             file = super()._split_scope(nodeid)
             return next((f"{file} {word}" for word in APART.get(file, ()) if word in nodeid), file)
 
+        def remove_node(self, node):
+            """Of a process that crashed; files that it has finished are not given out again, for who gets nothing to do asks for no more, for ever."""
+            for file in [file for file, tests in self.assigned_work[node].items() if all(tests.values())]:
+                del self.assigned_work[node][file]
+            return super().remove_node(node)
+
     return ByPart(config, log)
 
 
