@@ -26,7 +26,7 @@ def program(tmp_path, monkeypatch):
 )
 def test_settings_of_pip_are_those_of_uv(program, settings, words):
     command = installer.uv_command(Path("python"), settings)
-    assert command[command.index("unsafe-best-match") + 1 :] == words
+    assert command[command.index("unsafe-best-match") + 1 :] == words and "--compile-bytecode" in command
 
 
 def test_what_uv_would_not_heed_is_left_to_pip(program):

@@ -51,8 +51,9 @@ def uv_command(python: Path, settings: dict[str, str]) -> list[str] | None:
     program = uv()
     if not program:
         return None
-    # as pip: the best version anywhere, not that of the first index that has one
-    command = [str(program), "pip", "install", "--python", str(python), "--index-strategy", "unsafe-best-match"]
+    # as pip: bytecode, for where nothing may be written later torch would be compiled anew in every process, in a quarter of a minute;
+    # and the best version anywhere, not that of the first index that has one
+    command = [str(program), "pip", "install", "--compile-bytecode", "--python", str(python), "--index-strategy", "unsafe-best-match"]
     for option, value in settings.items():
         if option == "index-url":
             command += ["--default-index", value]
@@ -68,7 +69,7 @@ def uv_command(python: Path, settings: dict[str, str]) -> list[str] | None:
 def main(python: str, *requirements: str) -> int:
     """uv; pip where that fails, so that the reason is told in its words."""
     quick = uv_command(Path(python), pip_settings())
-    if quick and subprocess.run([*quick, "--quiet", "--compile-bytecode", *requirements], env=own_variables()).returncode == 0:
+    if quick and subprocess.run([*quick, "--quiet", *requirements], env=own_variables()).returncode == 0:
         return 0
     slow = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
     return subprocess.run([*slow, *requirements], env=own_variables()).returncode
