@@ -47,6 +47,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("program", ["pip", "uv"])
 def test_create_use_and_remove(home, program, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     if program == "pip":
         monkeypatch.setattr(installer, "uv", lambda: None)
     elif not installer.uv():
@@ -54,6 +55,7 @@ def test_create_use_and_remove(home, program, monkeypatch):
     steps = []
     made = environments.create("toy", progress=lambda step, line: line or steps.append(step))
     assert made.state == "ready" and made.versions["toy"] == "1.0"
+    assert list(made.path.glob("**/site-packages/__pycache__/toy.*.pyc")), "what is imported is compiled once, here"
     assert steps == {
         "pip": ["python -m venv", "pip install pip", "pip install toy==1.0"],
         "uv": ["python -m venv", "uv pip install toy==1.0"],
