@@ -47,7 +47,8 @@ class Model:
         atomic: the reference splits the energy among the atoms in the same way.
         of: the name under which the artefact and the reference are made.
         engine: keywords of ``MLFFCalculator`` and, in the same words, of pair_style mlff.
-        slow: compiles a program of a kind that another model has.
+        slow: compiles a program of a kind that another model has: SevenNet is a NequIP to the engine, DeePMD a strictly local model as Allegro is, and
+            Stillinger-Weber a closed form as EAM is; ``make test-all`` has them.
     """
 
     tolerance: Tolerance
@@ -78,7 +79,7 @@ NATIVE = (("engine", "native"), ("spline", 0))
 MODELS = {
     "EAM": Model(ROUND_OFF, ALL_RANKS),
     "EAM, a user's module": Model(ROUND_OFF, ("1 rank", "2 ranks"), slow=True),
-    "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False),
+    "Stillinger-Weber": Model(ROUND_OFF, ALL_RANKS, atomic=False, slow=True),
     "MACE": Model(ROUND_OFF, tuple(WAYS), ("Cu", "Ni")),  # not in the order of the model
     "local MACE": Model(ROUND_OFF, (*ALL_RANKS, "2 ranks chunk 7"), ("Cu", "Ni"), slow=True),
     "MACE, native": Model(ROUND_OFF, tuple(way for way in WAYS if "chunk" not in way), ("Cu", "Ni"), of="MACE", engine=NATIVE),
@@ -88,7 +89,7 @@ MODELS = {
     "polynomial": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), engine=(("engine", "native"),)),
     "NequIP": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni")),
     "Allegro": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
-    "DeePMD": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni")),
+    "DeePMD": Model(ROUND_OFF, ALL_RANKS, ("Cu", "Ni"), slow=True),
     "SevenNet": Model(ROUND_OFF, ("1 rank", "2 ranks", "4 ranks", "2 ranks wide"), ("Cu", "Ni"), slow=True),  # a NequIP to the engine
 }
 QUIET = ("isolated atom", "two far atoms", "tiny box")  # no forces, by symmetry
