@@ -12,6 +12,7 @@ import pandas
 
 from metalff.errors import MetalffError
 from metalff.report.studies import is_whole
+from metalff.report.sweeps import DRIVEN, check
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
 SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
@@ -25,9 +26,6 @@ COMMANDS = {
     "training.json": "metalff train",
 }
 """File that a folder is known by → what writes it."""
-
-DRIVEN = ("ramp", "strain", "coexistence")
-"""Kinds of runs that are not kept at one temperature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class Run:
 
     def _whole(self, name: str) -> Path:
         path = self.folder / name
-        if name in self.record["files"] and _sha256(path) != self.record["files"][name]:
+        if _sha256(path) != self.record["files"][name]:
             raise MetalffError(f"{path} is not the file that the sweep wrote; remove {self.folder} and run it again")
         return path
 
@@ -213,6 +211,7 @@ def _documents(folder: Path) -> list[str]:
 
 def _read_sweep(folder: Path, found: Results) -> None:
     record = _document(folder / "sweep.json", ("plan", "potentials", "jobs", "hash"))
+    check(record, folder / "sweep.json")
     runs, unfinished, driven = [], [], []
     try:
         for name, job in record["jobs"].items():
@@ -326,7 +325,8 @@ _READERS = {
 
 
 def _sha256(path: Path) -> str:
+    """'' of a file that is missing or cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
+    except OSError:
         return ""
