@@ -1,6 +1,8 @@
 """Ramps, coexistence and strains: what is said of them, and how a metal's page draws them; the runs are LAMMPS' own."""
 
+import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -118,6 +120,25 @@ def test_a_record_that_was_edited_is_refused(swept, tmp_path, damage, message):
     (tmp_path / "sweep.json").write_text(json.dumps(record))
     with pytest.raises(MetalffError, match=message):
         read_results([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text.splitlines()[0],
+        lambda text: text.replace("stage", "part", 1),
+        lambda text: text.replace("sample,", "sample,nan", 1),
+        lambda text: text + text.splitlines()[5],
+    ],
+)
+def test_a_table_that_is_none_is_refused(swept, tmp_path, damage):
+    run = next(run for run in read_results([swept]).sweeps[0].driven if run.record["kind"] == "coexistence")
+    content = damage((run.folder / "thermo.csv").read_text()).encode()
+    (tmp_path / "thermo.csv").write_bytes(content)
+    files = run.record["files"] | {"thermo.csv": hashlib.sha256(content).hexdigest()}
+    with pytest.raises(MetalffError, match="thermo.csv is damaged; remove"):
+        _ = replace(run, folder=tmp_path, record=run.record | {"files": files}).thermo
 
 
 def test_a_coexistence_counts_only_with_both_phases(swept):

@@ -13,6 +13,7 @@ import pandas
 from metalff.errors import MetalffError
 from metalff.report.studies import is_whole
 from metalff.report.sweeps import DRIVEN, check
+from metalff.sweep.runs import THERMO
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
 SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
@@ -45,9 +46,18 @@ class Run:
         """``thermo.csv``.
 
         Raises:
-            MetalffError: it is not the file that the sweep wrote.
+            MetalffError: it is not the file that the sweep wrote, or no table of a run.
         """
-        return pandas.read_csv(self._whole("thermo.csv"))
+        path = self._whole("thermo.csv")
+        try:
+            found = pandas.read_csv(path)
+            numbers = found[[name for name in found.columns if name != "stage"]].to_numpy(float)
+            whole = set(THERMO) <= set(found.columns) and len(found) and np.isfinite(numbers).all() and (np.diff(found["step"]) > 0).all()
+        except (OSError, ValueError, TypeError):  # those of pandas are ValueErrors
+            whole = False
+        if not whole:
+            raise MetalffError(f"{path} is damaged; remove {self.folder} and run the sweep again")
+        return found
 
     @property
     def trajectory(self) -> Trajectory:
