@@ -84,7 +84,7 @@ def check_folder(path: Path) -> Path:
         MetalffError: a file is there or on the way, or nothing can be written.
     """
     path = Path(path)
-    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists() or parent.is_symlink())
     if not there.is_dir():
         raise MetalffError(f"{there} is not a folder; choose another --out")
     _try(there)
@@ -198,7 +198,13 @@ def atomic_hdf5(path):
 
 @contextmanager
 def _renamed(path: Path):
-    """Descriptor and path of a temporary file, on the disk under the name ``path`` when the block ends without an error."""
+    """Descriptor and path of a temporary file, on the disk under the name ``path`` when the block ends without an error.
+
+    Raises:
+        MetalffError: a folder is in its place.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise MetalffError(f"{path} is a folder, where a file of this name is to be written; move it away")
     _remove_stale(path.parent)
     prefix = f".{os.fsdecode(os.fsencode(path.name)[:150])}.{_system()}-{os.getpid()}."
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")

@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import re
 import shutil
 import warnings
 import weakref
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -164,3 +166,42 @@ def test_parts_of_an_import_are_its_frames(root, monkeypatch):
     monkeypatch.setattr(store, "AT_ONCE", 250)
     assert data.read("metals").sha256 == whole
     assert replace(data.read("metals"), frames=tuple(data.stream("metals"))).sha256 == whole
+
+
+def by_another(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+
+
+def by_one_of_deflate64(path):
+    """As Windows packs files of gigabytes, and Python cannot unpack."""
+    raw = bytearray(path.read_bytes())
+    for header, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        for found in re.finditer(re.escape(header), raw):
+            raw[found.start() + method] = 9
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "replaced, message",
+    [(by_another, "is not there any more: the archive has changed"), (by_one_of_deflate64, "cannot be unpacked .*give the folder")],
+)
+def test_an_archive_that_cannot_be_unpacked_any_more(replaced, message, root, tmp_path):
+    path = Path(shutil.copy(root / "packed.zip", tmp_path))
+    frames = data.stream(path)
+    replaced(path)
+    with pytest.raises(MetalffError, match=message):
+        list(frames)
+
+
+def test_a_folder_that_is_gone(root, tmp_path):
+    frames = data.stream(shutil.copytree(root / "metals", tmp_path / "metals"))
+    shutil.rmtree(tmp_path / "metals")
+    with pytest.raises(MetalffError, match="metals: cannot be read: No such file or directory"):
+        list(frames)
+
+
+def test_an_empty_archive_is_not_to_be_given_as_it_is(tmp_path):
+    (tmp_path / "empty.zip").touch()
+    with pytest.raises(MetalffError, match="empty.zip is empty; fetch it again"):
+        data.stream(tmp_path / "empty.zip")

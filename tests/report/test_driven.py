@@ -1,6 +1,8 @@
 """Ramps, coexistence and strains: what is said of them, and how a metal's page draws them; the runs are LAMMPS' own."""
 
+import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -9,6 +11,7 @@ import yaml
 
 import chromium
 from metalff.data.metals import metals
+from metalff.errors import MetalffError
 from metalff.report import driven
 from metalff.report.campaign import campaign, page_data
 from metalff.report.page import write_report
@@ -96,6 +99,46 @@ def test_one_that_is_not_stable_is_shown_and_not_scored(swept):
     result = campaign(found)
     assert len(result.metals["Cu"]["driven"]) == 3 and [f["sentence"] for f in result.failures] == ["atoms came as close as 0.1 Å"]
     assert result.value("failed", result.models[0].key, "Cu")[0] == pytest.approx(25)
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda job: job["values"].update(coexistence_temperature={"value": 1300.0}),
+            r"damaged \(values.coexistence_temperature.low: field required\)",
+        ),
+        (lambda job: job.pop("files"), r"damaged \(files: field required\)"),
+        (lambda job: job["files"].pop("thermo.csv"), "has no hash of thermo.csv"),
+        (lambda job: job.update(temperature="hot"), r"damaged \(jobs.*temperature: input should be a valid number\)"),
+        (lambda job: job.update(kind="annealing"), "is of the kind annealing, which this report does not know"),
+    ],
+)
+def test_a_record_that_was_edited_is_refused(swept, tmp_path, damage, message):
+    record = json.loads((swept / "sweep.json").read_text())
+    damage(next(job for job in record["jobs"].values() if job["kind"] == "coexistence"))
+    (tmp_path / "sweep.json").write_text(json.dumps(record))
+    with pytest.raises(MetalffError, match=message):
+        read_results([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text.splitlines()[0],
+        lambda text: text.replace("stage", "part", 1),
+        lambda text: text.replace("sample,", "sample,nan", 1),
+        lambda text: text + text.splitlines()[5],
+    ],
+)
+def test_a_table_that_is_none_is_refused(swept, tmp_path, damage):
+    run = next(run for run in read_results([swept]).sweeps[0].driven if run.record["kind"] == "coexistence")
+    content = damage((run.folder / "thermo.csv").read_text()).encode()
+    (tmp_path / "thermo.csv").write_bytes(content)
+    files = run.record["files"] | {"thermo.csv": hashlib.sha256(content).hexdigest()}
+    with pytest.raises(MetalffError, match="thermo.csv is damaged; remove"):
+        _ = replace(run, folder=tmp_path, record=run.record | {"files": files}).thermo
 
 
 def test_a_coexistence_counts_only_with_both_phases(swept):

@@ -272,6 +272,17 @@ def test_a_source_that_changes_is_divided_anew(metal43, tmp_path):
     assert "changed" in said[0]
 
 
+def test_errors_of_an_archive_that_changed_are_computed_anew(tmp_path):
+    """In one process, too, where sets are remembered."""
+    frames, out, found = read("zuo2020-Cu:test").frames, tmp_path / "out", []
+    for some in (frames[:4], frames[4:8]):
+        layout.write_file(some, tmp_path / "metals/Cu_fcc_300.extxyz")
+        packed = shutil.make_archive(tmp_path / "metals", "zip", tmp_path, "metals")
+        (part,) = parts(packed, None, out, 1.0, None)
+        found.append(evaluate("Cu/eam", part, tmp_path / "kept.json", {"element": "Cu"}))
+    assert found[0]["test"] != found[1]["test"] and found[0]["rows"][0]["force_rmse"] != found[1]["rows"][0]["force_rmse"]
+
+
 def test_a_damaged_evaluation_is_none(tmp_path):
     (part,), file, about = bundled_parts(["Cu"]), tmp_path / "eam-Cu.json", {"element": "Cu", "model": "eam"}
     found = evaluate("Cu/eam", part, file, about)

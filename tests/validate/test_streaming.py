@@ -272,3 +272,20 @@ def test_what_was_kept_of_other_frames_is_not_taken(edit, folder, tmp_path, monk
     assert len(list(kept.known())) == 1
     (again,) = compare(chosen, whole, reference=reference, unfinished=unfinished.Unfinished(tmp_path, reference, chosen, []))
     assert again.overall == result.overall
+
+
+def test_nothing_is_kept_of_data_that_changed_meanwhile(folder, tmp_path, monkeypatch):
+    """Replaced by others of the same sizes while they are evaluated, and put back: nothing of the others is in the results."""
+    monkeypatch.setattr(comparing, "BATCH", 400)
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    whole = data.read(folder)
+    other = replace(whole, frames=tuple(replace(frame, positions=0.99 * frame.positions, cell=0.99 * frame.cell) for frame in whole))
+    reference, chosen = reference_of(whole), for_elements(["{element}/eam"], whole.elements)
+
+    def measured(frames):
+        (result,) = compare(chosen, frames, reference=reference, unfinished=unfinished.Unfinished(tmp_path, reference, chosen, []))
+        return result.overall
+
+    with pytest.raises(MetalffError, match="changed while it was read"):
+        measured(other)
+    assert measured(whole) == compare(chosen, whole, reference=reference)[0].overall

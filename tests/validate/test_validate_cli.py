@@ -14,7 +14,7 @@ from metalff import data
 from metalff.calculator import MLFFCalculator
 from metalff.cli import validate
 from metalff.errors import MetalffError
-from metalff.validate import parity
+from metalff.validate import parity, unfinished
 from poly_programs import committee, put
 
 SPEC = ["--data", "zuo2020-Cu:test"]
@@ -121,6 +121,16 @@ def foreign(tmp_path, name="notes.txt", text="mine"):
     return tmp_path
 
 
+def dangling(tmp_path):
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    return tmp_path / "dangling"
+
+
+def folder_in_place_of(tmp_path, name):
+    (tmp_path / name).mkdir()
+    return tmp_path
+
+
 NEGATIVE_CONTROLS = {
     "other potentials": (
         lambda out, t: ("Cu/eam", *SPEC, "--out", out),
@@ -141,6 +151,11 @@ NEGATIVE_CONTROLS = {
     "a file": (
         lambda out, t: ("Cu/eam", *SPEC, "--out", foreign(t) / "notes.txt"),
         "is not a folder; choose another --out",
+    ),
+    "a link to nothing": (lambda out, t: ("Cu/eam", *SPEC, "--out", dangling(t)), "dangling is not a folder; choose another --out"),
+    "a folder in place of a file": (
+        lambda out, t: ("Cu/eam", *SPEC, "--out", folder_in_place_of(t, "forces.parquet"), "--force"),
+        "forces.parquet is a folder, where a file of this name is to be written; remove it",
     ),
     "twice": (lambda out, t: ("Cu/eam", "Cu/eam", *SPEC, "--out", t / "x"), "two of the potentials have the same name"),
     "unknown potential": (lambda out, t: ("Cu/eem", *SPEC, "--out", t / "x"), 'did you mean "Cu/eam"'),
@@ -181,3 +196,20 @@ def test_a_write_that_fails_leaves_no_half_result(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         run("Cu/eam", *SPEC, "--out", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_lies_where_unfinished_results_do_is_in_nobodys_way(tmp_path, monkeypatch):
+    """Files and links instead of folders, one of them of the very name."""
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    monkeypatch.setattr(unfinished.Unfinished, "remove", lambda self: None)
+    run("Cu/eam", *SPEC, "--out", tmp_path)
+    monkeypatch.undo()
+    (own,) = tmp_path.glob(".unfinished-*")
+    for path in [*own.iterdir(), *(tmp_path / name for name in FILES)]:
+        path.unlink()
+    own.rmdir()
+    own.write_text("a file")
+    (tmp_path / ".unfinished-0").symlink_to(tmp_path / "nowhere")
+    monkeypatch.setattr(unfinished, "EVERY", 0.0)
+    run("Cu/eam", *SPEC, "--out", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES

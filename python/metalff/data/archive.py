@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -54,10 +55,16 @@ class Member:
         """
         try:
             yield from lines_of(self._chunks(), self)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
             raise MetalffError(f"{self}: the packed data are damaged or cut short ({str(error).rstrip('.')}); fetch the archive again") from None
+        except KeyError:
+            raise MetalffError(f"{self} is not there any more: the archive has changed; leave it alone and start again") from None
+        except (NotImplementedError, RuntimeError) as error:  # packed as Windows packs files of gigabytes; encrypted meanwhile
+            raise MetalffError(
+                f"{self}: cannot be unpacked ({str(error).rstrip('.')}); unpack the archive by its own program and give the folder"
+            ) from None
         except OSError as error:
-            raise MetalffError(f"{self}: cannot be read: {error.strerror}") from None
+            raise MetalffError(f"{self}: cannot be read: {error.strerror or error}") from None
 
     def _chunks(self) -> Iterator[bytes]:
         if self.start is not None:
@@ -113,7 +120,8 @@ def _of_archive(path: Path, salvage: bool) -> list[Member]:
         raise MetalffError(f"{path}: cannot be read: {error.strerror}") from None
     with path.open("rb") as stream:
         if stream.read(4) != b"PK\x03\x04":
-            raise MetalffError(f"{path} is no zip archive and no folder of a set; a file needs no import: give it as it is (--data {path})")
+            told = "fetch it again" if path.suffix == ".zip" else f"a file needs no import: give it as it is (--data {path})"
+            raise MetalffError(f"{path} is {'empty' if not path.stat().st_size else 'no zip archive and no folder of a set'}; {told}")
     if not salvage:
         raise MetalffError(
             f"{path} is damaged or cut short at {path.stat().st_size:,} bytes: the table of contents at its end is missing; fetch it again, or import "

@@ -125,6 +125,11 @@ class Digest:
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
+    @property
+    def short(self) -> int:
+        """64 bits of it."""
+        return int.from_bytes(self._hash.digest()[:8], "little")
+
 
 class Filter:
     """Frames with these elements, splits, groups and temperatures, as ``Dataset.filter``; a tuple holds alternatives."""

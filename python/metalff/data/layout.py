@@ -73,8 +73,15 @@ def parse(name: str) -> Name | None:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files in a layout, by element and temperature."""
-    named = [(parse(path.name), path) for path in Path(folder).iterdir() if path.is_file()]
+    """The files in a layout, by element and temperature.
+
+    Raises:
+        MetalffError: the folder cannot be read.
+    """
+    try:
+        named = [(parse(path.name), path) for path in Path(folder).iterdir() if path.is_file()]
+    except OSError as error:
+        raise MetalffError(f"{folder}: cannot be read: {error.strerror}") from None
     return [path for _, path in sorted(((name.order, path) for name, path in named if name), key=lambda item: (item[0], item[1].name))]
 
 

@@ -12,6 +12,8 @@ import pandas
 
 from metalff.errors import MetalffError
 from metalff.report.studies import is_whole
+from metalff.report.sweeps import DRIVEN, check
+from metalff.sweep.runs import THERMO
 from metalff.sweep.trajectory import Trajectory, read_trajectory
 
 SCHEMAS = {"sweep.json": (1, 2), "validate.json": (1,), "properties.json": (1,), "errors.json": (1,)}
@@ -25,9 +27,6 @@ COMMANDS = {
     "training.json": "metalff train",
 }
 """File that a folder is known by → what writes it."""
-
-DRIVEN = ("ramp", "strain", "coexistence")
-"""Kinds of runs that are not kept at one temperature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +46,18 @@ class Run:
         """``thermo.csv``.
 
         Raises:
-            MetalffError: it is not the file that the sweep wrote.
+            MetalffError: it is not the file that the sweep wrote, or no table of a run.
         """
-        return pandas.read_csv(self._whole("thermo.csv"))
+        path = self._whole("thermo.csv")
+        try:
+            found = pandas.read_csv(path)
+            numbers = found[[name for name in found.columns if name != "stage"]].to_numpy(float)
+            whole = set(THERMO) <= set(found.columns) and len(found) and np.isfinite(numbers).all() and (np.diff(found["step"]) > 0).all()
+        except (OSError, ValueError, TypeError):  # those of pandas are ValueErrors
+            whole = False
+        if not whole:
+            raise MetalffError(f"{path} is damaged; remove {self.folder} and run the sweep again")
+        return found
 
     @property
     def trajectory(self) -> Trajectory:
@@ -62,7 +70,7 @@ class Run:
 
     def _whole(self, name: str) -> Path:
         path = self.folder / name
-        if name in self.record["files"] and _sha256(path) != self.record["files"][name]:
+        if _sha256(path) != self.record["files"][name]:
             raise MetalffError(f"{path} is not the file that the sweep wrote; remove {self.folder} and run it again")
         return path
 
@@ -213,6 +221,7 @@ def _documents(folder: Path) -> list[str]:
 
 def _read_sweep(folder: Path, found: Results) -> None:
     record = _document(folder / "sweep.json", ("plan", "potentials", "jobs", "hash"))
+    check(record, folder / "sweep.json")
     runs, unfinished, driven = [], [], []
     try:
         for name, job in record["jobs"].items():
@@ -326,7 +335,8 @@ _READERS = {
 
 
 def _sha256(path: Path) -> str:
+    """'' of a file that is missing or cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
+    except OSError:
         return ""

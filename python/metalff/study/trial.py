@@ -88,16 +88,35 @@ def without_adam(family: str, settings: dict) -> dict:
     return {key: value for key, value in settings.items() if key not in ADAM.get(family, {}) or value != ADAM[family][key]}
 
 
-@lru_cache(maxsize=None)
 def fingerprint(specs: tuple[str, ...]) -> str:
     """Hash of the sets; remembered, since many trials share them."""
-    return gathered(specs).sha256
+    return _fingerprint(specs, _stamps(specs))
+
+
+def gathered(specs: tuple[str, ...]) -> Dataset:
+    """The sets as one; remembered as long as their files are as they were."""
+    return _gathered(specs, _stamps(specs))
+
+
+@lru_cache(maxsize=None)
+def _fingerprint(specs: tuple[str, ...], stamps) -> str:
+    return _gathered(specs, stamps).sha256
 
 
 @lru_cache(maxsize=16)
-def gathered(specs: tuple[str, ...]) -> Dataset:
-    """The sets as one."""
+def _gathered(specs: tuple[str, ...], stamps) -> Dataset:
     return join([read(spec) for spec in specs])
+
+
+def _stamps(specs: tuple[str, ...]) -> tuple:
+    """Sizes and times of those that are files, or folders of files."""
+    found = []
+    for path in map(Path, specs):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                status = file.stat()
+                found.append((str(file), status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(found)
 
 
 def check_test(train: Dataset, test: Dataset) -> None:

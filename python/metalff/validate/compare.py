@@ -145,17 +145,17 @@ class _Columns:
 
 
 def _parts(data, reference: Reference, keep: Keep, first: int = 0) -> Iterator[tuple[slice, list[Frame], Wanted]]:
-    """Batches of frames from ``first`` on; at the end it is sure that they are those of ``reference``."""
+    """Batches of frames from ``first`` on; each is handed out when it is sure that all frames up to its end are those of ``reference``."""
     changed = MetalffError(f"{reference.name} changed while it was read; leave its files alone and start again")
     digest, start, frames, atoms = Digest(), first, [], 0
     for number, frame in enumerate(data):
         digest.add(frame)
+        if number >= len(reference) or digest.short != reference.until[number]:
+            raise changed
         if number < first:
             continue
         frames.append(frame)
         atoms += len(frame)
-        if start + len(frames) > len(reference):
-            raise changed
         if atoms >= BATCH:
             numbers = slice(start, start + len(frames))
             yield numbers, frames, keep.wanted(numbers)

@@ -19,13 +19,16 @@ FRAMES = 20_000
 
 
 def claim(out: Path, reference, potentials, force: bool) -> None:
-    """Refuse a folder that holds something else than the same validation, or one that was ended, unless forced.
+    """Refuse a folder that holds something else than the same validation, or one that was ended, unless forced; and folders in the place of files.
 
     Args:
         reference: ``reference.Reference`` of the data.
     Raises:
         MetalffError: says what it holds.
     """
+    for name in (*FILES, "validate.json"):
+        if (out / name).is_dir():
+            raise MetalffError(f"{out / name} is a folder, where a file of this name is to be written; remove it or choose another --out")
     if force or not out.exists():
         return
     if all(path.name in FILES or path.name.startswith(NAME) or PART.fullmatch(path.name) for path in out.iterdir()):

@@ -25,6 +25,7 @@ class Reference:
 
     Attributes:
         name, citation, licence, sha256: of the set.
+        until: [F] ``Digest.short`` of all frames up to each.
         source: [F] name of the file or set, ``index``: [F] number in it.
         conditions: F of ``groups.Condition``.
         atoms: [F].
@@ -40,6 +41,7 @@ class Reference:
     citation: str
     licence: str
     sha256: str
+    until: array
     source: list[str]
     index: np.ndarray
     conditions: list[Condition]
@@ -79,9 +81,10 @@ def reference_of(data, step: Callable[[int], None] = lambda done: None) -> Refer
     numbers: dict[str, array] = {key: array("d") for key in ("energy", "force_square", "force_max")}
     index, atoms, kind, stress = array("q"), array("q"), array("q"), array("d")
     source, conditions, compositions, same = [], [], _Numbered(), {}
-    missing = np.full(6, np.nan)
+    missing, until = np.full(6, np.nan), array("Q")
     for done, frame in enumerate(data, 1):
         digest.add(frame)
+        until.append(digest.short)
         judgement.add(frame)
         paths.add(frame)
         condition = condition_of(frame)
@@ -99,7 +102,7 @@ def reference_of(data, step: Callable[[int], None] = lambda done: None) -> Refer
         raise MetalffError(f"{data.name} has no frames to compare with")
     found = Reference()
     found.name, found.citation, found.licence, found.sha256 = data.name, data.citation, data.licence, digest.sha256
-    found.source, found.conditions, found.index, found.atoms = source, conditions, np.array(index), np.array(atoms)
+    found.until, found.source, found.conditions, found.index, found.atoms = until, source, conditions, np.array(index), np.array(atoms)
     for key, values in numbers.items():
         setattr(found, key, np.array(values))
     found.stress = np.array(stress).reshape(-1, 6)

@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Unfinished:
                 if not self._fits(frames, arrays):
                     return
                 batch = _batch(arrays)
-            except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile):
+            except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
                 return
             stop = frames.stop
             yield frames, batch
@@ -66,6 +67,8 @@ class Unfinished:
         """Frames follow those that were added before."""
         self._waiting.append((frames, batch))
         if time.monotonic() - self._last >= EVERY:
+            if self.folder.is_symlink() or self.folder.is_file():
+                self.folder.unlink()  # nothing of ours
             with atomic_write(self._path(self._waiting[0][0].start), "wb") as stream:
                 numbers = np.array([self._waiting[0][0].start, frames.stop])
                 np.savez(stream, frames=numbers, **_arrays([batch for _, batch in self._waiting]))
@@ -73,8 +76,11 @@ class Unfinished:
 
     def remove(self) -> None:
         """When all is written; what other validations left in the folder goes, too."""
-        for folder in self.out.glob(f"{NAME}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        for one in self.out.glob(f"{NAME}*"):
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one, ignore_errors=True)
+            else:
+                one.unlink(missing_ok=True)
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start}.npz"
