@@ -16,8 +16,10 @@ from metalff.cli.study_errors import made_by
 from metalff.data import layout, read, read_extxyz
 from metalff.data.frame import Dataset
 from metalff.errors import MetalffError
+from metalff.study import errors as study
 from metalff.study import errors_outcome as outcome
 from metalff.study.errors import bundled_parts, divided, evaluate, kept, parts
+from metalff.study.trial import Trial
 
 SMALL = [
     "--set",
@@ -178,6 +180,27 @@ def test_a_model_of_other_frames_is_not_compared():
     (sentence,) = [text for text in outcome.statements(rows, []) if "against one per metal" in text]
     assert "Cu 3.00; geometric mean 3.00" in sentence and "worse: Cu; better: none" in sentence
     assert "different frames: Mo" in sentence
+
+
+def test_two_models_have_one_correlation():
+    def row(symbol, model, normalised):
+        return {"element": symbol, "model": model, "family": model, "universal": False, "trained_on_these": True, "temperature": None, "group": ""} | {
+            "frames": 9, "force_rms": 1.0, "force_rmse": normalised, "normalised": normalised, "normalised_low": None, "normalised_high": None,
+        }  # fmt: skip
+
+    rows = [row(symbol, model, 0.01 * k) for model in ("nep", "poly") for k, symbol in enumerate(("Li", "Ni", "Cu", "Nb", "Mo"), 1)]
+    (sentence,) = [text for text in outcome.statements(rows, []) if "Spearman" in text]
+    assert sentence == "Order of the metals by normalised error, nep and poly, 5 metals: Spearman's ρ +1.00 (p = 0.017)."
+
+
+def test_a_model_of_several_metals_has_a_pace_of_its_own(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(study, "run", lambda trial, work, keep: asked.append(trial.labels["metal"]) or {"seconds": len(asked)})
+    one, two = (Trial("nep", {}, ("zuo2020-Cu:test",), (), labels={"metal": metals}) for metals in ("Cu", "Cu Ni"))
+    known, rows = {}, [{"family": "nep", "labels": {"metal": "Li"}, "seconds": 30.0, "work": 10.0}]
+    assert study.training_pace(one, known, rows, tmp_path) == [0.0, 3.0] and not asked
+    study.training_pace(two, known, rows, tmp_path)
+    assert asked == ["Cu Ni", "Cu Ni"] and set(known) == {"nep", "nep, 2 metals"}
 
 
 def test_intervals_by_temperature_are_of_the_normalised_error():

@@ -440,16 +440,18 @@ def work_of(trial: Trial, frames: int | None = None) -> float:
 
 
 def training_pace(trial: Trial, known: dict, rows: list[dict], work: Path) -> list[float]:
-    """[fixed s, s per unit of ``work_of``] of a family: of its trainings so far, or of two short ones, deployed, which take their time.
+    """[fixed s, s per unit of ``work_of``] of a family with so many metals: of its trainings so far, or of two short ones, deployed, which take their time.
 
     Args:
-        known: of earlier calls, by family; extended.
+        known: of earlier calls, by family and number of metals; extended.
         rows: results so far.
     """
-    own = [r for r in rows if r["family"] == trial.family and r.get("work")]
+    count = _metals(trial.labels)
+    name = f"{trial.family}, {count} metals" if count > 1 else trial.family
+    own = [r for r in rows if r["family"] == trial.family and _metals(r["labels"]) == count and r.get("work")]
     if own:
-        known[trial.family] = [known.get(trial.family, [0.0])[0], sum(r["seconds"] for r in own) / sum(r["work"] for r in own)]
-    elif trial.family not in known:
+        known[name] = [known.get(name, [0.0])[0], sum(r["seconds"] for r in own) / sum(r["work"] for r in own)]
+    elif name not in known:
         points = []
         for frames, epochs in CALIBRATE:
             limited = {"max_epochs": epochs} if "max_epochs" in trial.settings else {}
@@ -459,8 +461,12 @@ def training_pace(trial: Trial, known: dict, rows: list[dict], work: Path) -> li
             points.append((work_of(short), seconds, time.monotonic() - start - seconds))
         (w0, s0, _), (w1, s1, around) = points
         slope = (s1 - s0) / (w1 - w0) if w1 > w0 and s1 > s0 else s1 / w1
-        known[trial.family] = [around + max(s0 - slope * w0, 0.0), slope]
-    return known[trial.family]
+        known[name] = [around + max(s0 - slope * w0, 0.0), slope]
+    return known[name]
+
+
+def _metals(labels: dict) -> int:
+    return len(labels["metal"].split())
 
 
 def evaluation_pace(spec: str, part: Part) -> float:

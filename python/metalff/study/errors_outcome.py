@@ -108,6 +108,9 @@ def _agreement(models: dict[str, dict[str, dict]]) -> list[str]:
     found.sort(key=lambda item: item[0].rho)
     least, most = found[0], found[-1]
     positive = sum(rho.p < 0.05 and rho.rho > 0 for rho, *_ in found)
+    if len(found) == 1:
+        rho, one, other = least
+        return [f"Order of the metals by normalised error, {one} and {other}, {rho.count} metals: Spearman's ρ {rho.rho:+.2f} (p = {rho.p:.2g})."]
     words = (
         f"Order of the metals by normalised error, {len(found)} pairs of models: Spearman's ρ from {least[0].rho:+.2f} ({least[1]} and {least[2]}, "
     )
